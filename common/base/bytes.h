@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bytes.h - checked access to untrusted bytes: spans and a cursor that cannot run past its end.
+ *
+ * Everything that parses bytes from outside (events, packets, ELF, HTTP) reads them through these.
+ * It must not know any format.
+ */
+#ifndef SNOOP_BYTES_H
+#define SNOOP_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct span {
+	const uint8_t *p;
+	size_t n;
+};
+
+/* A reading position in a span. After a read past the end `bad` is set and every read returns 0. */
+struct cursor {
+	const uint8_t *p;
+	size_t n;
+	size_t at;
+	bool bad;
+};
+
+static inline struct span span_of(const void *p, size_t n)
+{
+	return (struct span){p, n};
+}
+
+static inline struct span span_str(const char *s)
+{
+	return (struct span){(const uint8_t *)s, strlen(s)};
+}
+
+/* Part of s from `at`, at most `n` bytes; empty when at is beyond the end. */
+static inline struct span span_sub(struct span s, size_t at, size_t n)
+{
+	if (at > s.n)
+		at = s.n;
+	if (n > s.n - at)
+		n = s.n - at;
+	return (struct span){s.p + at, n};
+}
+
+static inline bool span_eq(struct span a, struct span b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline uint8_t ascii_lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+/* Equality without regard to ASCII case. */
+static inline bool span_ieq(struct span a, struct span b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+			return false;
+	return true;
+}
+
+static inline struct cursor cur_of(struct span s)
+{
+	return (struct cursor){s.p, s.n, 0, false};
+}
+
+static inline size_t cur_left(const struct cursor *c)
+{
+	return c->bad ? 0 : c->n - c->at;
+}
+
+/* n bytes and advance; an empty span and `bad` when fewer are left. */
+static inline struct span cur_take(struct cursor *c, size_t n)
+{
+	if (c->bad || n > c->n - c->at) {
+		c->bad = true;
+		return (struct span){NULL, 0};
+	}
+	struct span s = {c->p + c->at, n};
+	c->at += n;
+	return s;
+}
+
+static inline uint8_t cur_u8(struct cursor *c)
+{
+	struct span s = cur_take(c, 1);
+	return s.n ? s.p[0] : 0;
+}
+
+static inline uint16_t cur_be16(struct cursor *c)
+{
+	struct span s = cur_take(c, 2);
+	return s.n ? (uint16_t)(s.p[0] << 8 | s.p[1]) : 0;
+}
+
+static inline uint32_t cur_be32(struct cursor *c)
+{
+	struct span s = cur_take(c, 4);
+	return s.n ? (uint32_t)s.p[0] << 24 | (uint32_t)s.p[1] << 16 | (uint32_t)s.p[2] << 8 | s.p[3] : 0;
+}
+
+static inline uint16_t cur_le16(struct cursor *c)
+{
+	struct span s = cur_take(c, 2);
+	return s.n ? (uint16_t)(s.p[1] << 8 | s.p[0]) : 0;
+}
+
+static inline uint32_t cur_le32(struct cursor *c)
+{
+	struct span s = cur_take(c, 4);
+	return s.n ? (uint32_t)s.p[3] << 24 | (uint32_t)s.p[2] << 16 | (uint32_t)s.p[1] << 8 | s.p[0] : 0;
+}
+
+static inline uint64_t cur_le64(struct cursor *c)
+{
+	uint64_t lo = cur_le32(c);
+	return lo | (uint64_t)cur_le32(c) << 32;
+}
+
+static inline void cur_skip(struct cursor *c, size_t n)
+{
+	(void)cur_take(c, n);
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tool.h - what a tool is: a const description that tool_main turns into a program.
+ *
+ * One option table fills the configuration and is at the same time the source of --help, the man page, the
+ * completions and the README. A tool file must not parse options, print or talk to the kernel itself.
+ */
+#ifndef SNOOP_TOOL_H
+#define SNOOP_TOOL_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "flow/flow.h"
+#include "record.h"
+#include "target/target.h"
+
+enum opt_kind {
+	OPT_FLAG,     /* bool at off becomes true */
+	OPT_FLAG_OFF, /* bool at off becomes false (--no-children) */
+	OPT_STR,      /* const char * */
+	OPT_NUM,      /* uint64_t, decimal, > 0 */
+	OPT_SIZE,     /* uint64_t bytes; suffix K, M, G (1024) */
+	OPT_DURATION, /* uint64_t ns; 200ms, 1.5s, 2m, bare number: seconds */
+	OPT_CALL,     /* call() does it; may be given several times */
+	OPT_MATCH,    /* adds a record filter: match */
+};
+
+/* How an OPT_MATCH option's argument is compared with the record's field. */
+enum match_op {
+	MATCH_LIST,   /* comma-separated names, any case */
+	MATCH_GLOB,   /* shell pattern over the whole value; '*' also matches '/' */
+	MATCH_IGLOB,  /* the same, any case */
+	MATCH_STATUS, /* "5xx", "404", "400-499", comma lists */
+	MATCH_MIN_US, /* duration: value >= it */
+	MATCH_PRED,   /* pred(record, argument) */
+};
+
+struct match_spec {
+	enum match_op op;
+	const char *field; /* key in the schema */
+	bool (*pred)(const struct record *r, struct span arg);
+};
+
+struct opt {
+	char s;             /* short form, 0 none */
+	const char *name;   /* long form */
+	const char *arg;    /* name of the argument in the help ("PID[,PID]"), NULL: takes none */
+	const char *help;   /* one sentence */
+	enum opt_kind kind;
+	bool optional;      /* the argument may be left out (--body[=BYTES]) */
+	bool hidden;        /* not in help, man, completions (tests only) */
+	size_t off;         /* into struct run_cfg for common options, into the tool's cfg for its own */
+	uint64_t dflt;      /* optional OPT_NUM/SIZE/DURATION without argument */
+	int (*call)(void *cfg, const char *arg, struct err *e);
+	struct match_spec match;
+	const char *values; /* space-separated words for completions; "@file", "@pid", "@user" for kinds */
+};
+
+#define RUN_MAX_MATCH 32
+struct match {
+	struct match_spec spec;
+	const char *arg;
+};
+
+/* What the common options say (design: "Options that every tool has"). */
+struct run_cfg {
+	struct target_spec target;
+	const char *filter;      /* pcap-filter expression, NULL */
+	char **cmd;              /* after "--", NULL */
+	bool json;
+	const char *columns;     /* -o */
+	bool list_columns;
+	const char *read_file;   /* -r */
+	uint64_t duration_ns, count; /* 0: no limit */
+	uint64_t buffer_bytes;   /* data ring; 0: 8 MiB */
+	bool strict, coverage, show_secrets, quiet;
+	unsigned verbose;
+	bool help, version;
+	const char *rung;        /* hidden: force a probe rung, for tests */
+	const char *docs;        /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
+	struct match match[RUN_MAX_MATCH];
+	size_t nmatch;
+	bool headers;            /* text: print headers; a tool's option may set it */
+	uint64_t body_max;       /* bytes of bodies shown, 0 none; a tool's option may set it */
+	uint64_t timeout_ns;     /* 0: default 60 s */
+	uint64_t inflight_ns;    /* 0: off */
+};
+
+/* Totals printed at the end, per group of field values. */
+struct totals_spec {
+	const char *const *group; /* keys, NULL-terminated */
+	const char *value;        /* key of an FT_US field: p50, p95, p99 */
+	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
+	size_t max_groups;        /* bound; the rest is counted as "others" */
+};
+
+struct example {
+	const char *command, *what;
+};
+
+struct tool {
+	const char *name, *summary;    /* summary: one line */
+	const char *description;       /* man page; paragraphs separated by an empty line */
+	const struct example *examples; /* ends with command NULL; the first are shown by --help */
+	const struct opt *opts;        /* the tool's own, ends with name NULL */
+	size_t cfg_size;
+	const struct schema *schema;
+	const char *hint_unit;         /* what a record is, for messages: "exchange" */
+	const struct totals_spec *totals;
+	const unsigned char *bpf, *bpf_end; /* the BPF object, embedded at build time */
+	bool tls_calls;                /* attach TLS library probes */
+	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
+	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
+};
+
+/* Embedded BPF object of tools/NAME.c, made from bpf/NAME.bpf.c by the Makefile. */
+#define BPF_OBJECT(NAME) extern const unsigned char NAME##_bpf[], NAME##_bpf_end[]
+
+int tool_main(const struct tool *t, int argc, char **argv);
+
+/* ---- opts.c ---- */
+extern const struct opt common_opts[]; /* ends with name NULL; offsets into struct run_cfg */
+/* Parses argv into rc and tool_cfg. 0, or -1 with e (EXIT_USAGE, names the option and the remedy). Needs no privilege. */
+int opts_parse(const struct tool *t, int argc, char **argv, struct run_cfg *rc, void *tool_cfg, struct err *e);
+
+/* ---- doc.c: text generated from the tables ---- */
+bool doc_help(const struct tool *t, struct buf *b);
+/* what: "man", "bash", "zsh", "fish", "readme". */
+int doc_print(const struct tool *t, const char *what, struct buf *b, struct err *e);
+
+/* ---- match.c ---- */
+/* Checks all arguments against the schema. */
+int match_check(const struct run_cfg *rc, const struct schema *s, struct err *e);
+bool match_record(const struct run_cfg *rc, const struct record *r);
+
+/* ---- totals.c ---- */
+struct totals;
+struct totals *totals_new(const struct totals_spec *spec, const struct schema *s);
+void totals_add(struct totals *t, const struct record *r);
+/* The table, most frequent first, as text (bytes from outside made safe). */
+bool totals_print(const struct totals *t, struct buf *b, int width);
+void totals_free(struct totals *t);
+
+/* ---- redact.c ---- */
+/* Replaces the values of secret headers (Authorization, Proxy-Authorization, Cookie, Set-Cookie, X-Api-Key) in place
+ * by "[redacted]"; scratch holds the rewritten arrays until the next call. */
+void redact_record(struct record *r, struct buf *scratch);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * flow.h - connections: puts each direction's bytes in stream order, finds gaps, runs the protocol decoder,
+ * completes its records and bounds everything.
+ *
+ * Live events and offline packets enter by the same door. It knows decoders and records; it must not
+ * know where bytes came from (libbpf, libpcap) or where records go (sinks).
+ */
+#ifndef SNOOP_FLOW_H
+#define SNOOP_FLOW_H
+
+#include "base/bytes.h"
+#include "proto/decoder.h"
+#include "record.h"
+
+struct flow;
+
+enum flow_data_flags {
+	FLOW_EDGE = 1,       /* bytes start where a call's buffer (offline: a segment) started */
+	FLOW_FROM_START = 2, /* the connection is known from its first byte in this direction */
+	FLOW_UNCAPTURED = 4, /* want bytes passed without being copied on purpose (sendfile, splice) */
+	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
+};
+
+/* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. */
+struct flow_data {
+	uint64_t conn_id; /* the source's id, never reused */
+	uint64_t ts_ns;   /* CLOCK_REALTIME */
+	uint64_t off;
+	uint64_t want;
+	uint32_t lost; /* cumulative bytes of this direction lost by the source so far; wraps */
+	int dir;
+	unsigned flags; /* enum flow_data_flags */
+	struct span bytes;
+	struct origin who;
+	struct rec_addr local, remote; /* family 0 while unknown */
+	const char *tls;               /* library name, NULL for plaintext */
+	bool attributed;               /* TLS: the socket is known */
+};
+
+struct flow_cfg {
+	const struct decoder *const *decoders; /* NULL-terminated */
+	struct dec_opts dec;
+	size_t max_conns;    /* bound of connections kept; the longest idle is evicted and counted. 0: 65536 */
+	size_t max_queued;   /* bound of out-of-order bytes per direction. 0: 1 MiB */
+	size_t max_queued_total; /* of all connections. 0: 16 MiB */
+	uint64_t reorder_ns; /* how long a hole, or a response without its request, is waited for. 0: 100 ms */
+	uint64_t timeout_ns; /* --timeout: an exchange without a byte for this long. 0: 60 s */
+	size_t body_max;     /* decoded body bytes in records, 0: none */
+	bool offline;        /* no traced process: records have no role, local is the client's end */
+
+	/* Completed record. Valid during the call. */
+	void (*emit)(void *ctx, struct record *r);
+	/* Nothing below position upto of this direction is needed (may be NULL). */
+	void (*skip)(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
+	/* The connection is decoded (true), or of no interest any more (false). May be NULL. */
+	void (*verdict)(void *ctx, uint64_t conn_id, bool wanted);
+	/* Is this new connection wanted (pcap filter)? May be NULL: yes. */
+	bool (*admit)(void *ctx, const struct flow_data *first);
+	void *ctx;
+};
+
+struct flow_stats {
+	uint64_t conns, open;          /* connections seen, present now */
+	uint64_t decoded;              /* connections with a protocol */
+	uint64_t undecoded;            /* given up: no decoder wants them */
+	uint64_t h2, tls_cipher;       /* of those: HTTP/2, TLS records */
+	uint64_t evicted;              /* to keep within max_conns */
+	uint64_t bytes, lost_bytes, uncaptured_bytes, skipped_bytes; /* stream bytes seen, lost, not captured, not needed */
+	uint64_t gaps, overlaps, dup_bytes, late_events;
+};
+
+/* NULL when out of memory. cfg is copied. */
+struct flow *flow_new(const struct flow_cfg *cfg);
+void flow_data(struct flow *f, const struct flow_data *d);
+/* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
+void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);
+/* The connection ended: END_CLOSED, END_RESET. What is queued is decoded first. Unknown ids are ignored. */
+void flow_end(struct flow *f, uint64_t conn_id, enum end_why why, uint64_t ts_ns);
+/* Names of a Unix connection's ends; copied. */
+void flow_unix(struct flow *f, uint64_t conn_id, struct span local, struct span remote);
+/* The source skipped bytes by our wish: the connection is alive (no timeout). */
+void flow_touch(struct flow *f, uint64_t conn_id, uint64_t ts_ns);
+/* Time passes: bounded waits end, timeouts fire. Call every 10 to 100 ms live, and per packet offline. */
+void flow_tick(struct flow *f, uint64_t now_ns);
+/* Emits snapshots of exchanges open for age_ns or longer. */
+void flow_inflight(struct flow *f, uint64_t now_ns, uint64_t age_ns);
+/* The tool ends: everything open is emitted as ongoing. */
+void flow_finish(struct flow *f, uint64_t now_ns);
+void flow_get_stats(const struct flow *f, struct flow_stats *s);
+void flow_free(struct flow *f);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * offline.h - packets of a capture file into flow: link layers, IP, TCP reassembly.
+ *
+ * It must not know protocols above TCP, nor where the packets come from: the reader (libpcap) is in
+ * capfile.c, and this is fed packet by packet.
+ */
+#ifndef SNOOP_OFFLINE_H
+#define SNOOP_OFFLINE_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "flow/flow.h"
+
+/* packet.c: one TCP segment of a packet. */
+struct tcp_seg {
+	uint8_t family_v6;          /* 0: IPv4, 1: IPv6 */
+	uint8_t saddr[16], daddr[16];
+	uint16_t sport, dport;      /* host order */
+	uint32_t seq, ack;
+	uint16_t window;
+	uint8_t flags;              /* TCP flags byte */
+	struct span payload;        /* captured part */
+	size_t wire_len;            /* payload length on the wire; more than payload.n when the snaplen cut it */
+};
+
+enum packet_result { PKT_TCP, PKT_OTHER, PKT_FRAGMENT, PKT_MALFORMED };
+
+/* Parses one packet of the pcap link type dlt: Ethernet with VLAN tags, Linux cooked v1 and v2, BSD loopback (NULL,
+ * LOOP), raw IP (RAW, IPV4, IPV6). IPv6 extension headers are walked. */
+enum packet_result packet_parse(int dlt, struct span pkt, size_t wire_len, struct tcp_seg *out);
+/* Is this link type known to packet_parse? */
+bool packet_dlt_known(int dlt);
+
+/* reasm.c: TCP reassembly (RFC 9293 section 3.4: sequence numbers wrap) into a flow with cfg.offline. */
+struct reasm;
+struct reasm_stats {
+	uint64_t packets, tcp, other, fragments, malformed, retransmitted_bytes, out_of_order, missing_bytes, conns;
+};
+struct reasm *reasm_new(struct flow *f, size_t max_conns);
+/* ts_ns: the packet's time. */
+void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns);
+void reasm_finish(struct reasm *r);
+void reasm_get_stats(const struct reasm *r, struct reasm_stats *s);
+void reasm_free(struct reasm *r);
+
+/* capfile.c (libpcap): reads a pcap or pcapng file ("-": stdin) through r, with an optional pcap filter.
+ * Returns 0, or -1 with e set; a truncated file is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is polled per packet. */
+int capfile_read(const char *path, const char *filter, struct reasm *r, const volatile int *stop, struct err *e);
+
+/* connfilter.c (libpcap): a pcap filter judged once per connection on a synthetic packet (decision 7). Terms that
+ * need more than addresses, ports and protocol are refused with EXIT_USAGE. */
+struct connfilter;
+struct connfilter *connfilter_new(const char *expr, struct err *e);
+/* Do packets of this connection, in either direction, match? Unknown addresses do not. */
+bool connfilter_match(const struct connfilter *cf, const struct rec_addr *local, const struct rec_addr *remote);
+void connfilter_free(struct connfilter *cf);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sink.h - where records go: text columns, JSON lines, later pcapng and others, driven by the schema alone.
+ *
+ * A new format is one file and one line in table.c. It must not know protocols.
+ */
+#ifndef SNOOP_SINK_H
+#define SNOOP_SINK_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "record.h"
+
+/* Output to a descriptor, buffered; write errors are kept. out.c */
+struct out {
+	int fd;
+	struct buf b;
+	int error;   /* errno of the first failed write, 0 */
+	bool closed; /* the reader went away (EPIPE): end quietly */
+};
+void out_init(struct out *o, int fd);
+/* Writes what is buffered. False once writing failed. */
+bool out_flush(struct out *o);
+/* Flush, then close the descriptor and check that too (NFS, quota). 0, or errno. */
+int out_close(struct out *o);
+
+struct sink_cfg {
+	const char *tool;            /* value of JSON key "tool" */
+	const struct schema *schema; /* of the records to come */
+	const char *const *columns;  /* names, NULL-terminated; NULL: the defaults. "hdr.NAME" is a header's value */
+	struct out *out;
+	bool tty;      /* cut to the width, colour */
+	bool color;
+	int width;     /* terminal columns; 0 unknown */
+	bool headers;  /* text: print headers below the line */
+	bool bodies;   /* text: print bodies below */
+};
+
+struct sink {
+	const char *name, *help;
+	/* Returns the sink's state, owned by the caller until close; NULL with e set. */
+	void *(*open)(const struct sink_cfg *cfg, struct err *e);
+	int (*write)(void *st, const struct record *r); /* appends to cfg.out; 0 or -1 */
+	int (*close)(void *st);                         /* ends the format, frees; does not close cfg.out */
+};
+
+extern const struct sink *const sinks[]; /* NULL-terminated: table.c */
+const struct sink *sink_find(const char *name);
+
+/* Checks a column list ("time,pid,hdr.User-Agent") against the schema and splits it. Returns a NULL-terminated
+ * array of strings, one allocation (free it), or NULL with e set (names the wrong column and the remedy). */
+const char **columns_parse(const struct schema *s, const char *list, struct err *e);
+/* --list-columns: prints the schema's columns to out. */
+void columns_list(const struct schema *s, struct out *out);
+
+/* Appends bytes from outside so that no control sequence reaches a terminal: C0, C1, DEL and invalid UTF-8 as \xNN. */
+bool text_safe(struct buf *b, struct span s);
+/* Human forms: "12.3ms", "1.2K"; shared by sinks and totals. */
+void fmt_us(char out[16], rec_u64 us);
+void fmt_bytes(char out[16], rec_u64 n);
+/* "ip:port", "[v6]:port", "unix:/path"; bytes are made safe by the caller. */
+bool fmt_addr(struct buf *b, const struct rec_addr *a);
+/* RFC 3339 UTC with microseconds. */
+void fmt_time_rfc3339(char out[32], rec_u64 ns);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * attach.h - which files are hooked, and how: from a process's maps to attached probes (broker side).
+ *
+ * Files are identified by fstat of what was opened (decision 9), each is resolved once and its probes are attached
+ * per file, for all processes; BPF filters. It does not parse ELF itself: a resolver (in the worker) does.
+ */
+#ifndef SNOOP_ATTACH_H
+#define SNOOP_ATTACH_H
+
+#include "base/err.h"
+#include "tls/plan.h"
+
+struct loader;
+struct attacher;
+
+struct attacher_cfg {
+	struct loader *loader;
+	/* Resolves the ELF file open at fd (path: for messages). 0, or -1 with e. */
+	int (*resolve)(void *ctx, int fd, const char *path, struct plan *out, struct err *e);
+	void *ctx;
+};
+
+struct attacher *attacher_new(const struct attacher_cfg *cfg);
+/* Looks at the executable mappings of pid and attaches what is new. Returns how many files were newly attached; -1 when pid is gone. */
+int attacher_scan(struct attacher *a, uint32_t pid);
+/* `-- CMD`: the executable (through #! lines) and its DT_NEEDED closure, before it runs. Returns files newly attached. */
+int attacher_prepare(struct attacher *a, const char *exe);
+/* One line per (process, TLS library or reason) for --coverage. */
+struct coverage {
+	uint32_t pid;
+	char comm[16];
+	char file[256];
+	const char *lib;  /* "openssl", or NULL */
+	char how[160];    /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
+	bool covered;
+};
+void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, const struct coverage *c), void *ctx);
+/* Detaches everything. */
+void attacher_free(struct attacher *a);
+
+#endif

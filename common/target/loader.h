@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * loader.h - a BPF object into the kernel: privilege and feature checks, probe ladder, maps, attach (broker side).
+ *
+ * It must not know protocols or what the programs do beyond their names and hooks.
+ */
+#ifndef SNOOP_LOADER_H
+#define SNOOP_LOADER_H
+
+#include <linux/types.h>
+
+#include "base/err.h"
+#include "event.h"
+
+struct loader;
+
+struct loader_cfg {
+	const void *elf;
+	unsigned long elf_size;
+	struct bpf_cfg bpf;       /* filters and limits; copied into .rodata.cfg */
+	unsigned long ring_bytes; /* rounded up to a power of two of pages */
+	int cgroup_fd;            /* for FILTER_CGROUP, else -1 */
+	const char *rung;         /* force this rung by name, NULL: best first */
+	int verbose;
+};
+
+/* Checks privilege and kernel (EXIT_PRIVILEGE with the remedy), opens, loads on the best rung that loads. NULL with e. */
+struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
+/* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
+int loader_attach(struct loader *l, struct err *e);
+/* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
+const char *loader_rungs(const struct loader *l);
+
+/* Attaches program prog at a file offset, for all processes (filtered in BPF). path may be /proc/self/fd/N.
+ * An opaque handle, or NULL with e. */
+void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e);
+void loader_uprobe_detach(void *link);
+
+/* The set of traced processes (FILTER_PID). */
+int loader_target_add(struct loader *l, __u32 pid);
+/* How many are alive; the kernel removes them as they exit. */
+int loader_target_count(struct loader *l);
+
+/* What the worker shares with the kernel; made before the fork, valid in both processes. */
+struct loader_shared {
+	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
+	struct ctl_slot *ctl;       /* CTL_SLOTS */
+	const struct bpf_stats *stats; /* STAT_CPUS, read-only */
+};
+int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
+
+/* In the worker after fork: closes every BPF descriptor that it does not need; keeps the mappings. */
+void loader_forget(struct loader *l);
+/* Detaches and unloads everything. */
+void loader_close(struct loader *l);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls.h - TLS libraries and where their plaintext passes: one file per library, one table.
+ *
+ * It must not attach, print or know processes. A new library is one file and one line in table.c.
+ */
+#ifndef SNOOP_TLS_H
+#define SNOOP_TLS_H
+
+#include <linux/types.h>
+
+#include "base/err.h"
+#include "event.h"
+#include "tls/plan.h"
+
+struct elf;
+
+struct tls_lib {
+	enum tls_lib_id id;
+	const char *name; /* value of JSON key "tls" */
+	/* Does this file contain the library? Looks at symbols, never at the file name alone. */
+	bool (*match)(const struct elf *elf);
+	/* Fills sites and how, or why. */
+	void (*plan)(const struct elf *elf, struct plan *out);
+};
+
+extern const struct tls_lib *const tls_libs[]; /* NULL-terminated: table.c */
+/* Name for an id; NULL when unknown. */
+const char *tls_lib_name(unsigned id);
+
+#endif
