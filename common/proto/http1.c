@@ -225,15 +225,18 @@ static void on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t
 /* ---- message starts ---- */
 
 /* Which direction carries requests is known from the first message. False: too few bytes to tell. */
-static bool learn_role(struct h1 *st, int dir, struct span b, bool force)
+static bool learn_role(struct h1 *st, int dir, struct span head, struct span b)
 {
-	size_t n = b.n < 7 ? b.n : 7;
+	static const char version[7] = "HTTP/1.";
+	size_t n = head.n;
 
-	if (memcmp(b.p, "HTTP/1.", n)) {
-		st->req_dir = dir;
-		return true;
-	}
-	if (n < 7 && !force)
+	/* head holds nothing but a beginning of `version`: see undecided(). */
+	for (size_t i = 0; i < b.n && n < sizeof(version); i++, n++)
+		if (b.p[i] != (uint8_t)version[n]) {
+			st->req_dir = dir;
+			return true;
+		}
+	if (n < sizeof(version))
 		return false;
 	st->req_dir = !dir;
 	return true;
@@ -245,6 +248,22 @@ static bool request_must_wait(const struct h1 *st)
 	const struct xchg *x = st->last;
 
 	return x && !x->resp_begun && (x->msg[REQ].method_kind == M_CONNECT || x->msg[REQ].upgrade.n);
+}
+
+/* May a message begin on dir now? False: the other direction comes first. */
+static bool may_begin(struct h1 *st, int dir, bool force)
+{
+	struct half *h = &st->h[dir];
+
+	if (h1_side(st, dir) == REQ)
+		return force || !request_must_wait(st);
+	h->orphan = !h1_awaiting(st);
+	if (h->orphan && st->aligned && !force)
+		return false;
+	/* The request may still come, and would then be taken for the next response's. */
+	if (h->orphan)
+		st->aligned = false;
+	return true;
 }
 
 /* First bytes of a message. Returns bytes passed over, BLOCKED, or 0: a head begins here. */
@@ -259,23 +278,12 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 		n++;
 	if (n)
 		return n;
-	if (st->req_dir < 0 && !learn_role(st, dir, b, force))
+	h->undecided = st->req_dir < 0 && !learn_role(st, dir, (struct span){NULL, 0}, b);
+	if (!h->undecided && !may_begin(st, dir, force))
 		return BLOCKED;
-	if (h1_side(st, dir) == REQ) {
-		if (request_must_wait(st)) {
-			if (!force)
-				return BLOCKED;
-			if (st->last->msg[REQ].method_kind == M_CONNECT)
-				return b.n; /* the tunnel's */
-		}
-	} else {
-		h->orphan = !h1_awaiting(st);
-		if (h->orphan && st->aligned && !force)
-			return BLOCKED;
-		/* The request may still come, and would then be taken for the next response's. */
-		if (h->orphan)
-			st->aligned = false;
-	}
+	if (!h->undecided && h1_side(st, dir) == REQ && request_must_wait(st) &&
+	    st->last->msg[REQ].method_kind == M_CONNECT)
+		return b.n; /* the tunnel's bytes */
 	h->start_ts = c->ts_ns;
 	h->who = c->who;
 	h->lines = 0;
@@ -284,10 +292,26 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 	return 0;
 }
 
+/* The role is not known and what came is the beginning of "HTTP/1.". True: BLOCKED, the other direction comes first. */
+static bool undecided(struct h1 *st, int dir, const struct chunk *c, struct span b)
+{
+	struct half *h = &st->h[dir];
+
+	if (st->req_dir < 0 && !learn_role(st, dir, buf_span(&h->head), b))
+		return false;
+	if (h1_side(st, dir) == RESP && !may_begin(st, dir, c->flags & CHUNK_FORCE))
+		return true;
+	h->undecided = false;
+	return false;
+}
+
 static size_t take_head(struct h1 *st, int dir, const struct chunk *c, struct span b, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 	bool end;
+
+	if (h->undecided && undecided(st, dir, c, b))
+		return BLOCKED;
 	size_t room = st->o.head_max > h->head.n ? st->o.head_max - h->head.n : 0;
 	struct span part = span_sub(b, 0, room);
 	size_t used = scan_head(h, part, &end);

@@ -109,6 +109,7 @@ struct half {
 	uint8_t phase;
 	uint8_t line;   /* scanning lines: 0 empty so far, 1 only CR, 2 more */
 	bool orphan;    /* RESP: no request was waiting when the present head began */
+	bool undecided; /* the bytes of the present head do not tell yet which side it is of */
 	uint32_t lines; /* line ends of the present head; chunk-size line: bytes */
 	uint64_t left;  /* of the body or chunk; trailer: bytes so far */
 	uint64_t start_ts, last_ts;

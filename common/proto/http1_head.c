@@ -12,10 +12,14 @@
 #define METHOD_MAX  24
 #define DETECT_WAIT 1024 /* a request line longer than this is judged by its beginning */
 
+/* The registered methods in use (IANA HTTP method registry) and UPnP's: what is believed without context. */
 static const struct span known_methods[] = {
-    LIT("GET"),   LIT("POST"),  LIT("HEAD"),     LIT("PUT"),    LIT("DELETE"),    LIT("OPTIONS"),
-    LIT("PATCH"), LIT("TRACE"), LIT("PROPFIND"), LIT("REPORT"), LIT("PROPPATCH"), LIT("MKCOL"),
-    LIT("COPY"),  LIT("MOVE"),  LIT("LOCK"),     LIT("UNLOCK"), LIT("SEARCH"),    LIT("PURGE"),
+    LIT("GET"),        LIT("POST"),       LIT("HEAD"),     LIT("PUT"),      LIT("DELETE"),    LIT("OPTIONS"),
+    LIT("PATCH"),      LIT("TRACE"),      LIT("CONNECT"),  LIT("PROPFIND"), LIT("PROPPATCH"), LIT("REPORT"),
+    LIT("MKCOL"),      LIT("COPY"),       LIT("MOVE"),     LIT("LOCK"),     LIT("UNLOCK"),    LIT("SEARCH"),
+    LIT("QUERY"),      LIT("PURGE"),      LIT("BAN"),      LIT("LINK"),     LIT("UNLINK"),    LIT("ACL"),
+    LIT("BIND"),       LIT("UNBIND"),     LIT("REBIND"),   LIT("CHECKIN"),  LIT("CHECKOUT"),  LIT("MERGE"),
+    LIT("MKACTIVITY"), LIT("MKCALENDAR"), LIT("M-SEARCH"), LIT("NOTIFY"),   LIT("SUBSCRIBE"), LIT("UNSUBSCRIBE"),
 };
 
 static struct rec_str str(struct span s)
@@ -174,12 +178,12 @@ static bool status_line(struct span line, struct h1_msg *m)
 	return true;
 }
 
-static bool strict_method(struct span s)
+static bool known_method(struct span s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (!(s.p[i] >= 'A' && s.p[i] <= 'Z') && s.p[i] != '-' && s.p[i] != '_')
-			return false;
-	return s.n >= 3 && s.n <= METHOD_MAX;
+	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++)
+		if (span_eq(s, known_methods[i]))
+			return true;
+	return false;
 }
 
 static bool strict_target(struct span method, struct span t)
@@ -207,7 +211,7 @@ bool h1_strict_line(struct span line, enum h1_side side)
 	size_t sp = find(line, ' ');
 	struct span method = span_sub(line, 0, sp), rest = from(line, sp + 1);
 
-	return strict_method(method) && rest.n > 9 && rest.p[rest.n - 9] == ' ' &&
+	return known_method(method) && rest.n > 9 && rest.p[rest.n - 9] == ' ' &&
 	       http_minor(from(rest, rest.n - 8)) >= 0 && strict_target(method, span_sub(rest, 0, rest.n - 9));
 }
 
@@ -216,14 +220,13 @@ bool h1_strict_prefix(struct span s, enum h1_side side)
 	if (side == RESP)
 		return memcmp(s.p, "HTTP/1.", s.n < 7 ? s.n : 7) == 0;
 	size_t sp = find(span_sub(s, 0, METHOD_MAX + 1), ' ');
-	struct span method = span_sub(s, 0, sp);
 
-	for (size_t i = 0; i < method.n; i++)
-		if (!(method.p[i] >= 'A' && method.p[i] <= 'Z') && method.p[i] != '-' && method.p[i] != '_')
-			return false;
-	if (sp == s.n)
-		return sp <= METHOD_MAX;
-	return strict_method(method);
+	if (sp < s.n)
+		return known_method(span_sub(s, 0, sp));
+	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++)
+		if (s.n <= known_methods[i].n && memcmp(s.p, known_methods[i].p, s.n) == 0)
+			return true;
+	return false;
 }
 
 /* ---- header fields ---- */
@@ -421,8 +424,5 @@ int h1_detect(struct span first)
 			return -1;
 	if (line.n < DETECT_WAIT)
 		return 0;
-	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++)
-		if (span_eq(method, known_methods[i]))
-			return 1;
-	return -1;
+	return known_method(method) ? 1 : -1;
 }

@@ -13,7 +13,10 @@
  */
 #include "proto/http1.h"
 
+#include <linux/types.h>
 #include <stdlib.h>
+
+#include "event.h"
 
 struct xchg *h1_new(void)
 {
@@ -148,7 +151,7 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 	e.base.tid = x->who.tid;
 	if (x->who.comm[0])
 		e.base.comm = (struct rec_str){x->who.comm, strnlen(x->who.comm, sizeof(x->who.comm))};
-	e.base.role = st->req_dir == 0 ? "server" : "client";
+	e.base.role = st->req_dir == DIR_IN ? "server" : "client";
 	e.base.kind = kind;
 	if (first->blk && !(first->bad & N_LINE && !first->method.n))
 		e.proto = first->minor ? "http/1.1" : "http/1.0";
