@@ -8,7 +8,10 @@
  */
 #include "proto/http1.h"
 
+#include <linux/types.h>
 #include <stdlib.h>
+
+#include "event.h"
 
 #define BLOCKED           SIZE_MAX
 #define DEFAULT_HEAD_MAX  (256u << 10)
@@ -258,6 +261,9 @@ static bool may_begin(struct h1 *st, int dir, bool force)
 	if (h1_side(st, dir) == REQ)
 		return force || !request_must_wait(st);
 	h->orphan = !h1_awaiting(st);
+	/* Where the order was found again by assumption, a response too many says that it was wrong. */
+	if (h->orphan && st->assumed)
+		st->aligned = false;
 	if (h->orphan && st->aligned && !force)
 		return false;
 	/* The request may still come, and would then be taken for the next response's. */

@@ -126,7 +126,10 @@ struct h1 {
 	bool joined;      /* not seen from the start */
 	bool aligned;     /* the next request's response is the one that follows the queue's responses */
 	bool nth_known;
-	bool pipelined;   /* several requests were seen waiting: never pair again without alignment */
+	bool assumed;     /* aligned, but found again on the assumption that the client waits for responses */
+	bool pipelined;   /* several requests were seen waiting: not paired again once out of alignment */
+	uint8_t turn;     /* side of the last message begun */
+	uint32_t turns;   /* times that request and response came in turn */
 	bool over;        /* nothing more is wanted */
 	bool holes;       /* something was lost */
 	unsigned waiting; /* length of the queue */
