@@ -415,6 +415,10 @@ static size_t take_sync(struct h1 *st, int dir, const struct chunk *c, struct sp
 	struct h1_msg m;
 	bool end;
 
+	if (t && t->b.n == st->o.head_max) {
+		trial_retry(st, dir, em);
+		return 0; /* nothing taken yet: now again */
+	}
 	if (!t) {
 		if (!edge)
 			return b.n;
@@ -432,8 +436,12 @@ static size_t take_sync(struct h1 *st, int dir, const struct chunk *c, struct sp
 		t->edge[t->n].ts = c->ts_ns;
 		t->edge[t->n++].who = c->who;
 	}
-	size_t used = scan_head(h, b, &end);
-	if (!buf_add(&t->b, b.p, used) || !trial_plausible(t, sides(st, dir), &side)) {
+	size_t used = scan_head(h, span_sub(b, 0, st->o.head_max - t->b.n), &end);
+	if (!buf_add(&t->b, b.p, used)) {
+		st->over = true;
+		return b.n;
+	}
+	if (!trial_plausible(t, sides(st, dir), &side)) {
 		trial_retry(st, dir, em);
 		return used;
 	}
@@ -450,7 +458,7 @@ static size_t take_sync(struct h1 *st, int dir, const struct chunk *c, struct sp
 
 /* ---- the decoder ---- */
 
-/* One step: at least one byte, or BLOCKED. at: position of b in the chunk. */
+/* One step: bytes taken (0: another step is needed), or BLOCKED. at: position of b in the chunk. */
 static size_t step(struct h1 *st, int dir, const struct chunk *c, size_t at, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];

@@ -69,8 +69,8 @@ struct step {
 
 /* Chunks that the decoder did not take yet. */
 struct pend {
-	struct chunk c[256];
-	size_t first, n;
+	struct chunk *c;
+	size_t first, n, cap;
 };
 
 struct run {
@@ -193,7 +193,7 @@ static inline void settle(struct run *r, int dir)
 		;
 }
 
-/* Bytes in a memory block of their own, so that a read beyond them is found by the sanitizer. */
+/* Bytes of dir, offered in order and kept while the decoder waits for the other direction. */
 static inline void run_data(struct run *r, int dir, const char *b, size_t n, uint64_t us, unsigned flags)
 {
 	struct pend *p = &r->q[dir];
@@ -202,8 +202,10 @@ static inline void run_data(struct run *r, int dir, const char *b, size_t n, uin
 
 	if (!n)
 		return;
-	if (p->n == 256)
-		drain(r, dir, true);
+	if (p->n == p->cap) {
+		p->cap = p->cap ? 2 * p->cap : 16;
+		p->c = realloc(p->c, p->cap * sizeof(*p->c));
+	}
 	p->c[p->n++] = c;
 	settle(r, dir);
 }
@@ -240,6 +242,8 @@ static inline void run_free(struct run *r)
 {
 	http1_decoder.fini(r->st);
 	free(r->st);
+	free(r->q[DIR_IN].c);
+	free(r->q[DIR_OUT].c);
 	r->st = NULL;
 	buf_free(&r->text);
 }
