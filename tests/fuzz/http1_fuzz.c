@@ -56,7 +56,7 @@ static struct buf play(const struct step *s, size_t n, const struct dec_opts *o,
 		}
 		for (size_t at = 0; at < s[i].n; at += every) {
 			size_t k = s[i].n - at < every ? s[i].n - at : every;
-			run_data(&r, s[i].dir, s[i].b + at, k, s[i].us, at ? 0 : CHUNK_EDGE);
+			run_piece(&r, s[i].dir, s[i].b + at, k, s[i].us, at ? 0 : CHUNK_EDGE, at + k < s[i].n);
 		}
 		uint64_t skip = http1_decoder.skip(r.st, s[i].dir);
 		if (skip > UINT64_MAX / 2)

@@ -189,25 +189,34 @@ static inline bool drain(struct run *r, int dir, bool force)
 
 static inline void settle(struct run *r, int dir)
 {
-	while (drain(r, dir, false) && drain(r, !dir, false))
+	drain(r, dir, false);
+	while (drain(r, !dir, false) && drain(r, dir, false))
 		;
 }
 
-/* Bytes of dir, offered in order and kept while the decoder waits for the other direction. */
-static inline void run_data(struct run *r, int dir, const char *b, size_t n, uint64_t us, unsigned flags)
+/* Bytes of dir, offered in order and kept while the decoder waits for the other direction. more: further pieces of the
+ * same chunk follow, before which the other direction gets no turn. */
+static inline void run_piece(struct run *r, int dir, const char *b, size_t n, uint64_t us, unsigned flags, bool more)
 {
 	struct pend *p = &r->q[dir];
 	struct chunk c = {
 	    .b = {(const uint8_t *)b, n}, .ts_ns = BASE_NS + us * 1000, .who = {7, 8, "srv"}, .flags = flags};
 
-	if (!n)
-		return;
-	if (p->n == p->cap) {
+	if (n && p->n == p->cap) {
 		p->cap = p->cap ? 2 * p->cap : 16;
 		p->c = realloc(p->c, p->cap * sizeof(*p->c));
 	}
-	p->c[p->n++] = c;
-	settle(r, dir);
+	if (n)
+		p->c[p->n++] = c;
+	if (more)
+		drain(r, dir, false);
+	else
+		settle(r, dir);
+}
+
+static inline void run_data(struct run *r, int dir, const char *b, size_t n, uint64_t us, unsigned flags)
+{
+	run_piece(r, dir, b, n, us, flags, false);
 }
 
 static inline void run_step(struct run *r, const struct step *s)
