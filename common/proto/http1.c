@@ -24,30 +24,36 @@ static size_t take_all(struct h1 *st, int dir, const struct chunk *c, const stru
 /* Scans for the end of a head. Returns the bytes that belong to it; *end: the empty line was found. */
 static size_t scan_head(struct half *h, struct span b, bool *end)
 {
-	size_t i = 0;
+	const uint8_t *p = b.p, *stop = b.p + b.n;
+	uint32_t lines = h->lines;
+	uint8_t line = h->line;
 
 	*end = false;
-	while (i < b.n) {
-		if (h->line < 2) {
-			uint8_t c = b.p[i];
-			if (c == '\n') {
-				h->line = 0;
-				h->lines++;
-				*end = true;
-				return i + 1;
-			}
-			h->line = c == '\r' && h->line == 0 ? 1 : 2;
-			i++;
+	while (p < stop) {
+		if (line < 2 && *p == '\n') {
+			*end = true;
+			lines++;
+			p++;
+			break;
+		}
+		if (line == 0 && *p == '\r') {
+			line = 1;
+			p++;
 			continue;
 		}
-		const uint8_t *q = memchr(b.p + i, '\n', b.n - i);
-		if (!q)
-			return b.n;
-		i = (size_t)(q - b.p) + 1;
-		h->lines++;
-		h->line = 0;
+		line = 2;
+		p = memchr(p, '\n', (size_t)(stop - p));
+		if (!p) {
+			p = stop;
+			break;
+		}
+		lines++;
+		p++;
+		line = 0;
 	}
-	return i;
+	h->lines = lines;
+	h->line = line;
+	return (size_t)(p - b.p);
 }
 
 static void trial_free(struct h1_trial *t)

@@ -48,7 +48,7 @@ struct h1_msg {
 	uint16_t status;     /* RESP */
 	uint8_t minor;       /* HTTP/1.minor */
 	uint8_t method_kind; /* enum h1_method */
-	bool host_seen, has_length, has_te, chunked, close, keepalive;
+	bool host_seen, has_length, has_te, chunked;
 	uint64_t length;                   /* Content-Length */
 	struct rec_str method, host, path; /* REQ */
 	struct rec_str reason;             /* RESP */

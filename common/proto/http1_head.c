@@ -67,16 +67,18 @@ static bool is_clean(struct span s)
 	return true;
 }
 
-static struct span trim(struct span s)
+static inline struct span trim(struct span s)
 {
-	while (s.n && is_blank(s.p[0]))
-		s = from(s, 1);
 	while (s.n && is_blank(s.p[s.n - 1]))
 		s.n--;
+	while (s.n && is_blank(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
 	return s;
 }
 
-static size_t find(struct span s, uint8_t c)
+static inline size_t find(struct span s, uint8_t c)
 {
 	const uint8_t *q = s.n ? memchr(s.p, c, s.n) : NULL;
 
@@ -84,12 +86,15 @@ static size_t find(struct span s, uint8_t c)
 }
 
 /* The line at the beginning of *s without its end (CRLF or a bare LF, RFC 9112 section 2.2); advances *s. */
-static struct span take_line(struct span *s)
+static inline struct span take_line(struct span *s)
 {
 	size_t n = find(*s, '\n');
 	struct span line = {s->p, n};
 
-	*s = from(*s, n < s->n ? n + 1 : n);
+	if (n < s->n)
+		n++;
+	s->p += n;
+	s->n -= n;
 	if (line.n && line.p[line.n - 1] == '\r')
 		line.n--;
 	return line;
@@ -231,18 +236,6 @@ bool h1_strict_prefix(struct span s, enum h1_side side)
 
 /* ---- header fields ---- */
 
-/* Does a comma-separated list hold this token, in any case? */
-static bool has_token(struct span list, struct span token)
-{
-	while (list.n) {
-		size_t n = find(list, ',');
-		if (span_ieq(trim(span_sub(list, 0, n)), token))
-			return true;
-		list = from(list, n + 1);
-	}
-	return false;
-}
-
 /* Content-Length: a number, or the same number repeated (RFC 9112 section 6.3). */
 static void content_length(struct h1_msg *m, struct span v)
 {
@@ -264,6 +257,9 @@ static void content_length(struct h1_msg *m, struct span v)
 	} while (v.n);
 }
 
+/* Lengths of the names below. */
+#define KNOWN_LENGTHS (1u << 4 | 1u << 7 | 1u << 14 | 1u << 16 | 1u << 17)
+
 /* Notes what a field means for framing and for the record. */
 static void known_field(struct h1_msg *m, enum h1_side side, struct span name, struct span v)
 {
@@ -277,12 +273,6 @@ static void known_field(struct h1_msg *m, enum h1_side side, struct span name, s
 	case 7:
 		if (span_ieq(name, LIT("upgrade")))
 			m->upgrade = str(v);
-		break;
-	case 10:
-		if (span_ieq(name, LIT("connection"))) {
-			m->close |= has_token(v, LIT("close"));
-			m->keepalive |= has_token(v, LIT("keep-alive"));
-		}
 		break;
 	case 14:
 		if (span_ieq(name, LIT("content-length")))
@@ -334,7 +324,9 @@ static bool fields(struct h1_msg *m, struct span rest, uint32_t max, bool strict
 			continue;
 		}
 		size_t colon = find(line, ':');
-		struct span name = span_sub(line, 0, colon), value = trim(from(line, colon + 1));
+		struct span name = {line.p, colon}, value = {NULL, 0};
+		if (colon < line.n)
+			value = trim((struct span){line.p + colon + 1, line.n - colon - 1});
 		if (strict && (colon == line.n || !is_token(name) || !is_clean(value)))
 			return false;
 		name = trim(name);
@@ -371,6 +363,8 @@ bool h1_parse(struct span head, enum h1_side side, uint32_t lines, bool strict, 
 	bool ok = fields(m, rest, lines, strict);
 	for (uint32_t i = 0; i < m->n; i++) {
 		const struct rec_header *f = &m->v[i];
+		if (f->name.n > 17 || !(KNOWN_LENGTHS >> f->name.n & 1))
+			continue;
 		known_field(m, side, span_of(f->name.p, f->name.n), span_of(f->value.p, f->value.n));
 	}
 	if (m->has_te && m->has_length) { /* RFC 9112 section 6.3: Transfer-Encoding overrides */
