@@ -16,6 +16,7 @@
 #define BLOCKED           SIZE_MAX
 #define DEFAULT_HEAD_MAX  (256u << 10)
 #define DEFAULT_DEPTH_MAX 1024
+#define SETTLE_NS         1000000000ULL
 
 static size_t take_all(struct h1 *st, int dir, const struct chunk *c, const struct emitter *em);
 
@@ -649,6 +650,17 @@ static void http1_inflight(void *state, uint64_t before_ts_ns, uint64_t now_ns, 
 		h1_emit(st, sending, em, "inflight", now_ns);
 }
 
+static void http1_settle(void *state, uint64_t now_ns, const struct emitter *em)
+{
+	struct h1 *st = state;
+
+	/* Were an earlier request still unanswered, the response to this one would most likely have followed by now. */
+	if (!st->held || now_ns < st->held->end_ts + SETTLE_NS)
+		return;
+	h1_confirm_held(st, N_ASSUMED, em);
+	st->settled = true;
+}
+
 static bool http1_wants(const void *state)
 {
 	return !((const struct h1 *)state)->over;
@@ -684,6 +696,7 @@ const struct decoder http1_decoder = {
     .end = http1_end,
     .skip = http1_skip,
     .inflight = http1_inflight,
+    .settle = http1_settle,
     .wants = http1_wants,
     .fini = http1_fini,
 };

@@ -138,6 +138,7 @@ struct h1 {
 	uint64_t nth;
 	struct xchg *first, *last; /* requests in order */
 	struct xchg *held;         /* finished, tentatively paired, waiting for confirmation; the only one queued */
+	bool settled;              /* the held one was emitted by settle(), and nothing has begun since */
 };
 
 /* ---- http1_head.c ---- */

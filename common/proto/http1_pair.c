@@ -287,6 +287,7 @@ void h1_unpair_held(struct h1 *st, const struct emitter *em)
 	struct xchg *x = st->held;
 
 	st->held = NULL;
+	st->settled = false;
 	if (x)
 		unpair(st, x, N_UNMATCHED, em);
 }
@@ -337,10 +338,11 @@ static void finish(struct h1 *st, struct xchg *x, const struct emitter *em)
 
 void h1_request(struct h1 *st, struct xchg *x, const struct emitter *em)
 {
-	if (st->held) {
+	if (st->held || st->settled) {
 		/* Request, response, request with nothing between: the order is known again. */
 		h1_confirm_held(st, 0, em);
 		st->aligned = st->assumed = true;
+		st->settled = false;
 	}
 	bool in_turn = st->turn == RESP && !st->h[!st->req_dir].cur;
 
@@ -411,8 +413,7 @@ struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *
 	const struct half *h = &st->h[!st->req_dir];
 	struct xchg *x;
 
-	if (st->held)
-		h1_unpair_held(st, em);
+	h1_unpair_held(st, em);
 	if (st->turn == RESP)
 		st->turns = 0;
 	st->turn = RESP;

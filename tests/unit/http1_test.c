@@ -308,6 +308,25 @@ TEST(joined)
 	              END(6, END_CLOSED));
 }
 
+TEST(settle)
+{
+	/* A quiet connection does not keep its first exchange back for ever; the order is known with the next. */
+	EXPECT_JOINED("t=1 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined (pairing "
+	              "assumed)\n"
+	              "t=2000000 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined\n",
+	              Q(1, GET("/1")), R(2, OK("0", "")), SETTLE(900000), SETTLE(1000003), SETTLE(1500000),
+	              Q(2000000, GET("/2")), R(2000001, OK("0", "")));
+	/* A further response afterwards: the next pair is not believed at once. */
+	EXPECT_JOINED("t=1 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined (pairing "
+	              "assumed)\n"
+	              "t=1500000 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	              "t=2000000 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined "
+	              "(pairing assumed)\n",
+	              Q(1, GET("/1")), R(2, OK("0", "")), SETTLE(1000003), R(1500000, OK("0", "")),
+	              Q(2000000, GET("/2")), R(2000001, OK("0", "")), SETTLE(2000002), END(2000003, END_CLOSED));
+	EXPECT("", SETTLE(9999999));
+}
+
 TEST(gap_in_body)
 {
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK lat=4 ttfb=1 req=0 resp=10 lost=6 err=lost\n"
@@ -566,6 +585,7 @@ int main(void)
 	RUN(no_answer);
 	RUN(timeout_then_on);
 	RUN(joined);
+	RUN(settle);
 	RUN(gap_in_body);
 	RUN(gap_beyond);
 	RUN(gap_at_end_is_no_pipelining);
