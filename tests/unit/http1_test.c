@@ -200,6 +200,30 @@ TEST(upgrade)
 	       R(3, OK("0", "")));
 }
 
+TEST(upgrade_before_request_end)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=101 reason=S lat=1 ttfb=1 req=1 resp=0 (upgraded to x)\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\na"),
+	       R(1, "HTTP/1.1 101 S\r\n\r\n"), END(2, END_CLOSED));
+}
+
+static void check_who(void *ctx, const struct exchange *e)
+{
+	*(unsigned *)ctx = e->base.pid * 100 + e->base.tid;
+	CHECK(e->base.comm.n == 3 && !memcmp(e->base.comm.p, "srv", 3));
+}
+
+TEST(who)
+{
+	unsigned who = 0;
+	struct run r = {.check = check_who, .check_ctx = &who};
+
+	run_init(&r, NULL, false);
+	run_data(&r, DIR_OUT, OK("0", ""), sizeof(OK("0", "")) - 1, 0, CHUNK_EDGE); /* known of an orphan too */
+	CHECK(who == 708);
+	run_free(&r);
+}
+
 TEST(targets)
 {
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=real:81 p=/p?q s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
@@ -306,6 +330,24 @@ TEST(joined)
 	              "assumed)\n",
 	              Q(1, "GE"), Q(2, "GET /1 HTTP/1.1\r\nHo"), Q(3, "st: h\r\n\r\n"), R(5, OK("0", "")),
 	              END(6, END_CLOSED));
+}
+
+TEST(joined_at_head)
+{
+	/* A response to an unseen HEAD announces a body that does not come: the next head is not taken for it. */
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	              "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
+	              "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
+	              R(1, OK("100", "")), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")), END(5, END_CLOSED));
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	              "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
+	              "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
+	              R(1, "HTTP/1.1 200 OK\r\n\r\n"), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")),
+	              END(5, END_CLOSED));
+	/* A body does. */
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=9 joined (request not seen)\n"
+	              "t=3 server http/1.1 s=200 reason=OK resp=5 joined (request not seen)\n",
+	              R(1, OK("9", "")), R(2, "HTTP/2.0!"), R(3, OK("5", "HTTP/")), END(5, END_CLOSED));
 }
 
 TEST(settle)
@@ -577,6 +619,8 @@ int main(void)
 	RUN(until_close);
 	RUN(connect_tunnel);
 	RUN(upgrade);
+	RUN(upgrade_before_request_end);
+	RUN(who);
 	RUN(targets);
 	RUN(header_forms);
 	RUN(half_closed);
@@ -585,6 +629,7 @@ int main(void)
 	RUN(no_answer);
 	RUN(timeout_then_on);
 	RUN(joined);
+	RUN(joined_at_head);
 	RUN(settle);
 	RUN(gap_in_body);
 	RUN(gap_beyond);
