@@ -88,6 +88,7 @@ static void salvage_request(struct h1 *st, struct half *h, const char *error, ui
 		return;
 	x->error = error;
 	x->ongoing = !error;
+	x->cut = true;
 	x->lost = lost;
 	x->notes |= note;
 	h1_emit(st, x, em, NULL, 0);
@@ -130,6 +131,7 @@ static void on_request(struct h1 *st, int dir, struct span head, bool cut, uint6
 		return;
 	const struct h1_msg *m = &x->msg[REQ];
 	if (cut) {
+		x->cut = true;
 		x->error = "malformed";
 		x->notes |= N_BIG;
 	}

@@ -78,6 +78,7 @@ struct xchg {
 	bool req_done, resp_begun, resp_done;
 	bool hole[2]; /* body bytes are missing: no more is kept */
 	bool truncated, ongoing;
+	bool cut; /* the request's head has no end: nothing is known of its body */
 };
 
 enum h1_phase {

@@ -103,10 +103,13 @@ static void fill_request(struct exchange *e, const struct xchg *x)
 {
 	const struct h1_msg *m = &x->msg[REQ];
 
+	if (!m->method.n)
+		return;
 	e->method = m->method;
 	e->host = m->host;
 	e->path = m->path;
-	e->req_bytes = x->bytes[REQ];
+	if (!x->cut)
+		e->req_bytes = x->bytes[REQ];
 	e->req_headers = (struct rec_headers){m->v, m->n};
 	e->req_encoding = m->encoding;
 	if (x->body[REQ].n)
