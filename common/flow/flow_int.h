@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "flow/flow.h"
 
-#define FLOW_DETECT_MAX 256 /* first bytes looked at; a decoder still undecided then does not want them */
+#define FLOW_DETECT_MAX 256  /* first bytes looked at; a decoder still undecided then does not want them */
 #define FLOW_SKIP_MIN   4096 /* shorter stretches are not worth a word to the source */
 #define FLOW_RECENT     8192 /* ids remembered after their end; a power of two */
 
@@ -28,12 +28,12 @@ struct item {
 
 /* One direction. */
 struct stream {
-	uint64_t next;      /* position of the next byte for the decoder */
-	uint64_t skip_to;   /* the source was told that nothing below is needed */
-	uint64_t fin_at;    /* position of the end, UINT64_MAX: wherever it is; valid with fin */
-	uint64_t acked;     /* offline: the peer has everything below */
-	uint64_t wait_ns;   /* since when the head cannot go on, 0: it can */
-	uint64_t lost;      /* bytes that the source lost and that no gap has accounted for yet */
+	uint64_t next;    /* position of the next byte for the decoder */
+	uint64_t skip_to; /* the source was told that nothing below is needed */
+	uint64_t fin_at;  /* position of the end, UINT64_MAX: wherever it is; valid with fin */
+	uint64_t acked;   /* offline: the peer has everything below */
+	uint64_t wait_ns; /* since when the head cannot go on, 0: it can */
+	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
 	struct item *head, *tail;
 	uint32_t queued;    /* cost of the queue in bytes */
 	uint32_t lost_seen; /* flow_data.lost at the last event */
@@ -121,7 +121,7 @@ void conn_ignore(struct flow *f, struct conn *c);
 /* Keeps c in the list of waiting connections, or not. */
 void conn_waits(struct flow *f, struct conn *c, bool waits);
 /* The longest waiting connection but `not`, NULL none. */
-struct conn *flow_waiting(const struct flow *f, const struct conn *not);
+struct conn *flow_waiting(const struct flow *f, const struct conn * not );
 
 /* ---- complete.c ---- */
 /* Fills in what the decoder cannot know and hands r to cfg.emit. */
