@@ -50,12 +50,13 @@ teardown()
 # Pids of tool processes that belong to this test run: children of ours, or orphans holding a file of $T open.
 tool_processes()
 {
-	local p
+	local p fd
 	for p in /proc/[0-9]*; do
 		[ "$(readlink "$p/exe" 2>/dev/null)" = "$HTTPSNOOP" ] || continue
-		ls -l "$p/fd" 2>/dev/null | grep -q " $T/" && echo "${p#/proc/}"
+		for fd in "$p"/fd/*; do
+			case "$(readlink "$fd")" in "$T"/*) echo "${p#/proc/}" && break ;; esac
+		done
 	done
-	return 0
 }
 
 gone() { ! kill -0 "$1" 2>/dev/null || [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ]; }

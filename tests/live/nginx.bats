@@ -96,7 +96,7 @@ print('done', flush=True)"
 	wait_until 100 grep -q ready "$T/client"
 	start_snoop -p "$NGINX" --json
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	is 0 "$(count_records '.path == "/ok?before"')"
 	is 5 "$(count_records '(.path | startswith("/ok?after")) and .tls == null and .joined and .nth == null and .status == 200')"
