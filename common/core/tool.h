@@ -56,8 +56,8 @@ struct opt {
 	uint64_t dflt;      /* optional OPT_NUM/SIZE/DURATION without argument */
 	int (*call)(void *cfg, const char *arg, struct err *e);
 	struct match_spec match;
-	const char *values; /* space-separated words: for completions, and all that MATCH_LIST takes. Or a kind, for
-			     * completions only: "@file", "@dir", "@pid", "@user", "@comm", "@columns" */
+	const char *values; /* space-separated words: for completions; and all that MATCH_LIST takes, on an FT_NAME. Or
+			     * a kind, for completions only: "@file", "@dir", "@pid", "@user", "@comm", "@columns" */
 	bool run;           /* off is into struct run_cfg although the option is the tool's own */
 };
 
