@@ -36,6 +36,7 @@ enum field_flags {
 	FF_NOCOL = 4,  /* not a column (headers, bodies): printed as a block below the line */
 	FF_RIGHT = 8,  /* right aligned */
 	FF_STATUS = 16, /* coloured by status class on a terminal */
+	FF_REMARK = 32, /* text: appended to the line as key=value when known (error, lost_bytes) */
 };
 
 struct rec_str {
@@ -102,7 +103,7 @@ struct rec_base {
 	{"pid", "PID", "process doing the I/O", FT_ID, 7, FF_TEXT | FF_RIGHT, REC_OFF(T, base.pid)},                         \
 	{"tid", "TID", "thread doing the I/O", FT_ID, 7, FF_RIGHT, REC_OFF(T, base.tid)},                                    \
 	{"comm", "COMM", "command name of the thread", FT_STR, 12, FF_TEXT, REC_OFF(T, base.comm)},                          \
-	{"conn", "CONN", "number of the connection in this run", FT_NUM, 5, FF_RIGHT, REC_OFF(T, base.conn)},                \
+	{"conn", "CONN", "number of the connection in this run", FT_NUM, 5, FF_TEXT | FF_RIGHT, REC_OFF(T, base.conn)}, \
 	{"local", "LOCAL", "own address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.local)},                    \
 	{"remote", "REMOTE", "peer's address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.remote)},              \
 	{"role", "ROLE", "client or server", FT_NAME, 6, FF_TEXT, REC_OFF(T, base.role)},                                    \

@@ -93,7 +93,12 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	const struct target_spec *ts = &rc->target;
 	struct bpf_cfg *c = &lc->bpf;
 
-	b->by_pid = ts->npids || rc->cmd || (ts->container && !ts->cgroup);
+	const char *cgroup = ts->cgroup;
+	struct err no_cgroup = {0};
+	/* A container is its cgroup where the unified hierarchy knows it; else the processes that are in it now. */
+	if (ts->container && !cgroup && !target_container_cgroup(ts->container, b->cgroup, sizeof(b->cgroup), &no_cgroup))
+		cgroup = b->cgroup;
+	b->by_pid = ts->npids || rc->cmd || (ts->container && !cgroup);
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
 	c->tls_calls = b->run->tool->tls_calls;
@@ -119,9 +124,9 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 		memcpy(c->ports, ts->ports, sizeof(c->ports));
 	}
 	lc->cgroup_fd = -1;
-	if (ts->cgroup) {
+	if (cgroup) {
 		c->filters |= FILTER_CGROUP;
-		lc->cgroup_fd = target_cgroup_fd(ts->cgroup, e);
+		lc->cgroup_fd = target_cgroup_fd(cgroup, e);
 		if (lc->cgroup_fd < 0)
 			return -1;
 	}

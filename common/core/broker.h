@@ -25,6 +25,7 @@ struct broker {
 	struct attacher *attacher;
 	bool by_pid;      /* FILTER_PID: the kernel keeps a set of processes */
 	uint32_t present; /* processes found at start */
+	char cgroup[4096]; /* of --container */
 	pid_t worker;
 	int worker_status;
 	struct rusage worker_usage;

@@ -75,7 +75,11 @@ struct flow *flow_new(const struct flow_cfg *cfg);
 void flow_data(struct flow *f, const struct flow_data *d);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);
-/* The connection ended: END_CLOSED, END_RESET. What is queued is decoded first. Unknown ids are ignored. */
+/* Offline: the peer has acknowledged all of dir below upto. A hole there is waited for no longer than reorder_ns; other
+ * holes wait for a retransmission until the bounds are reached. */
+void flow_acked(struct flow *f, uint64_t conn_id, int dir, uint64_t upto, uint64_t ts_ns);
+/* The connection ended: END_CLOSED, END_RESET. What is queued is decoded first. Live, the end takes effect
+ * reorder_ns later (flow_tick): its event may overtake the last bytes. Data for an ended id is counted as late. */
 void flow_end(struct flow *f, uint64_t conn_id, enum end_why why, uint64_t ts_ns);
 /* Names of a Unix connection's ends; copied. */
 void flow_unix(struct flow *f, uint64_t conn_id, struct span local, struct span remote);
