@@ -85,7 +85,7 @@ uprobe:$libssl:SSL_write /pid == $worker/ { printf(\"%d %r\\n\", pid, buf(arg1, 
 # start MODE CASE - starts one way of looking; its pid in $tool (0: none). False: not there, why in $why.
 start()
 {
-	local url_port=$port ready='' cmd
+	local url_port=$port ready='' need='' cmd
 	why=""
 	[[ $2 == https-* ]] && url_port=$tls
 	case $1 in
@@ -97,9 +97,9 @@ start()
 	text) cmd=(build/bin/httpsnoop -p "$nginx") ready=tracing ;;
 	json) cmd=(build/bin/httpsnoop --json -p "$nginx") ready=tracing ;;
 	bpftrace)
-		cmd=(bpftrace -B line -e "$bpftrace_plain")
-		[[ $2 == https-* ]] && cmd=(bpftrace -B line -e "$bpftrace_tls")
-		ready=Attaching
+		cmd=(env BPFTRACE_STRLEN=200 bpftrace -B line -e "$bpftrace_plain")
+		[[ $2 == https-* ]] && cmd=(env BPFTRACE_STRLEN=200 bpftrace -B line -e "$bpftrace_tls")
+		need=bpftrace ready=Attaching
 		;;
 	sslsniff)
 		[[ $2 == https-* ]] || { why="TLS only" && return 1; }
@@ -109,10 +109,10 @@ start()
 	strace) cmd=(strace -f -p "$worker" -e "trace=%network,read,write,readv,writev" -s 200 -o /dev/null) ready=attached ;;
 	tcpdump) cmd=(tcpdump -i lo -w /dev/null "port $url_port") ready=listening ;;
 	esac
-	command -v "${cmd[0]}" >/dev/null || { why="not installed" && return 1; }
+	command -v "${need:-${cmd[0]}}" >/dev/null || { why="not installed" && return 1; }
 	if [ "$1" = sslsniff ] || [ "$1" = bpftrace ]; then
 		# bpftrace and python print their heading to stdout.
-		"${cmd[@]}" > >(head -c 100000 >"$T/said"; cat >/dev/null) 2>"$T/err" &
+		"${cmd[@]}" > >(stdbuf -o0 head -c 100000 >"$T/said"; cat >/dev/null) 2>"$T/err" &
 	else
 		: >"$T/said"
 		"${cmd[@]}" >/dev/null 2>"$T/err" &
