@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Bad input without privilege: one clear line on stderr, the right exit code, nothing on stdout that is not true.
 
+bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 HTTPSNOOP=$ROOT/build/bin/httpsnoop
 
