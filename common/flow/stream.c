@@ -66,7 +66,7 @@ static void count_dup(struct flow *f, struct stream *s, uint64_t n)
 	/* Live, positions overlap when two threads write at once: as many bytes are missing elsewhere, and not by
 	 * another path. Offline it is a retransmission. */
 	if (!f->cfg.offline)
-		s->lost += n;
+		s->dup += n;
 }
 
 /* Queues [p->off, p->off + p->n), without what is there already: the first copy stays. */
@@ -225,14 +225,16 @@ static bool run_hole(struct flow *f, struct conn *c, int dir, uint64_t to, bool 
 	struct stream *s = &c->s[dir];
 	uint64_t n = to - s->next;
 	uint64_t skip = s->skip_to > s->next ? min_u64(n, s->skip_to - s->next) : 0;
-	uint64_t rest = n - skip, lost = min_u64(rest, s->lost);
+	uint64_t rest = n - skip, lost;
 
-	if (rest > lost && !expired)
+	if (rest > s->lost && !expired)
 		return false;
+	lost = min_u64(rest, s->lost + s->dup);
 	/* Offline there is no other path: what is not in the file was not captured by whoever wrote it. */
 	if (f->cfg.offline)
 		lost = rest;
-	s->lost -= min_u64(s->lost, lost + skip);
+	s->dup -= lost > s->lost ? min_u64(s->dup, lost - s->lost) : 0;
+	s->lost -= min_u64(s->lost, n);
 	/* Bytes at the start are missing: what follows is like a connection joined late. */
 	if (c->state == CONN_LOOKING)
 		s->from_start = false;

@@ -5,6 +5,7 @@
 # Everything started here is stopped by its own pid in teardown; nothing else on the machine is touched. The
 # tool is never run without a target: always -p, -c of an own name, --cgroup, --netns of an own one, or `--`.
 
+bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 HTTPSNOOP=$ROOT/build/bin/httpsnoop
 PROG=$ROOT/build/tests/prog
