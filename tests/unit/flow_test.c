@@ -12,7 +12,7 @@
 #define MS 1000000ULL
 
 /* ---- the other side of flow ---- */
-static int records, verdict_yes, verdict_no, admits;
+static int records, verdict_yes, verdict_no, admits, skips_asked;
 static uint64_t last_conn, skip_upto;
 static struct exchange last;
 static char last_body[256], last_note[256];
@@ -50,13 +50,10 @@ static bool on_admit(void *ctx, const struct flow_data *d)
 
 static struct flow_cfg base_cfg(void)
 {
-	memset(trace, 0, sizeof(trace));
-	memset(ends, 0, sizeof(ends));
+	line_reset();
 	records = verdict_yes = verdict_no = admits = skips_asked = 0;
-	skip_answer[0] = skip_answer[1] = 0;
 	last_conn = skip_upto = 0;
-	body_given = coding_given = (struct rec_str){0};
-	wants_answer = admit_answer = true;
+	admit_answer = true;
 	return (struct flow_cfg){
 	    .decoders = line_decoders, .emit = on_emit, .skip = on_skip, .verdict = on_verdict, .reorder_ns = 100 * MS};
 }

@@ -15,14 +15,24 @@
 
 static char trace[2][4096];
 static char ends[256];
-static int skips_asked;
 static uint64_t skip_answer[2];
 static struct rec_str body_given, coding_given;
-static bool wants_answer;
+static bool wants_answer, line_from_start;
+static const char *line_role = "client";
+
+static void line_reset(void)
+{
+	memset(trace, 0, sizeof(trace));
+	memset(ends, 0, sizeof(ends));
+	skip_answer[0] = skip_answer[1] = 0;
+	body_given = coding_given = (struct rec_str){0};
+	wants_answer = true;
+	line_role = "client";
+}
 
 struct line_state {
 	int open;
-	bool from_start, line_open[2];
+	bool line_open[2];
 };
 
 static void note_trace(int dir, const char *what, size_t n)
@@ -44,7 +54,8 @@ static int line_detect(struct span s)
 static void line_init(void *st, const struct dec_opts *o, bool from_start)
 {
 	(void)o;
-	((struct line_state *)st)->from_start = from_start;
+	(void)st;
+	line_from_start = from_start;
 }
 
 static size_t line_feed(void *v, int dir, const struct chunk *c, const struct emitter *em)
@@ -73,7 +84,7 @@ static size_t line_feed(void *v, int dir, const struct chunk *c, const struct em
 		rec_clear(&r);
 		x.base.time_ns = c->ts_ns;
 		x.base.pid = c->who.pid;
-		x.base.role = "client";
+		x.base.role = line_role;
 		x.resp_body = body_given;
 		x.resp_encoding = coding_given;
 		em->emit(em->ctx, &r);
