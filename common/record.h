@@ -108,7 +108,7 @@ struct rec_base {
 	{"remote", "REMOTE", "peer's address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.remote)},              \
 	{"role", "ROLE", "client or server", FT_NAME, 6, FF_TEXT, REC_OFF(T, base.role)},                                    \
 	{"container", "CONTAINER", "container id", FT_STR, 12, 0, REC_OFF(T, base.container)}
-#define REC_TAIL_FIELDS(T) {"note", "NOTE", "remarks in plain words", FT_STR, 20, 0, REC_OFF(T, base.note)}
+#define REC_TAIL_FIELDS(T) {"note", "NOTE", "remarks in plain words", FT_STR, 20, FF_REMARK, REC_OFF(T, base.note)}
 
 /* Field of that key, or 0. record.c */
 const struct field *schema_find(const struct schema *s, const char *key);
