@@ -36,6 +36,7 @@ enum field_flags {
 	FF_NOCOL = 4,  /* not a column (headers, bodies): printed as a block below the line */
 	FF_RIGHT = 8,  /* right aligned */
 	FF_STATUS = 16, /* coloured by status class on a terminal */
+	FF_REMARK = 32, /* text: appended to the line as key=value when known (error, lost_bytes) */
 };
 
 struct rec_str {

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/parse.h"
 #include "flow/flow.h"
 #include "record.h"
 #include "target/target.h"
@@ -23,6 +24,8 @@ enum opt_kind {
 	OPT_DURATION, /* uint64_t ns; 200ms, 1.5s, 2m, bare number: seconds */
 	OPT_CALL,     /* call() does it; may be given several times */
 	OPT_MATCH,    /* adds a record filter: match */
+	OPT_GROUP,    /* no option: the heading of those that follow */
+	OPT_OPERAND,  /* no option: a line of the help on what else the command line takes */
 };
 
 /* How an OPT_MATCH option's argument is compared with the record's field. */
@@ -31,8 +34,8 @@ enum match_op {
 	MATCH_GLOB,   /* shell pattern over the whole value; '*' also matches '/' */
 	MATCH_IGLOB,  /* the same, any case */
 	MATCH_STATUS, /* "5xx", "404", "400-499", comma lists */
-	MATCH_MIN_US, /* duration: value >= it */
-	MATCH_PRED,   /* pred(record, argument) */
+	MATCH_MIN_US, /* duration: value >= it; an unknown value is left to pred, when there is one */
+	MATCH_PRED,   /* pred(record, argument); without an argument the span is empty */
 };
 
 struct match_spec {
@@ -53,13 +56,17 @@ struct opt {
 	uint64_t dflt;      /* optional OPT_NUM/SIZE/DURATION without argument */
 	int (*call)(void *cfg, const char *arg, struct err *e);
 	struct match_spec match;
-	const char *values; /* space-separated words for completions; "@file", "@pid", "@user" for kinds */
+	const char *values; /* space-separated words: for completions, and all that MATCH_LIST takes. Or a kind, for
+			     * completions only: "@file", "@dir", "@pid", "@user", "@comm", "@columns" */
+	bool run;           /* off is into struct run_cfg although the option is the tool's own */
 };
 
 #define RUN_MAX_MATCH 32
 struct match {
 	struct match_spec spec;
-	const char *arg;
+	const char *arg;    /* NULL: the option takes none */
+	const char *opt;    /* the option's long name, for messages */
+	const char *values; /* as in struct opt */
 };
 
 /* What the common options say (design: "Options that every tool has"). */
@@ -91,7 +98,8 @@ struct totals_spec {
 	const char *const *group; /* keys, NULL-terminated */
 	const char *value;        /* key of an FT_US field: p50, p95, p99 */
 	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
-	size_t max_groups;        /* bound; the rest is counted as "others" */
+	size_t max_groups;        /* bound; the rest is counted as "others". 0: 1000 */
+	const char *cut;          /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
 };
 
 struct example {
@@ -120,7 +128,9 @@ int tool_main(const struct tool *t, int argc, char **argv);
 
 /* ---- opts.c ---- */
 extern const struct opt common_opts[]; /* ends with name NULL; offsets into struct run_cfg */
-/* Parses argv into rc and tool_cfg. 0, or -1 with e (EXIT_USAGE, names the option and the remedy). Needs no privilege. */
+/* Parses argv into rc and tool_cfg, which it zeroes first. Everything that needs no look at the system is checked:
+ * values, columns, matches, contradictions; but after -h, -V or --docs nothing more. 0, or -1 with e (EXIT_USAGE, names
+ * the option and the remedy). Strings in rc point into argv. Needs no privilege. */
 int opts_parse(const struct tool *t, int argc, char **argv, struct run_cfg *rc, void *tool_cfg, struct err *e);
 
 /* ---- doc.c: text generated from the tables ---- */

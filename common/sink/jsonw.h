@@ -6,6 +6,7 @@
 #define SNOOP_JSONW_H
 
 #include "base/buf.h"
+#include "base/utf8.h"
 
 #define JSONW_DEPTH 16
 struct jsonw {
@@ -21,13 +22,15 @@ void jsonw_obj_end(struct jsonw *w);
 void jsonw_arr(struct jsonw *w);
 void jsonw_arr_end(struct jsonw *w);
 void jsonw_key(struct jsonw *w, struct span key);
-/* Bytes as a string; what is not UTF-8 becomes U+FFFD per byte. */
+/* A key made ready once with jsonw_quote(): the quoted string and its colon. */
+void jsonw_ready_key(struct jsonw *w, struct span quoted);
+bool jsonw_quote(struct buf *b, struct span key);
+/* Bytes as a string; what is not UTF-8 becomes U+FFFD per byte. DEL and the C1 controls are escaped like C0, so that
+ * the line is harmless on a terminal. */
 void jsonw_str(struct jsonw *w, struct span s);
 void jsonw_u64(struct jsonw *w, uint64_t v);
 void jsonw_bool(struct jsonw *w, bool v);
 /* Bytes in base64 (RFC 4648 section 4) as a string. */
 void jsonw_b64(struct jsonw *w, struct span s);
-/* Is s well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
-bool utf8_valid(struct span s);
 
 #endif

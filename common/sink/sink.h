@@ -21,7 +21,9 @@ struct out {
 void out_init(struct out *o, int fd);
 /* Writes what is buffered. False once writing failed. */
 bool out_flush(struct out *o);
-/* Flush, then close the descriptor and check that too (NFS, quota). 0, or errno. */
+/* For sinks, after each record: flushes when much is waiting. False once writing failed. */
+bool out_settle(struct out *o);
+/* Flush, then close the descriptor and check that too (NFS, quota). 0, or errno; 0 when the reader went away. */
 int out_close(struct out *o);
 
 struct sink_cfg {
@@ -29,11 +31,11 @@ struct sink_cfg {
 	const struct schema *schema; /* of the records to come */
 	const char *const *columns;  /* names, NULL-terminated; NULL: the defaults. "hdr.NAME" is a header's value */
 	struct out *out;
-	bool tty;      /* cut to the width, colour */
+	bool tty; /* cut to the width, colour */
 	bool color;
-	int width;     /* terminal columns; 0 unknown */
-	bool headers;  /* text: print headers below the line */
-	bool bodies;   /* text: print bodies below */
+	int width;    /* terminal columns; 0 unknown */
+	bool headers; /* text: print headers below the line */
+	bool bodies;  /* text: print bodies below; JSON: have keys for bodies */
 };
 
 struct sink {
@@ -55,6 +57,9 @@ void columns_list(const struct schema *s, struct out *out);
 
 /* Appends bytes from outside so that no control sequence reaches a terminal: C0, C1, DEL and invalid UTF-8 as \xNN. */
 bool text_safe(struct buf *b, struct span s);
+/* Columns that bytes made safe take on a terminal, and how many of them fit into `columns`. */
+size_t text_width(struct span safe);
+size_t text_fit(struct span safe, size_t columns);
 /* Human forms: "12.3ms", "1.2K"; shared by sinks and totals. */
 void fmt_us(char out[16], rec_u64 us);
 void fmt_bytes(char out[16], rec_u64 n);

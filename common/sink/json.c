@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * json.c - one JSON object per line, keys in the schema's order; what is unknown is absent. It must not know protocols.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "sink/columns.h"
+#include "sink/jsonw.h"
+
+extern const struct sink sink_json;
+
+/* Headers of one message by name: open addressing, first occurrences chained to their repetitions. */
+struct names {
+	uint32_t *slot; /* size entries: index + 1 of a first occurrence, 0 free */
+	uint32_t *next; /* per header: index + 1 of the next of that name, 0 none */
+	uint32_t *last; /* per first occurrence: the end of its chain; UINT32_MAX: not a first occurrence */
+	size_t size, cap;
+	uint64_t seed; /* so that nobody can choose names that collide */
+};
+
+struct key {
+	struct column c;
+	size_t at, n;         /* the quoted key in json.keys */
+	size_t b64_at, b64_n; /* the same with suffix _b64 */
+};
+
+struct json {
+	struct out *out;
+	bool bodies;
+	struct buf keys;
+	struct key key[COLUMNS_MAX];
+	size_t nkeys;
+	size_t tool_at, tool_n; /* `"tool":"NAME"` in keys, as key and value */
+	struct buf scratch;
+	struct names names;
+};
+
+static bool ready_key(struct json *j, const char *name, const char *suffix, size_t *at, size_t *n)
+{
+	char full[300];
+	int len = snprintf(full, sizeof(full), "%s%s", name, suffix);
+
+	*at = j->keys.n;
+	if (len < 0 || !jsonw_quote(&j->keys, span_of(full, len < 300 ? (size_t)len : 299)))
+		return false;
+	*n = j->keys.n - *at;
+	return true;
+}
+
+static int json_close(void *st)
+{
+	struct json *j = st;
+
+	buf_free(&j->keys);
+	buf_free(&j->scratch);
+	free(j->names.slot);
+	free(j);
+	return 0;
+}
+
+static int json_columns(struct json *j, const struct sink_cfg *cfg, struct err *e)
+{
+	struct column c[COLUMNS_MAX];
+	int n = cfg->columns ? columns_resolve(cfg->schema, cfg->columns, c, e) : (int)cfg->schema->n;
+
+	if (n < 0)
+		return -1;
+	if (n > COLUMNS_MAX)
+		return err_set(e, EXIT_RUNTIME, "schema %s has too many fields", cfg->schema->name);
+	for (int i = 0; i < n; i++) {
+		struct key *k = &j->key[j->nkeys++];
+		const struct field *f = &cfg->schema->fields[i];
+		k->c = cfg->columns ? c[i] : (struct column){.name = f->key, .f = f};
+		if (!ready_key(j, k->c.name, "", &k->at, &k->n) ||
+		    !ready_key(j, k->c.name, "_b64", &k->b64_at, &k->b64_n))
+			return err_set(e, EXIT_RUNTIME, "out of memory");
+	}
+	return 0;
+}
+
+static void *json_open(const struct sink_cfg *cfg, struct err *e)
+{
+	struct json *j = calloc(1, sizeof(*j));
+	struct jsonw w;
+
+	if (!j) {
+		err_set(e, EXIT_RUNTIME, "out of memory");
+		return NULL;
+	}
+	j->out = cfg->out;
+	j->bodies = cfg->bodies;
+	if (getrandom(&j->names.seed, sizeof(j->names.seed), GRND_NONBLOCK) < 0)
+		j->names.seed = (uint64_t)(uintptr_t)j;
+	if (json_columns(j, cfg, e) < 0) {
+		json_close(j);
+		return NULL;
+	}
+	j->tool_at = j->keys.n;
+	jsonw_init(&w, &j->keys);
+	jsonw_key(&w, span_str("tool"));
+	jsonw_str(&w, span_str(cfg->tool));
+	j->tool_n = j->keys.n - j->tool_at;
+	return j;
+}
+
+/* Eight bytes at a step, ASCII case folded away (bit 5); equality is decided by span_ieq, not here. */
+static uint64_t name_hash(uint64_t seed, struct rec_str s)
+{
+	uint64_t h = seed ^ s.n, w;
+	unsigned long i = 0;
+
+	for (; s.n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		h = (h ^ (w | 0x2020202020202020ULL)) * 0x9e3779b97f4a7c15ULL;
+		h ^= h >> 29;
+	}
+	w = 0;
+	for (unsigned shift = 0; i < s.n; i++, shift += 8)
+		w |= (uint64_t)((uint8_t)s.p[i] | 0x20) << shift;
+	h = (h ^ w) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+static bool names_room(struct names *t, size_t n)
+{
+	size_t size = 16;
+
+	while (size < 2 * n)
+		size *= 2;
+	if (n > UINT32_MAX / 4)
+		return false;
+	if (size > t->cap) {
+		/* slot[size], next[size / 2], last[size / 2] in one block */
+		uint32_t *p = realloc(t->slot, 2 * size * sizeof(*p));
+		if (!p)
+			return false;
+		t->slot = p;
+		t->cap = size;
+	}
+	t->size = size;
+	t->next = t->slot + t->cap;
+	t->last = t->next + t->cap / 2;
+	memset(t->slot, 0, size * sizeof(*t->slot));
+	return true;
+}
+
+static void names_group(struct names *t, const struct rec_headers *h)
+{
+	for (uint32_t i = 0; i < h->n; i++) {
+		size_t at = name_hash(t->seed, h->v[i].name) & (t->size - 1);
+		while (t->slot[at] && !span_ieq(str_span(h->v[t->slot[at] - 1].name), str_span(h->v[i].name)))
+			at = (at + 1) & (t->size - 1);
+		t->next[i] = 0;
+		if (!t->slot[at]) {
+			t->slot[at] = i + 1;
+			t->last[i] = i;
+			continue;
+		}
+		uint32_t first = t->slot[at] - 1;
+		t->next[t->last[first]] = i + 1;
+		t->last[first] = i;
+		t->last[i] = UINT32_MAX;
+	}
+}
+
+/* An object; a repeated name (in any case) becomes an array under the name as first seen. */
+static void put_headers(struct json *j, struct jsonw *w, const struct rec_headers *h)
+{
+	struct names *t = &j->names;
+
+	jsonw_obj(w);
+	if (!names_room(t, h->n)) {
+		w->failed = true;
+		return;
+	}
+	names_group(t, h);
+	for (uint32_t i = 0; i < h->n; i++) {
+		if (t->last[i] == UINT32_MAX)
+			continue;
+		jsonw_key(w, str_span(h->v[i].name));
+		if (!t->next[i]) {
+			jsonw_str(w, str_span(h->v[i].value));
+			continue;
+		}
+		jsonw_arr(w);
+		for (uint32_t k = i + 1; k; k = t->next[k - 1])
+			jsonw_str(w, str_span(h->v[k - 1].value));
+		jsonw_arr_end(w);
+	}
+	jsonw_obj_end(w);
+}
+
+static void put_scratch(struct json *j, struct jsonw *w)
+{
+	jsonw_str(w, buf_span(&j->scratch));
+}
+
+static void put_value(struct json *j, struct jsonw *w, const struct field *f, const void *p)
+{
+	char text[32];
+
+	switch (f->type) {
+	case FT_TIME:
+		fmt_time_rfc3339(text, *(const rec_u64 *)p);
+		jsonw_str(w, span_str(text));
+		break;
+	case FT_NUM:
+	case FT_US:
+	case FT_BYTES:
+		jsonw_u64(w, *(const rec_u64 *)p);
+		break;
+	case FT_ID:
+		jsonw_u64(w, *(const unsigned int *)p);
+		break;
+	case FT_TRUE:
+	case FT_BOOL:
+		jsonw_bool(w, *(const unsigned char *)p == 1);
+		break;
+	case FT_NAME:
+		jsonw_str(w, span_str(*(const char *const *)p));
+		break;
+	case FT_STR:
+	case FT_BODY:
+		jsonw_str(w, str_span(*(const struct rec_str *)p));
+		break;
+	case FT_ADDR:
+		j->scratch.n = 0;
+		if (!fmt_addr(&j->scratch, p))
+			w->failed = true;
+		put_scratch(j, w);
+		break;
+	case FT_HEADERS:
+		put_headers(j, w, p);
+		break;
+	}
+}
+
+static void put_key(struct json *j, struct jsonw *w, size_t at, size_t n)
+{
+	jsonw_ready_key(w, span_of(j->keys.p + at, n));
+}
+
+static void put_tool(struct json *j, struct jsonw *w)
+{
+	put_key(j, w, j->tool_at, j->tool_n);
+	w->first[w->depth] = 0; /* the value is part of it */
+}
+
+/* Columns that are no field of their own, which only -o brings. */
+static bool put_column(struct json *j, struct jsonw *w, const struct record *r, const struct key *k)
+{
+	j->scratch.n = 0;
+	if (!k->c.f) {
+		if (!column_header(r, k->c.header, &j->scratch))
+			return true;
+	} else if (k->c.nth) {
+		const char *d = r->data;
+		if (!rec_known(r, k->c.f))
+			return true;
+		buf_addf(&j->scratch, "%llu#", *(const rec_u64 *)(d + k->c.f->off));
+		if (rec_known(r, k->c.nth))
+			buf_addf(&j->scratch, "%llu", *(const rec_u64 *)(d + k->c.nth->off));
+		else
+			buf_addc(&j->scratch, '?');
+	} else {
+		return false;
+	}
+	put_key(j, w, k->at, k->n);
+	put_scratch(j, w);
+	return true;
+}
+
+static int json_write(void *st, const struct record *r)
+{
+	struct json *j = st;
+	struct buf *b = &j->out->b;
+	size_t start = b->n;
+	bool tool = false;
+	struct jsonw w;
+
+	jsonw_init(&w, b);
+	jsonw_obj(&w);
+	for (size_t i = 0; i < j->nkeys; i++) {
+		const struct key *k = &j->key[i];
+		const struct field *f = k->c.f;
+		if (!tool && (!f || f->type != FT_TIME)) {
+			put_tool(j, &w);
+			tool = true;
+		}
+		if (put_column(j, &w, r, k) || !rec_known(r, f))
+			continue;
+		const void *p = (const char *)r->data + f->off;
+		if (f->type == FT_BODY) {
+			const struct rec_str *s = p;
+			if (!j->bodies)
+				continue;
+			if (!utf8_valid(str_span(*s))) {
+				put_key(j, &w, k->b64_at, k->b64_n);
+				jsonw_b64(&w, str_span(*s));
+				continue;
+			}
+		}
+		put_key(j, &w, k->at, k->n);
+		put_value(j, &w, f, p);
+	}
+	if (!tool)
+		put_tool(j, &w);
+	jsonw_obj_end(&w);
+	if (!buf_addc(b, '\n') || w.failed) {
+		b->n = start; /* no half lines */
+		if (!j->out->error)
+			j->out->error = ENOMEM;
+		return -1;
+	}
+	return out_settle(j->out) ? 0 : -1;
+}
+
+const struct sink sink_json = {
+    .name = "json",
+    .help = "one JSON object per line",
+    .open = json_open,
+    .write = json_write,
+    .close = json_close,
+};
