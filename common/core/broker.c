@@ -422,8 +422,7 @@ static int trace(struct broker *b, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
 	b->run->sh->tracing = 1;
-	log_note("tracing %s (%s)%s", b->run->rc.cmd ? b->run->rc.cmd[0] : "", loader_rungs(b->loader),
-	         b->run->rc.duration_ns || b->run->rc.cmd ? "" : "; stop with Ctrl-C");
+	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {
 		ring_buffer__free(procs);
 		return -1;
