@@ -392,9 +392,11 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	struct span b = d->bytes;
 	uint64_t off = d->off, want = d->want < b.n ? b.n : d->want;
 
-	if (!want || off > UINT64_MAX - want)
+	if (off > UINT64_MAX - want || (!want && s->known))
 		return;
 	place(f, c, d);
+	if (!want)
+		return;
 	if (s->fin_done) {
 		f->stats.late_events++;
 		return;
