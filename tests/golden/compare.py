@@ -39,10 +39,7 @@ def ours(tool, capture):
     for r in map(json.loads, run.stdout.splitlines()):
         ends = "%s>%s" % (r["local"], r["remote"])
         entry = streams.setdefault(r["conn"], (ends, []))
-        entry[1].append((r["time"], [r.get(k) for k in ("method", "host", "path", "status")]))
-    for number, (ends, exchanges) in streams.items():
-        exchanges.sort(key=lambda e: e[0])
-        streams[number] = (ends, [e[1] for e in exchanges])
+        entry[1].append([r.get(k) for k in ("method", "host", "path", "status")])
     return stream_keys(streams)
 
 
@@ -57,7 +54,7 @@ def find(pairs, key):
     return None
 
 
-def end(ip, layers, what):
+def end(layers, what):
     address = find(layers, "ipv6." + what) or find(layers, "ip." + what)
     port = find(layers, "tcp." + what + "port")
     return ("[%s]:%s" if ":" in address else "%s:%s") % (address, port)
@@ -73,7 +70,7 @@ def theirs(capture):
     for packet in json.loads(run.stdout or "[]", object_pairs_hook=list):
         layers = find_layers(packet)
         number = int(find(layers, "tcp.stream"))
-        src, dst = end(None, layers, "src"), end(None, layers, "dst")
+        src, dst = end(layers, "src"), end(layers, "dst")
         for http in (v for k, v in layers if k == "http"):
             entry = streams.setdefault(number, {"ends": None, "req": [], "resp": []})
             method, code = find(http, "http.request.method"), find(http, "http.response.code")
@@ -99,16 +96,23 @@ def find_layers(packet):
     return dict(source)["layers"]
 
 
+def split(mine, other):
+    """What only mine has, and what both have, each in order and as often as it is there."""
+    rest, only, both = list(other), [], []
+    for x in mine:
+        if x in rest:
+            rest.remove(x)
+            both.append(x)
+        else:
+            only.append(x)
+    return only, both
+
+
 def differences(tool, capture):
     a, b = theirs(capture), ours(tool, capture)
-    only_a, only_b = list(a), list(b)
-    for x in b:
-        if x in only_a:
-            only_a.remove(x)
-    for x in a:
-        if x in only_b:
-            only_b.remove(x)
-    order = [x for x in a if x not in only_a] == [x for x in b if x not in only_b]
+    only_a, both_a = split(a, b)
+    only_b, both_b = split(b, a)
+    order = both_a == both_b
     return ["- " + x for x in only_a] + ["+ " + x for x in only_b], order
 
 
