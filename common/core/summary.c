@@ -64,6 +64,10 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	    "%s memory in %.1f s",
 	    (unsigned long long)r->sh->records, r->tool->hint_unit, conns, bs ? (unsigned long long)bs->events : 0ULL,
 	    bytes, lost_ev, lost_by, more, elapsed_s > 0 ? 100 * cpu_s / elapsed_s : 0, mem, elapsed_s);
+	/* Each byte of the decoded connections is in exactly one of these. */
+	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
+	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
+	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
 	if (lost_ev || lost_by || (bs && bs->lost_small))
 		log_always("%s", line);
 	else

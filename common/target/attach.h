@@ -22,17 +22,21 @@ struct attacher_cfg {
 };
 
 struct attacher *attacher_new(const struct attacher_cfg *cfg);
-/* Looks at the executable mappings of pid and attaches what is new. Returns how many files were newly attached; -1 when pid is gone. */
+/* Looks at the executable mappings of pid and attaches what is new. Returns how many files were newly attached; -1 when
+ * pid is gone. */
 int attacher_scan(struct attacher *a, uint32_t pid);
-/* `-- CMD`: the executable (through #! lines) and its DT_NEEDED closure, before it runs. Returns files newly attached. */
+/* The process ended: what is remembered of it is dropped (the files stay hooked). Needed only to save memory. */
+void attacher_forget(struct attacher *a, uint32_t pid);
+/* `-- CMD`: the executable (through #! lines) and its DT_NEEDED closure, before it runs. Returns files newly attached.
+ */
 int attacher_prepare(struct attacher *a, const char *exe);
 /* One line per (process, TLS library or reason) for --coverage. */
 struct coverage {
 	uint32_t pid;
 	char comm[16];
 	char file[256];
-	const char *lib;  /* "openssl", or NULL */
-	char how[160];    /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
+	const char *lib; /* "openssl", or NULL */
+	char how[160];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
 	bool covered;
 };
 void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, const struct coverage *c), void *ctx);

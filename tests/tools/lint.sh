@@ -30,7 +30,8 @@ declare -A may=(
 )
 # System headers that belong to one part alone: pattern, then the parts that may include it.
 foreign=(
-	'bpf/(libbpf|bpf|btf)\.h|libelf|gelf' "target elf"
+	'bpf/(bpf|btf)\.h|libelf|gelf' "target elf"
+	'bpf/libbpf\.h' "target core"
 	'pcap' "flow"
 	'Zydis' "elf tls target"
 	'brotli|zstd|zlib' "body"
@@ -114,8 +115,9 @@ skip_format()
 }
 check_format()
 {
-	sources | xargs clang-format --dry-run -Werror 2>&1 | grep 'error:'
-	sources | xargs grep -nE '.{121}' | sed 's/$/ (line over 120 columns)/'
+	sources | xargs clang-format --dry-run -Werror 2>&1 | sed -nE 's/^([^:]+:[0-9]+):.*error: .*/\1: not formatted (make fmt)/p' |
+		sort -t: -k1,1 -u
+	sources | xargs grep -nE '.{121}' | cut -d: -f1,2 | sed 's/$/: over 120 columns/'
 }
 
 check_docs()
