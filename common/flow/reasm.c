@@ -333,6 +333,7 @@ void reasm_finish(struct reasm *r)
 	for (struct tcp *t = r->first; t; t = t->next)
 		if (t->h[0].fin && t->h[1].fin)
 			end_tcp(r, t, END_CLOSED);
+	flow_finish(r->f, r->now);
 }
 
 void reasm_get_stats(const struct reasm *r, struct reasm_stats *s)

@@ -244,6 +244,12 @@ static bool run_hole(struct flow *f, struct conn *c, int dir, uint64_t to, bool 
 	return true;
 }
 
+/* Live, an end without a position may have overtaken the last bytes: it waits for them. */
+static bool end_unknown(const struct flow *f, const struct stream *s)
+{
+	return s->fin && s->fin_at == UINT64_MAX && !f->cfg.offline;
+}
+
 /* Nothing is queued: is the direction at its end, or does the peer have bytes that never came? */
 static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 {
@@ -252,7 +258,7 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 
 	if (s->known && end > s->next && c->state != CONN_IGNORED && !s->fin_done)
 		return run_hole(f, c, dir, end, expired);
-	if (!s->fin || s->fin_done)
+	if (!s->fin || s->fin_done || (end_unknown(f, s) && !expired))
 		return false;
 	s->fin_done = true;
 	if (!c->st)
@@ -289,10 +295,11 @@ static bool stream_waits(const struct flow *f, const struct conn *c, const struc
 {
 	const struct item *it = s->head;
 
-	if (c->state == CONN_IGNORED || !s->known)
+	if (c->state == CONN_IGNORED)
 		return false;
 	if (!it)
-		return !s->fin_done && (s->acked > s->next || (s->fin && !f->cfg.offline && s->fin_at > s->next));
+		return !s->fin_done && (end_unknown(f, s) || (s->known && s->acked > s->next) ||
+		                        (s->known && s->fin && !f->cfg.offline && s->fin_at > s->next));
 	if (it->off > s->next)
 		return !f->cfg.offline || s->acked >= it->off;
 	return c->state == CONN_DECODED || it->next;

@@ -369,6 +369,21 @@ TEST(ends)
 	flow_free(f);
 }
 
+TEST(end_at_an_unknown_position)
+{
+	struct flow *f = start();
+	data(f, 1, 1, 0, "Q1\n");
+	flow_fin(f, 1, 1, UINT64_MAX, now);
+	CHECK_STR(ends, "");
+	data(f, 1, 1, 3, "Q2\n"); /* overtaken by the end */
+	pass(f, 100);
+	CHECK_STR(ends, "fin1 ");
+	CHECK_STR(trace[1], "|Q1\n|Q2\n");
+	data(f, 1, 1, 6, "Q3\n");
+	CHECK(stats(f).late_events == 1);
+	flow_free(f);
+}
+
 TEST(end_flushes_queue)
 {
 	struct flow *f = start();
@@ -642,6 +657,7 @@ int main(void)
 	RUN(joined_tls_is_given_up);
 	RUN(left_the_protocol);
 	RUN(ends);
+	RUN(end_at_an_unknown_position);
 	RUN(end_flushes_queue);
 	RUN(end_of_unknown_id_is_remembered);
 	RUN(eviction);
