@@ -378,8 +378,10 @@ static void place(struct flow *f, struct conn *c, const struct flow_data *d)
 
 	if (!s->known) {
 		s->known = true;
-		s->from_start = d->flags & FLOW_FROM_START && !c->no_start;
-		s->next = s->from_start ? 0 : d->off;
+		/* Not 0 when the position was given up on detection: it never goes back. */
+		s->from_start = d->flags & FLOW_FROM_START && !c->no_start && !s->next;
+		if (!s->from_start && d->off > s->next)
+			s->next = d->off;
 		s->lost_seen = s->from_start ? 0 : d->lost;
 	} else if (c->state == CONN_LOOKING && !s->from_start && d->off > s->next &&
 	           !(s->tail && s->tail->off + s->tail->n == d->off)) {

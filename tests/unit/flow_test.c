@@ -185,6 +185,26 @@ TEST(first_bytes_lost)
 	flow_free(f);
 }
 
+/* Both directions begin with a hole, one is decoded later than the other: no position is counted again. */
+TEST(first_bytes_lost_in_both_directions)
+{
+	struct flow *f = start();
+	struct flow_data d = event(1, 1, 40, "in the middle of a call");
+	d.flags = FLOW_FROM_START;
+	d.lost = 40;
+	flow_data(f, &d);
+	d = event(1, 0, 50, "A1\n");
+	d.lost = 50;
+	flow_data(f, &d);
+	d = event(1, 1, 63, "Q2\n");
+	d.lost = 40;
+	flow_data(f, &d);
+	pass(f, 100);
+	CHECK_STR(trace[1], "|Q2\n");
+	CHECK(stats(f).lost_bytes == 90 && stats(f).bytes == 29 && stats(f).uncaptured_bytes == 0);
+	flow_free(f);
+}
+
 TEST(overlaps_first_copy_stays)
 {
 	struct flow *f = start();
@@ -646,6 +666,7 @@ int main(void)
 	RUN(known_loss_needs_no_wait);
 	RUN(lost_counter_wraps);
 	RUN(first_bytes_lost);
+	RUN(first_bytes_lost_in_both_directions);
 	RUN(overlaps_first_copy_stays);
 	RUN(overlapping_writers_are_lost_bytes);
 	RUN(parts_not_captured);
