@@ -410,6 +410,11 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 		f->stats.late_events++;
 		return;
 	}
+	/* First of all: it moves the position. */
+	if (s->head || off > s->next)
+		make_room(f, c, d->dir, b.n + sizeof(struct item));
+	if (c->state == CONN_IGNORED)
+		return;
 	bool edge = d->flags & FLOW_EDGE;
 	if (off < s->next) {
 		uint64_t dup = min_u64(want, s->next - off);
@@ -421,10 +426,8 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 		edge = false;
 	}
 	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .edge = edge};
-	if (b.n && (s->head || off != s->next))
-		make_room(f, c, d->dir, b.n + sizeof(it));
 	/* The usual case: in order, and never copied. */
-	if (b.n && !s->head && off == s->next && c->state != CONN_IGNORED) {
+	if (b.n && !s->head && off == s->next) {
 		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0};
 		size_t n = deliver(f, c, d->dir, &k, b);
 		b = span_sub(b, n, b.n);
