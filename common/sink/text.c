@@ -322,6 +322,18 @@ static bool chosen(const struct text *t, const struct field *f)
 	return false;
 }
 
+/* A key without its unit: the value of text has one. */
+static void put_name(struct buf *b, const char *key)
+{
+	size_t n = strlen(key);
+
+	if (n > 3 && !strcmp(key + n - 3, "_us"))
+		n -= 3;
+	else if (n > 6 && !strcmp(key + n - 6, "_bytes"))
+		n -= 6;
+	buf_add(b, key, n);
+}
+
 /* What must not be overlooked, whichever columns were chosen. */
 static void fill_remarks(struct text *t, const struct record *r)
 {
@@ -332,7 +344,7 @@ static void fill_remarks(struct text *t, const struct record *r)
 			continue;
 		if (t->remarks.n)
 			buf_addc(&t->remarks, ' ');
-		buf_adds(&t->remarks, f->key);
+		put_name(&t->remarks, f->key);
 		if (f->type == FT_TRUE)
 			continue;
 		buf_addc(&t->remarks, '=');
