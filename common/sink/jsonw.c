@@ -4,6 +4,8 @@
  */
 #include "sink/jsonw.h"
 
+#include "base/dec.h"
+
 /* What a byte needs inside a string: 0 nothing, 'u' \u00XX, 'm' part of a multi-byte sequence, else a short escape. */
 static const char escape[256] = {
     [0x00 ... 0x07] = 'u', ['\b'] = 'b',          ['\t'] = 't', ['\n'] = 'n',  [0x0b] = 'u', ['\f'] = 'f',
@@ -17,19 +19,20 @@ void jsonw_init(struct jsonw *w, struct buf *b)
 	w->first[0] = 1;
 }
 
-static void put(struct jsonw *w, const void *p, size_t n)
+static inline void put(struct jsonw *w, const void *p, size_t n)
 {
 	if (!buf_add(w->b, p, n))
 		w->failed = true;
 }
 
-static void putc_(struct jsonw *w, char c)
+static inline void putc_(struct jsonw *w, char c)
 {
-	put(w, &c, 1);
+	if (!buf_addc(w->b, c))
+		w->failed = true;
 }
 
 /* The comma before every value or key but the first at this depth; none between a key and its value (first is 2). */
-static void separate(struct jsonw *w)
+static inline void separate(struct jsonw *w)
 {
 	unsigned char *f = &w->first[w->depth];
 
@@ -79,51 +82,94 @@ void jsonw_arr_end(struct jsonw *w)
 	pop(w, ']');
 }
 
-static bool put_escaped(struct buf *b, uint8_t c)
+/* Some of eight bytes cannot stand in a string as they are: controls, '"', '\\', DEL, and all above ASCII. */
+static inline bool any_special(uint64_t v)
 {
-	static const char hex[] = "0123456789abcdef";
-	char out[6] = {'\\', escape[c], '0', '0', hex[c >> 4], hex[c & 15]};
+	const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
+	uint64_t quote = v ^ ('"' * ones), back = v ^ ('\\' * ones), del = v ^ (0x7f * ones);
 
-	return buf_add(b, out, escape[c] == 'u' ? 6 : 2);
+	/* x - ones has a high bit where a byte of x was 0 (or follows one, which is a false alarm at worst) */
+	return (v | (v - 0x20 * ones) | (quote - ones) | (back - ones) | (del - ones)) & high;
 }
 
-/* One multi-byte sequence, or one byte that is part of none; returns how many bytes were taken, 0 on failure. */
-static size_t put_multi(struct buf *b, const uint8_t *p, size_t n)
+/* One byte, or one multi-byte sequence, at p; o moves behind what it became (at most 6 bytes per byte). */
+static size_t put_special(uint8_t **o, const uint8_t *p, size_t n)
 {
-	size_t len = utf8_seq(p, n);
+	static const char hex[] = "0123456789abcdef";
+	size_t len = 1;
+	uint8_t c = *p;
 
-	if (len == 0)
-		return buf_add(b, "\xef\xbf\xbd", 3) ? 1 : 0;
-	if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0) /* C1 controls */
-		return buf_addf(b, "\\u00%02x", p[1]) ? 2 : 0;
-	return buf_add(b, p, len) ? len : 0;
+	if (!escape[c]) {
+		*(*o)++ = c;
+		return 1;
+	}
+	if (escape[c] == 'm') {
+		len = utf8_seq(p, n);
+		if (len == 0) {
+			memcpy(*o, "\xef\xbf\xbd", 3); /* U+FFFD */
+			*o += 3;
+			return 1;
+		}
+		if (len != 2 || c != 0xc2 || p[1] >= 0xa0) {
+			memcpy(*o, p, len);
+			*o += len;
+			return len;
+		}
+		c = p[1]; /* a C1 control */
+	}
+	char out[6] = {'\\', escape[c], '0', '0', hex[c >> 4], hex[c & 15]};
+	if (escape[c] == 'm')
+		out[1] = 'u';
+	memcpy(*o, out, 6);
+	*o += out[1] == 'u' ? 6 : 2;
+	return len;
+}
+
+/* At most this many bytes at a time, so that room for the worst case is not room for six bodies. */
+#define PIECE 4096
+
+static bool put_piece(struct buf *b, struct span s, size_t *done)
+{
+	size_t i = 0, n = s.n < PIECE ? s.n : PIECE;
+
+	if (!buf_reserve(b, 6 * n + 8))
+		return false;
+	uint8_t *o = b->p + b->n;
+	while (i < n) {
+		uint64_t v;
+		if (n >= sizeof(v)) {
+			/* The last eight again, where fewer are left: if none is special, those before came out as they
+			 * are, and are written once more over themselves. */
+			size_t at = n - i < sizeof(v) ? n - sizeof(v) : i;
+			memcpy(&v, s.p + at, sizeof(v));
+			if (!any_special(v)) {
+				o -= i - at;
+				memcpy(o, &v, sizeof(v));
+				o += sizeof(v);
+				i = at + sizeof(v);
+				continue;
+			}
+		}
+		while (i < n && !escape[s.p[i]])
+			*o++ = s.p[i++];
+		if (i < n)
+			i += put_special(&o, s.p + i, s.n - i); /* a sequence may end behind the piece */
+	}
+	b->n = (size_t)(o - b->p);
+	*done = i;
+	return true;
 }
 
 /* The string with its quotes. */
 static bool put_string(struct buf *b, struct span s)
 {
-	const uint8_t *p = s.p, *end = s.p + s.n;
+	size_t done;
 
-	if (!buf_reserve(b, s.n + 2) || !buf_addc(b, '"'))
+	if (!buf_addc(b, '"'))
 		return false;
-	while (p < end) {
-		const uint8_t *run = p;
-		while (p < end && !escape[*p])
-			p++;
-		if (p > run && !buf_add(b, run, (size_t)(p - run)))
+	for (; s.n; s = span_sub(s, done, s.n))
+		if (!put_piece(b, s, &done))
 			return false;
-		if (p == end)
-			break;
-		if (escape[*p] != 'm') {
-			if (!put_escaped(b, *p++))
-				return false;
-			continue;
-		}
-		size_t len = put_multi(b, p, (size_t)(end - p));
-		if (!len)
-			return false;
-		p += len;
-	}
 	return buf_addc(b, '"');
 }
 
@@ -156,15 +202,10 @@ void jsonw_str(struct jsonw *w, struct span s)
 
 void jsonw_u64(struct jsonw *w, uint64_t v)
 {
-	char out[20];
-	size_t at = sizeof(out);
+	char out[DEC_MAX];
 
 	separate(w);
-	do {
-		out[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	put(w, out + at, sizeof(out) - at);
+	put(w, out, dec_u64(out, v));
 }
 
 void jsonw_bool(struct jsonw *w, bool v)

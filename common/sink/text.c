@@ -4,11 +4,10 @@
  *
  * Every byte that comes from outside passes text_safe(), on a terminal or not: output is also read from files.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/utf8.h"
+#include "base/dec.h"
 #include "sink/columns.h"
 #include "sink/pretty.h"
 
@@ -117,14 +116,9 @@ static void put_clock(struct text *t, rec_u64 ns)
 
 static bool put_num(struct buf *b, rec_u64 v)
 {
-	char out[20];
-	size_t at = sizeof(out);
+	char out[DEC_MAX];
 
-	do {
-		out[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	return buf_add(b, out + at, sizeof(out) - at);
+	return buf_add(b, out, dec_u64(out, v));
 }
 
 /* A known value of one field, safe. */
