@@ -10,20 +10,27 @@
 
 #define DEC_MAX 20 /* digits of the largest 64-bit number */
 
+/* Writes v so that it ends at out + DEC_MAX, without NUL; returns where it starts in out. */
+static inline size_t dec_right(char out[DEC_MAX], uint64_t v)
+{
+	size_t at = DEC_MAX;
+
+	do {
+		out[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return at;
+}
+
 /* Writes v at out, without NUL; returns the number of digits. */
 static inline size_t dec_u64(char *out, uint64_t v)
 {
 	char digits[DEC_MAX];
-	size_t at = DEC_MAX;
+	size_t at = dec_right(digits, v);
 
-	do {
-		digits[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	size_t n = DEC_MAX - at;
-	for (size_t i = 0; i < n; i++)
-		out[i] = digits[at + i];
-	return n;
+	for (size_t i = at; i < DEC_MAX; i++)
+		out[i - at] = digits[i];
+	return DEC_MAX - at;
 }
 
 /* Two digits of v, below 100. */

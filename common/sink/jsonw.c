@@ -82,8 +82,19 @@ void jsonw_arr_end(struct jsonw *w)
 	pop(w, ']');
 }
 
-/* Some of eight bytes cannot stand in a string as they are: controls, '"', '\\', DEL, and all above ASCII. */
-static inline bool any_special(uint64_t v)
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+/* Some of the bytes cannot stand in a string as they are: controls, '"', '\\', DEL, and all above ASCII. */
+static inline bool any_special16(bytes16 v)
+{
+	bytes16 bad = (bytes16)((v < 0x20) | (v == '"') | (v == '\\') | (v >= 0x7f));
+	uint64_t half[2];
+
+	memcpy(half, &bad, sizeof(half));
+	return half[0] | half[1];
+}
+
+static inline bool any_special8(uint64_t v)
 {
 	const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
 	uint64_t quote = v ^ ('"' * ones), back = v ^ ('\\' * ones), del = v ^ (0x7f * ones);
@@ -125,57 +136,69 @@ static size_t put_special(uint8_t **o, const uint8_t *p, size_t n)
 	return len;
 }
 
-/* At most this many bytes at a time, so that room for the worst case is not room for six bodies. */
-#define PIECE 4096
-
-static bool put_piece(struct buf *b, struct span s, size_t *done)
+/* Escapes p[0..n) at o, which has room for 6 * n bytes; a sequence may end behind n, but not behind all. *done is what
+ * was read. Plain bytes go 16 or 8 at a step; near the end the last 16 or 8 are taken again: if none is special, those
+ * before came out as they are, and are written once more over themselves. */
+static inline uint8_t *put_escaped(uint8_t *o, const uint8_t *p, size_t n, size_t all, size_t *done)
 {
-	size_t i = 0, n = s.n < PIECE ? s.n : PIECE;
+	size_t i = 0;
 
-	if (!buf_reserve(b, 6 * n + 8))
-		return false;
-	uint8_t *o = b->p + b->n;
 	while (i < n) {
-		uint64_t v;
-		if (n >= sizeof(v)) {
-			/* The last eight again, where fewer are left: if none is special, those before came out as they
-			 * are, and are written once more over themselves. */
-			size_t at = n - i < sizeof(v) ? n - sizeof(v) : i;
-			memcpy(&v, s.p + at, sizeof(v));
-			if (!any_special(v)) {
+		if (n >= 16) {
+			bytes16 v;
+			size_t at = n - i < 16 ? n - 16 : i;
+			memcpy(&v, p + at, 16);
+			if (!any_special16(v)) {
 				o -= i - at;
-				memcpy(o, &v, sizeof(v));
-				o += sizeof(v);
-				i = at + sizeof(v);
+				memcpy(o, &v, 16);
+				o += 16;
+				i = at + 16;
+				continue;
+			}
+		} else if (n >= 8) {
+			uint64_t v;
+			size_t at = n - i < 8 ? n - 8 : i;
+			memcpy(&v, p + at, 8);
+			if (!any_special8(v)) {
+				o -= i - at;
+				memcpy(o, &v, 8);
+				o += 8;
+				i = at + 8;
 				continue;
 			}
 		}
-		while (i < n && !escape[s.p[i]])
-			*o++ = s.p[i++];
+		while (i < n && !escape[p[i]])
+			*o++ = p[i++];
 		if (i < n)
-			i += put_special(&o, s.p + i, s.n - i); /* a sequence may end behind the piece */
+			i += put_special(&o, p + i, all - i);
 	}
-	b->n = (size_t)(o - b->p);
 	*done = i;
-	return true;
+	return o;
 }
 
-/* The string with its quotes. */
-static bool put_string(struct buf *b, struct span s)
+/* At most this many bytes at a time, so that room for the worst case is not room for six bodies. */
+#define PIECE 4096
+
+/* The string with its quotes, and after them `end`, a few bytes more. */
+static bool put_string(struct buf *b, struct span s, const char *end, size_t end_n)
 {
-	size_t done;
+	size_t done = 0;
 
 	if (!buf_addc(b, '"'))
 		return false;
-	for (; s.n; s = span_sub(s, done, s.n))
-		if (!put_piece(b, s, &done))
+	do {
+		size_t n = s.n < PIECE ? s.n : PIECE;
+		if (!buf_reserve(b, 6 * n + 8))
 			return false;
-	return buf_addc(b, '"');
+		b->n = (size_t)(put_escaped(b->p + b->n, s.p, n, s.n, &done) - b->p);
+		s = span_sub(s, done, s.n);
+	} while (s.n);
+	return buf_add(b, end, end_n);
 }
 
 bool jsonw_quote(struct buf *b, struct span key)
 {
-	return put_string(b, key) && buf_addc(b, ':');
+	return put_string(b, key, "\":", 2);
 }
 
 void jsonw_key(struct jsonw *w, struct span key)
@@ -188,24 +211,53 @@ void jsonw_key(struct jsonw *w, struct span key)
 
 void jsonw_ready_key(struct jsonw *w, struct span quoted)
 {
-	separate(w);
-	put(w, quoted.p, quoted.n);
+	struct buf *b = w->b;
+
+	if (quoted.n > JSONW_PAD || !buf_reserve(b, JSONW_PAD + 1)) {
+		separate(w);
+		put(w, quoted.p, quoted.n);
+	} else {
+		if (!w->first[w->depth])
+			b->p[b->n++] = ',';
+		memcpy(b->p + b->n, quoted.p, JSONW_PAD);
+		b->n += quoted.n;
+	}
 	w->first[w->depth] = 2;
 }
 
 void jsonw_str(struct jsonw *w, struct span s)
 {
 	separate(w);
-	if (!put_string(w->b, s))
+	if (!put_string(w->b, s, "\"", 1))
 		w->failed = true;
+}
+
+void jsonw_pair(struct jsonw *w, struct span key, struct span s)
+{
+	size_t done;
+
+	if (key.n > PIECE || s.n > PIECE || !buf_reserve(w->b, 6 * (key.n + s.n) + 8)) {
+		jsonw_key(w, key);
+		jsonw_str(w, s);
+		return;
+	}
+	separate(w);
+	uint8_t *o = w->b->p + w->b->n; /* the reserve includes the comma */
+	*o++ = '"';
+	o = put_escaped(o, key.p, key.n, key.n, &done);
+	memcpy(o, "\":\"", 3);
+	o = put_escaped(o + 3, s.p, s.n, s.n, &done);
+	*o++ = '"';
+	w->b->n = (size_t)(o - w->b->p);
 }
 
 void jsonw_u64(struct jsonw *w, uint64_t v)
 {
 	char out[DEC_MAX];
+	size_t at = dec_right(out, v);
 
 	separate(w);
-	put(w, out, dec_u64(out, v));
+	put(w, out + at, DEC_MAX - at);
 }
 
 void jsonw_bool(struct jsonw *w, bool v)
