@@ -179,11 +179,19 @@ static inline uint8_t *put_escaped(uint8_t *o, const uint8_t *p, size_t n, size_
 /* At most this many bytes at a time, so that room for the worst case is not room for six bodies. */
 #define PIECE 4096
 
-/* The string with its quotes, and after them `end`, a few bytes more. */
+/* The string with its quotes, closed by `end`: the quote and at most one byte more. */
 static bool put_string(struct buf *b, struct span s, const char *end, size_t end_n)
 {
 	size_t done = 0;
 
+	if (s.n <= PIECE && buf_reserve(b, 6 * s.n + 8)) { /* nearly always */
+		uint8_t *o = b->p + b->n;
+		*o++ = '"';
+		o = put_escaped(o, s.p, s.n, s.n, &done);
+		memcpy(o, end, end_n);
+		b->n = (size_t)(o + end_n - b->p);
+		return true;
+	}
 	if (!buf_addc(b, '"'))
 		return false;
 	do {
