@@ -95,7 +95,7 @@ static void plan_direction(const struct elf *elf, const struct direction *d, con
 static void openssl_plan(const struct elf *elf, struct plan *out)
 {
 	struct elf_sym sym[NFUNC];
-	char in[72], to[72];
+	char in[68], to[68];
 	elf_funcs(elf, funcs, NFUNC, sym);
 	plan_direction(elf, &reading, sym, out, in, sizeof(in));
 	plan_direction(elf, &writing, sym, out, to, sizeof(to));
@@ -105,7 +105,7 @@ static void openssl_plan(const struct elf *elf, struct plan *out)
 	for (int i = SET_FD; i <= SET_WFD; i++)
 		if (sym[i].addr)
 			add(out, "ossl_set_fd", sym[i].off, false);
-	snprintf(out->how, sizeof(out->how), "%s; %s", in, to);
+	snprintf(out->how, sizeof(out->how), "%s; %s; entry and return", in, to);
 }
 
 const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan};

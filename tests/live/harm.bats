@@ -16,14 +16,7 @@ start_server() # NAME [tls] -> PORT_NAME, PID_NAME
 }
 
 # BPF objects in the kernel that no process holds: what a killed tool could leave behind.
-orphans()
-{
-	local kind
-	for kind in prog map link; do
-		bpftool -j "$kind" show | jq -r --arg k $kind '.[] | select((.pids // []) == [] ) |
-			select((.name // "") | test("libbpf|^$") | not) | "\($k) \(.id) \(.name)"'
-	done | sort
-}
+orphans() { python3 "$ROOT/tests/live/orphans.py" | sort; }
 no_new_orphans() { [ -z "$(comm -13 "$T/orphans.before" <(orphans))" ]; }
 left_by_tool() { [ -n "$(tool_processes)" ]; }
 

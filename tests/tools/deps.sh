@@ -13,7 +13,7 @@ libpcap-dev libbrotli-dev libzstd-dev libzydis-dev"
 DEMO="nginx openssl curl python3 procps"
 # Test frame, load, the tools results are compared with, and the linters.
 CHECK="bats jq tshark wrk nghttp2-client liburing-dev libssl-dev mandoc universal-ctags clang-format shellcheck
-iproute2 util-linux strace tcpdump git brotli zstd"
+iproute2 util-linux bpftool strace tcpdump git brotli zstd"
 
 case "${1:-}" in
 build) want=$BUILD ;;

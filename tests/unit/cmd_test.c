@@ -85,6 +85,8 @@ TEST(signals_restored)
 	struct cmd c;
 	struct err e = {0};
 	sigset_t block, old;
+	for (int sig = 1; sig < NSIG; sig++) /* whatever the test was started with */
+		signal(sig, SIG_DFL);
 	sigemptyset(&block);
 	sigaddset(&block, SIGTERM);
 	sigprocmask(SIG_BLOCK, &block, &old);

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * loader.c - a BPF object into the kernel: which programs on which hooks, best rung first, maps, attach, detach.
+ *
+ * It knows hooks and rungs by name (one table); it must not know protocols or what the programs do. Nothing is
+ * pinned: everything is gone when the descriptors are, also after SIGKILL.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "target/loader.h"
+#include "target/loader_kernel.h"
+
+enum hook_at { AT_RAW, AT_SYSCALL };
+
+/* A program and its hook. group NULL: always wanted; else one of the rungs of the payload ladder. */
+struct hook {
+	const char *prog;
+	enum hook_at at;
+	const char *name; /* tracepoint */
+	const char *rung;
+	bool optional; /* the rung stands without it */
+};
+
+/* Process hooks stand first: they are attached first. */
+static const struct hook hooks[] = {
+    {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
+    {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
+    {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
+    {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
+    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
+    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
+    {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
+};
+#define NHOOKS (sizeof(hooks) / sizeof(hooks[0]))
+
+/* Payload ladder, best first. */
+static const char *const rungs[] = {"sock_length"};
+#define NRUNGS (sizeof(rungs) / sizeof(rungs[0]))
+
+struct loader {
+	struct loader_cfg cfg;
+	struct bpf_object *obj;
+	struct bpf_link *links[NHOOKS];
+	struct ctl_slot *ctl;
+	struct bpf_stats *stats;
+	const char *rung;
+	char rungs[256];
+	bool forgotten;
+};
+
+static struct buf *log_buf; /* where libbpf's messages go during a call; libbpf has one callback per process */
+static int log_verbose;
+
+static int on_libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[1024];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	if (log_verbose) {
+		va_list again;
+
+		va_copy(again, ap);
+		vfprintf(stderr, fmt, again); /* whole: a verifier log is long */
+		va_end(again);
+	}
+	vsnprintf(line, sizeof(line), fmt, ap);
+	if (log_buf)
+		buf_adds(log_buf, line);
+	return 0;
+}
+
+/* The last line of a log that is not empty, for error messages. */
+static const char *log_tail(const struct buf *log, char *out, size_t n)
+{
+	size_t end = log->n, at;
+
+	while (end && (log->p[end - 1] == '\n' || log->p[end - 1] == '\r'))
+		end--;
+	for (at = end; at && log->p[at - 1] != '\n'; at--)
+		;
+	snprintf(out, n, "%.*s", (int)(end - at), log->n ? (const char *)log->p + at : "");
+	return out;
+}
+
+static bool hook_in_rung(const struct hook *h, const char *rung)
+{
+	return !h->rung || !strcmp(h->rung, rung);
+}
+
+/* Can every hook that the rung needs exist on this kernel? */
+static bool rung_available(const char *rung, const struct btf *kernel)
+{
+	for (size_t i = 0; i < NHOOKS; i++)
+		if (hook_in_rung(&hooks[i], rung) && hooks[i].at == AT_RAW && !hooks[i].optional &&
+		    !kernel_has_tracepoint(kernel, hooks[i].name))
+			return false;
+	return true;
+}
+
+static unsigned long ring_size(unsigned long want)
+{
+	unsigned long n = (unsigned long)sysconf(_SC_PAGESIZE);
+
+	while (n < want && n < (1UL << 30))
+		n <<= 1;
+	return n;
+}
+
+/* Writes the configuration into .rodata.cfg, before load. */
+static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
+{
+	struct bpf_cfg cfg = l->cfg.bpf;
+	struct bpf_map *map;
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) == 0)
+		cfg.pidns_inum = (__u32)st.st_ino;
+	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
+	if (cfg.uring_args != 3 && cfg.uring_args != 7)
+		cfg.uring_args = 0; /* before 5.19 it does not name the request */
+	bpf_object__for_each_map(map, l->obj)
+	{
+		size_t n;
+		const char *name = bpf_map__name(map);
+
+		if (!strstr(name, ".rodata.cfg"))
+			continue;
+		if (!bpf_map__initial_value(map, &n) || n != sizeof(cfg) || bpf_map__set_initial_value(map, &cfg, n))
+			return err_set(e, EXIT_RUNTIME,
+			               "the BPF object's configuration does not fit this program: rebuild both");
+		return 0;
+	}
+	return err_set(e, EXIT_RUNTIME, "the BPF object has no configuration section");
+}
+
+/* Opens the object and selects the programs of one rung. */
+static int open_rung(struct loader *l, const char *rung, const struct btf *kernel, struct err *e)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "snoop");
+	struct bpf_program *prog;
+	struct bpf_map *map;
+
+	l->obj = bpf_object__open_mem(l->cfg.elf, l->cfg.elf_size, &opts);
+	if (!l->obj)
+		return err_set(e, EXIT_RUNTIME, "cannot open the BPF object: %s", strerror(errno));
+	for (size_t i = 0; i < NHOOKS; i++) {
+		prog = bpf_object__find_program_by_name(l->obj, hooks[i].prog);
+		if (prog && (!hook_in_rung(&hooks[i], rung) ||
+		             (hooks[i].at == AT_RAW && !kernel_has_tracepoint(kernel, hooks[i].name))))
+			bpf_program__set_autoload(prog, false);
+	}
+	map = bpf_object__find_map_by_name(l->obj, "data");
+	if (!map || bpf_map__set_max_entries(map, (__u32)ring_size(l->cfg.ring_bytes)))
+		return err_set(e, EXIT_RUNTIME, "the BPF object has no data ring");
+	return set_config(l, kernel, e);
+}
+
+static int load_rung(struct loader *l, const char *rung, const struct btf *kernel, struct err *e)
+{
+	struct buf log = {.max = 64 << 10};
+	char tail[256];
+	int rc;
+
+	if (open_rung(l, rung, kernel, e))
+		return -1;
+	log_buf = &log;
+	rc = bpf_object__load(l->obj);
+	log_buf = NULL;
+	if (rc) {
+		rc = -rc;
+		err_set(e, rc == EPERM || rc == EACCES ? EXIT_PRIVILEGE : EXIT_RUNTIME,
+		        "the kernel refused the BPF programs of rung %s: %s (%s); -v shows its log", rung, strerror(rc),
+		        log_tail(&log, tail, sizeof(tail)));
+		bpf_object__close(l->obj);
+		l->obj = NULL;
+		buf_free(&log);
+		return -1;
+	}
+	buf_free(&log);
+	l->rung = rung;
+	snprintf(l->rungs, sizeof(l->rungs), "payload: %s", rung);
+	return 0;
+}
+
+static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
+{
+	struct err last = {0};
+	bool known = false;
+
+	for (size_t i = 0; i < NRUNGS; i++) {
+		if (l->cfg.rung && strcmp(l->cfg.rung, rungs[i]))
+			continue;
+		known = true;
+		memset(&last, 0, sizeof(last));
+		if (!rung_available(rungs[i], kernel)) {
+			err_set(&last, EXIT_PRIVILEGE, "this kernel does not have the tracepoints of rung %s",
+			        rungs[i]);
+			continue;
+		}
+		if (!load_rung(l, rungs[i], kernel, &last))
+			return 0;
+		if (l->cfg.verbose)
+			fprintf(stderr, "%s\n", last.text);
+	}
+	if (!known)
+		return err_set(e, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);
+	*e = last;
+	return -1;
+}
+
+static void *map_shared(struct loader *l, const char *name, size_t n, int prot)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, name);
+	void *p = fd < 0 ? MAP_FAILED : mmap(NULL, n, prot, MAP_SHARED, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int after_load(struct loader *l, struct err *e)
+{
+	__u32 zero = 0;
+	int fd;
+
+	l->ctl = map_shared(l, "ctl", CTL_SLOTS * sizeof(*l->ctl), PROT_READ | PROT_WRITE);
+	l->stats = map_shared(l, "stats", STAT_CPUS * sizeof(*l->stats), PROT_READ);
+	if (!l->ctl || !l->stats)
+		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
+	if (l->cfg.cgroup_fd < 0)
+		return 0;
+	fd = bpf_object__find_map_fd_by_name(l->obj, "cgroups");
+	if (fd < 0 || bpf_map_update_elem(fd, &zero, &l->cfg.cgroup_fd, BPF_ANY))
+		return err_set(e, EXIT_RUNTIME, "the kernel does not take the cgroup: %s", strerror(errno));
+	return 0;
+}
+
+struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
+{
+	struct btf *kernel = NULL;
+	struct loader *l;
+	int rc;
+
+	if (kernel_check(e))
+		return NULL;
+	log_verbose = cfg->verbose;
+	libbpf_set_print(on_libbpf_log);
+	l = calloc(1, sizeof(*l));
+	if (!l) {
+		err_set(e, EXIT_RUNTIME, "out of memory");
+		return NULL;
+	}
+	l->cfg = *cfg;
+	kernel = kernel_btf(e);
+	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
+	btf__free(kernel);
+	if (rc) {
+		loader_close(l);
+		return NULL;
+	}
+	return l;
+}
+
+int loader_attach(struct loader *l, struct err *e)
+{
+	for (size_t i = 0; i < NHOOKS; i++) {
+		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, hooks[i].prog);
+
+		if (!prog || !bpf_program__autoload(prog))
+			continue;
+		l->links[i] = bpf_program__attach_raw_tracepoint(prog, hooks[i].name);
+		if (!l->links[i] && !hooks[i].optional)
+			return err_set(e, EXIT_PRIVILEGE, "cannot attach to tracepoint %s: %s", hooks[i].name,
+			               strerror(errno));
+	}
+	return 0;
+}
+
+const char *loader_rungs(const struct loader *l)
+{
+	return l->rungs;
+}
+
+void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e)
+{
+	struct bpf_program *p = bpf_object__find_program_by_name(l->obj, prog);
+	struct bpf_link *link;
+
+	if (!p || bpf_program__fd(p) < 0) {
+		err_set(e, EXIT_RUNTIME, "there is no program %s", prog);
+		return NULL;
+	}
+	link = bpf_program__attach_uprobe(p, ret, -1, path, offset);
+	if (!link)
+		err_set(e, EXIT_RUNTIME, "cannot probe %s at offset 0x%llx: %s", path, (unsigned long long)offset,
+		        strerror(errno));
+	return link;
+}
+
+void loader_uprobe_detach(void *link)
+{
+	bpf_link__destroy(link);
+}
+
+int loader_target_add(struct loader *l, __u32 pid)
+{
+	__u32 one = 1;
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "targets");
+
+	return fd < 0 ? -1 : bpf_map_update_elem(fd, &pid, &one, BPF_ANY);
+}
+
+int loader_target_count(struct loader *l)
+{
+	__u32 key, next;
+	int n = 0, fd = bpf_object__find_map_fd_by_name(l->obj, "targets");
+	int rc = fd < 0 ? -1 : bpf_map_get_next_key(fd, NULL, &next);
+
+	/* Entries come and go meanwhile: the table's size bounds the walk. */
+	while (rc == 0 && n < 65536) {
+		n++;
+		key = next;
+		rc = bpf_map_get_next_key(fd, &key, &next);
+	}
+	return n;
+}
+
+int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
+{
+	out->data_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "data");
+	out->small_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "small");
+	out->proc_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "procs");
+	out->ctl = l->ctl;
+	out->stats = l->stats;
+	if (out->data_ring_fd < 0 || out->small_ring_fd < 0 || out->proc_ring_fd < 0)
+		return err_set(e, EXIT_RUNTIME, "the BPF object lacks a ring");
+	return 0;
+}
+
+/* Links and the object are closed, which in this process only drops descriptors: the broker holds its own. */
+void loader_detach(struct loader *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < NHOOKS; i++) {
+		bpf_link__destroy(l->links[i]);
+		l->links[i] = NULL;
+	}
+}
+
+void loader_forget(struct loader *l)
+{
+	loader_detach(l);
+	bpf_object__close(l->obj);
+	l->obj = NULL;
+	l->forgotten = true;
+}
+
+void loader_close(struct loader *l)
+{
+	if (!l)
+		return;
+	loader_forget(l);
+	if (l->ctl)
+		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
+	if (l->stats)
+		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
+	free(l);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * loader_kernel.c - privilege and kernel checks with a remedy each. It loads nothing and must not know the programs.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "target/loader_kernel.h"
+
+#define VMLINUX_BTF "/sys/kernel/btf/vmlinux"
+
+static bool has_cap(unsigned cap)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {{0}};
+
+	if (syscall(SYS_capget, &h, d))
+		return false;
+	return d[cap / 32].effective >> (cap % 32) & 1;
+}
+
+static bool locked_down(void)
+{
+	char line[128] = "";
+	FILE *f = fopen("/sys/kernel/security/lockdown", "re");
+
+	if (!f)
+		return false;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = 0;
+	fclose(f);
+	return strstr(line, "[confidentiality]") != NULL;
+}
+
+int kernel_check(struct err *e)
+{
+	unsigned major = 0, minor = 0;
+	struct rlimit inf = {RLIM_INFINITY, RLIM_INFINITY};
+	struct utsname u;
+
+	if (!has_cap(CAP_SYS_ADMIN) && !(has_cap(CAP_BPF) && has_cap(CAP_PERFMON)))
+		return err_set(e, EXIT_PRIVILEGE, "tracing needs root (or CAP_BPF and CAP_PERFMON): run it with sudo");
+	if (uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	    (major < 5 || (major == 5 && minor < 8)))
+		return err_set(e, EXIT_PRIVILEGE, "kernel %s is too old: 5.8 or newer is needed (ring buffer)",
+		               u.release);
+	if (locked_down())
+		return err_set(e, EXIT_PRIVILEGE,
+		               "the kernel is locked down (confidentiality): boot with lockdown=integrity or none");
+	/* Before 5.11 maps count against the limit on locked memory. */
+	setrlimit(RLIMIT_MEMLOCK, &inf);
+	return 0;
+}
+
+struct btf *kernel_btf(struct err *e)
+{
+	struct btf *btf;
+
+	if (access(VMLINUX_BTF, R_OK)) {
+		err_set(e, EXIT_PRIVILEGE,
+		        "the kernel has no type information (%s: %s): use one built with CONFIG_DEBUG_INFO_BTF",
+		        VMLINUX_BTF, strerror(errno));
+		return NULL;
+	}
+	btf = btf__parse(VMLINUX_BTF, NULL);
+	if (!btf)
+		err_set(e, EXIT_PRIVILEGE,
+		        "the kernel's type information (%s) cannot be read: %s; use a kernel built with "
+		        "CONFIG_DEBUG_INFO_BTF",
+		        VMLINUX_BTF, strerror(errno));
+	return btf;
+}
+
+/* The kernel describes tracepoint NAME by a typedef btf_trace_NAME of a pointer to a function. */
+static const struct btf_type *tracepoint_proto(const struct btf *btf, const char *name)
+{
+	const struct btf_type *t;
+	char type[96];
+	int id;
+
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	id = btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF);
+	t = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
+	t = t ? btf__type_by_id(btf, t->type) : NULL;
+	t = t && btf_is_ptr(t) ? btf__type_by_id(btf, t->type) : NULL;
+	return t && btf_is_func_proto(t) ? t : NULL;
+}
+
+bool kernel_has_tracepoint(const struct btf *btf, const char *name)
+{
+	return tracepoint_proto(btf, name) != NULL;
+}
+
+int kernel_tracepoint_args(const struct btf *btf, const char *name)
+{
+	const struct btf_type *t = tracepoint_proto(btf, name);
+
+	return t ? (int)btf_vlen(t) - 1 : 0; /* the first is the hook's own data */
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * loader_kernel.h - what the running kernel and our privilege allow, asked before anything is loaded.
+ */
+#ifndef SNOOP_LOADER_KERNEL_H
+#define SNOOP_LOADER_KERNEL_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct btf;
+
+/* Capabilities, kernel version, lockdown, memory limit. 0, or -1 with e (EXIT_PRIVILEGE, remedy). */
+int kernel_check(struct err *e);
+/* The kernel's own type information; freed by btf__free. NULL with e. */
+struct btf *kernel_btf(struct err *e);
+/* Does the kernel have this raw tracepoint? */
+bool kernel_has_tracepoint(const struct btf *btf, const char *name);
+/* Number of its arguments, 0: no such tracepoint. */
+int kernel_tracepoint_args(const struct btf *btf, const char *name);
+
+#endif
