@@ -283,9 +283,12 @@ __noinline __u64 mmsg_total(__u64 vec, __u64 n)
 __noinline int mmsg_emit(__u64 skp, __u64 meta, __u64 vec, __u64 n)
 {
 	__u64 total = mmsg_total(vec, n);
-	__s64 off = total ? sock_enter(skp, meta, total) : -1;
+	__s64 off;
 	__u32 len = 0;
 
+	if (!total)
+		return n ? sock_call((struct sock *)skp, meta, 0, 0, 0) : 0;
+	off = sock_enter(skp, meta, total);
 	if (off < 0)
 		return 0;
 	for (__u32 i = 0; i < IOVS_MAX; i++) {

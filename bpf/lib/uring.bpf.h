@@ -187,21 +187,30 @@ __noinline int uring_done(__u64 skp, __u64 meta, __u64 ptr, __u64 res)
 	return 0;
 }
 
+/* Result of a completed request, and its socket; NULL when it is not a stream socket's or failed. */
+static __always_inline struct sock *uring_completed(struct bpf_raw_tracepoint_args *ctx, __s32 *res)
+{
+	struct io_kiocb *req = (void *)ctx->args[1];
+	struct sock *sk;
+
+	if (!cfg.uring_args || !req || !task_wanted())
+		return NULL;
+	*res = cfg.uring_args == 3 ? BPF_CORE_READ((struct io_uring_cqe *)ctx->args[2], res) : (__s32)ctx->args[3];
+	if (*res <= 0)
+		return NULL;
+	sk = file_sock(BPF_CORE_READ(req, file));
+	return sk && sock_is_stream(sk) ? sk : NULL;
+}
+
 /* 6.10+: ctx, request, cqe. 5.19+: ctx, request, user_data, res, ... Before, no request. */
 SEC("raw_tp/io_uring_complete")
 int uring_complete(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct io_kiocb *req = (void *)ctx->args[1];
-	struct sock *sk;
-	__s32 res;
 	__u64 src, ptr = 0;
+	__s32 res = 0;
+	struct sock *sk = uring_completed(ctx, &res);
 
-	if (!cfg.uring_args || !req || !task_wanted())
-		return 0;
-	res = cfg.uring_args == 3 ? BPF_CORE_READ((struct io_uring_cqe *)ctx->args[2], res) : (__s32)ctx->args[3];
-	if (res <= 0)
-		return 0;
-	sk = file_sock(BPF_CORE_READ(req, file));
 	if (!sk)
 		return 0;
 	src = uring_source(req, &ptr);
@@ -210,6 +219,17 @@ int uring_complete(struct bpf_raw_tracepoint_args *ctx)
 	uring_done((__u64)sk, src, ptr, res);
 	if (meta_src(src) == SRC_SAVED)
 		bpf_map_delete_elem(&vectors, &ptr);
+	return 0;
+}
+
+/* On the rungs that watch system calls, io_uring's transfers can only be counted. */
+SEC("raw_tp/io_uring_complete")
+int uring_count(struct bpf_raw_tracepoint_args *ctx)
+{
+	__s32 res = 0;
+
+	if (uring_completed(ctx, &res))
+		STAT_ADD(uring_nocopy, 1);
 	return 0;
 }
 

@@ -5,15 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
@@ -158,4 +162,69 @@ int kernel_syscall_hook(const char *name, struct err *e)
 		return err_set(e, EXIT_PRIVILEGE,
 		               "the kernel has no tracepoint syscalls/%s: it needs CONFIG_FTRACE_SYSCALLS", name);
 	return id;
+}
+
+int kernel_uprobe_type(void)
+{
+	FILE *f = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
+	int type = -1;
+
+	if (f && fscanf(f, "%d", &type) != 1)
+		type = -1;
+	if (f)
+		fclose(f);
+	return type;
+}
+
+/* The inode number that a socket made on this CPU gets; 0 none. */
+static __u32 next_inode(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+	__u32 ino = 0;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) == 0)
+		ino = (__u32)st.st_ino;
+	close(fd);
+	return ino;
+}
+
+#define INO_BATCH      1024U
+#define INO_LAST_BATCH (~0U)
+
+/* Notes ino as the last one taken of its batch. */
+static __u32 note_inode(int map_fd, __u32 ino)
+{
+	__u32 batch = (ino - 1) / INO_BATCH;
+
+	if (ino)
+		bpf_map_update_elem(map_fd, &batch, &ino, BPF_ANY);
+	return batch;
+}
+
+void loader_note_inodes(int map_fd)
+{
+	size_t size = CPU_ALLOC_SIZE(CPU_SETSIZE);
+	__u32 batch = 0, last, key = INO_LAST_BATCH;
+	cpu_set_t mine, one;
+
+	if (map_fd < 0 || sched_getaffinity(0, size, &mine))
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &mine))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, size, &one) == 0)
+			batch = note_inode(map_fd, next_inode());
+	}
+	/* A batch that is taken now is later than all that others hold, known to us or not. */
+	last = batch;
+	for (unsigned i = 0; i <= INO_BATCH && last == batch; i++)
+		last = note_inode(map_fd, next_inode());
+	sched_setaffinity(0, size, &mine);
+	if (last != batch)
+		bpf_map_update_elem(map_fd, &key, &last, BPF_ANY);
 }
