@@ -68,13 +68,20 @@ static uint64_t passes_on(const struct elf *elf, const struct elf_sym *fn, enum 
 	return found && elf_is_code(elf, found) && !sites_is_stub(elf, found) ? found : 0;
 }
 
-/* Probes of one direction; appends to how (n bytes) what they are. */
-static void plan_direction(const struct elf *elf, const struct direction *d, const struct elf_sym *sym,
+/* The internal function that both exported forms of a direction hand their arguments to; 0 unless proven. */
+static uint64_t shared_by(const struct elf *elf, const struct direction *d, const struct elf_sym *sym)
+{
+	uint64_t addr = passes_on(elf, &sym[d->plain], SITE_STACK);
+	return addr && addr == passes_on(elf, &sym[d->ex], SITE_ARG3) ? addr : 0;
+}
+
+/* Probes of one direction; writes into how (n bytes) what they are. */
+static void plan_direction(const struct elf *elf, const struct direction *d, const struct elf_sym *sym, uint64_t shared,
                            struct plan *out, char *how, size_t n)
 {
 	const struct elf_sym *plain = &sym[d->plain], *ex = &sym[d->ex];
-	uint64_t off, shared = passes_on(elf, plain, SITE_STACK);
-	if (shared && ex->addr && shared == passes_on(elf, ex, SITE_ARG3) && elf_addr_to_off(elf, shared, &off)) {
+	uint64_t off;
+	if (shared && elf_addr_to_off(elf, shared, &off)) {
 		add(out, d->ex_enter, off, false);
 		add(out, d->ex_exit, off, true);
 		snprintf(how, n, "%s+%s via internal 0x%llx (%s)", funcs[d->plain], funcs[d->ex],
@@ -97,8 +104,11 @@ static void openssl_plan(const struct elf *elf, struct plan *out)
 	struct elf_sym sym[NFUNC];
 	char in[68], to[68];
 	elf_funcs(elf, funcs, NFUNC, sym);
-	plan_direction(elf, &reading, sym, out, in, sizeof(in));
-	plan_direction(elf, &writing, sym, out, to, sizeof(to));
+	uint64_t rd = shared_by(elf, &reading, sym), wr = shared_by(elf, &writing, sym);
+	if (rd == wr) /* folded together: it cannot be told which way the bytes go */
+		rd = wr = 0;
+	plan_direction(elf, &reading, sym, rd, out, in, sizeof(in));
+	plan_direction(elf, &writing, sym, wr, out, to, sizeof(to));
 	add(out, "ossl_new_exit", sym[NEW].off, true);
 	if (sym[FREE].addr)
 		add(out, "ossl_free", sym[FREE].off, false);
