@@ -88,6 +88,7 @@ static void plan_direction(const struct elf *elf, const struct direction *d, con
 		         (unsigned long long)shared, sites_emulated(elf, shared) ? "emulated" : "single-stepped");
 		return;
 	}
+	/* OpenSSL before 1.1.1 has no _ex forms, and its BIO_f_ssl goes through the plain ones. */
 	add(out, d->plain_enter, plain->off, false);
 	add(out, d->plain_exit, plain->off, true);
 	if (ex->addr) {
@@ -95,8 +96,8 @@ static void plan_direction(const struct elf *elf, const struct direction *d, con
 		add(out, d->ex_exit, ex->off, true);
 	}
 	bool fast = sites_emulated(elf, plain->addr) && (!ex->addr || sites_emulated(elf, ex->addr));
-	snprintf(how, n, "%s%s%s (%s)", funcs[d->plain], ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",
-	         fast ? "emulated" : "single-stepped");
+	snprintf(how, n, "%s%s%s (%s)%s", funcs[d->plain], ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",
+	         fast ? "emulated" : "single-stepped", ex->addr ? ", not via BIO_f_ssl" : "");
 }
 
 static void openssl_plan(const struct elf *elf, struct plan *out)
