@@ -349,12 +349,19 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 }
 
 /* Links and the object are closed, which in this process only drops descriptors: the broker holds its own. */
-void loader_forget(struct loader *l)
+void loader_detach(struct loader *l)
 {
+	if (!l)
+		return;
 	for (size_t i = 0; i < NHOOKS; i++) {
 		bpf_link__destroy(l->links[i]);
 		l->links[i] = NULL;
 	}
+}
+
+void loader_forget(struct loader *l)
+{
+	loader_detach(l);
 	bpf_object__close(l->obj);
 	l->obj = NULL;
 	l->forgotten = true;

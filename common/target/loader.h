@@ -51,6 +51,8 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 
 /* In the worker after fork: closes every BPF descriptor that it does not need; keeps the mappings. */
 void loader_forget(struct loader *l);
+/* Detaches the programs of loader_attach; maps and counters stay readable. */
+void loader_detach(struct loader *l);
 /* Detaches and unloads everything. */
 void loader_close(struct loader *l);
 
