@@ -322,6 +322,12 @@ static __always_inline __u32 judge(struct conn *c, __u64 meta, __u64 head, __u32
 }
 
 /*
+ * A socket call passed what looks like a TLS record. Was it made inside a TLS library's call (tls.bpf.h)? Then the two
+ * are linked. 1: and the socket carries plaintext that the library's call will show.
+ */
+__noinline int tls_nested(__u64 skp);
+
+/*
  * A call moved bytes of stream (ptr, meta) from position off on. Where they are: meta_src(meta), ptr_to, and cnt
  * entries for a vector; retcnt holds the bytes (low half) and cnt (high half).
  */
@@ -351,6 +357,9 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 		n = 0;
 	else if (bpf_probe_read_user(&head, sizeof(head), (void *)first))
 		n = head_bytewise(first, n, &head);
+	if (cfg.tls_calls && !(meta & META_KIND) && !(c->link && !(c->flags & CONN_KTLS)) &&
+	    ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+		return 0;
 	verdict = judge(c, meta, head, n, off);
 	if (cfg.peek_only || !(verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher))) {
 		STAT_ADD(passed_bytes, left);

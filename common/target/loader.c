@@ -6,6 +6,7 @@
  * pinned: everything is gone when the descriptors are, also after SIGKILL.
  */
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -41,12 +43,28 @@ static const struct hook hooks[] = {
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
     {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
+    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true},
     {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
+    {"exit_read", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
+    {"exit_write", AT_SYSCALL, "sys_exit_write", "syscall_exit", false},
+    {"exit_readv", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false},
+    {"exit_writev", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false},
+    {"exit_preadv2", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false},
+    {"exit_pwritev2", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false},
+    {"exit_sendto", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false},
+    {"exit_recvfrom", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false},
+    {"exit_sendmsg", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false},
+    {"exit_recvmsg", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false},
+    {"exit_sendmmsg", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false},
+    {"exit_recvmmsg", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false},
+    {"exit_sendfile64", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false},
+    {"exit_splice", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false},
+    {"exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false},
 };
 #define NHOOKS (sizeof(hooks) / sizeof(hooks[0]))
 
 /* Payload ladder, best first. */
-static const char *const rungs[] = {"sock_length"};
+static const char *const rungs[] = {"sock_length", "syscall_exit", "raw_sys_exit"};
 #define NRUNGS (sizeof(rungs) / sizeof(rungs[0]))
 
 struct loader {
@@ -101,13 +119,18 @@ static bool hook_in_rung(const struct hook *h, const char *rung)
 }
 
 /* Can every hook that the rung needs exist on this kernel? */
-static bool rung_available(const char *rung, const struct btf *kernel)
+static int rung_check(const char *rung, const struct btf *kernel, struct err *e)
 {
-	for (size_t i = 0; i < NHOOKS; i++)
+	for (size_t i = 0; i < NHOOKS; i++) {
 		if (hook_in_rung(&hooks[i], rung) && hooks[i].at == AT_RAW && !hooks[i].optional &&
 		    !kernel_has_tracepoint(kernel, hooks[i].name))
-			return false;
-	return true;
+			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung,
+			               hooks[i].name);
+		if (hook_in_rung(&hooks[i], rung) && hooks[i].at == AT_SYSCALL &&
+		    kernel_syscall_hook(hooks[i].name, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static unsigned long ring_size(unsigned long want)
@@ -205,12 +228,7 @@ static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 			continue;
 		known = true;
 		memset(&last, 0, sizeof(last));
-		if (!rung_available(rungs[i], kernel)) {
-			err_set(&last, EXIT_PRIVILEGE, "this kernel does not have the tracepoints of rung %s",
-			        rungs[i]);
-			continue;
-		}
-		if (!load_rung(l, rungs[i], kernel, &last))
+		if (!rung_check(rungs[i], kernel, &last) && !load_rung(l, rungs[i], kernel, &last))
 			return 0;
 		if (l->cfg.verbose)
 			fprintf(stderr, "%s\n", last.text);
@@ -272,6 +290,24 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 	return l;
 }
 
+static struct bpf_link *attach_syscall(const struct bpf_program *prog, const char *name, struct err *e)
+{
+	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .sample_period = 1};
+	int id = kernel_syscall_hook(name, e), fd;
+	struct bpf_link *link;
+
+	if (id < 0)
+		return NULL;
+	attr.config = (__u64)id;
+	fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	link = bpf_program__attach_perf_event(prog, fd);
+	if (!link)
+		close(fd);
+	return link;
+}
+
 int loader_attach(struct loader *l, struct err *e)
 {
 	for (size_t i = 0; i < NHOOKS; i++) {
@@ -279,7 +315,8 @@ int loader_attach(struct loader *l, struct err *e)
 
 		if (!prog || !bpf_program__autoload(prog))
 			continue;
-		l->links[i] = bpf_program__attach_raw_tracepoint(prog, hooks[i].name);
+		l->links[i] = hooks[i].at == AT_RAW ? bpf_program__attach_raw_tracepoint(prog, hooks[i].name)
+		                                    : attach_syscall(prog, hooks[i].name, e);
 		if (!l->links[i] && !hooks[i].optional)
 			return err_set(e, EXIT_PRIVILEGE, "cannot attach to tracepoint %s: %s", hooks[i].name,
 			               strerror(errno));

@@ -3,10 +3,12 @@
  * loader_kernel.c - privilege and kernel checks with a remedy each. It loads nothing and must not know the programs.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -106,4 +108,54 @@ int kernel_tracepoint_args(const struct btf *btf, const char *name)
 	const struct btf_type *t = tracepoint_proto(btf, name);
 
 	return t ? (int)btf_vlen(t) - 1 : 0; /* the first is the hook's own data */
+}
+
+/* The directory of syscall events. */
+static int events_dir(void)
+{
+	static const char *const mounted[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
+	int fs, mnt = -1, dir = -1;
+
+	for (size_t i = 0; i < sizeof(mounted) / sizeof(mounted[0]) && dir < 0; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "%s/events/syscalls", mounted[i]);
+		dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (dir >= 0)
+		return dir;
+	fs = fsopen("tracefs", FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return -1;
+	if (!fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	close(fs);
+	if (mnt < 0)
+		return -1;
+	dir = openat(mnt, "events/syscalls", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	close(mnt);
+	return dir;
+}
+
+int kernel_syscall_hook(const char *name, struct err *e)
+{
+	int dir = events_dir(), fd = -1, id = -1;
+	char path[64], text[16] = "";
+
+	if (dir < 0)
+		return err_set(e, EXIT_PRIVILEGE,
+		               "syscall tracepoints need tracefs, which cannot be opened (%s): "
+		               "mount -t tracefs tracefs /sys/kernel/tracing",
+		               strerror(errno));
+	snprintf(path, sizeof(path), "%s/id", name);
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+		id = atoi(text);
+	if (fd >= 0)
+		close(fd);
+	close(dir);
+	if (id <= 0)
+		return err_set(e, EXIT_PRIVILEGE,
+		               "the kernel has no tracepoint syscalls/%s: it needs CONFIG_FTRACE_SYSCALLS", name);
+	return id;
 }

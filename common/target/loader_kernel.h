@@ -20,5 +20,10 @@ struct btf *kernel_btf(struct err *e);
 bool kernel_has_tracepoint(const struct btf *btf, const char *name);
 /* Number of its arguments, 0: no such tracepoint. */
 int kernel_tracepoint_args(const struct btf *btf, const char *name);
+/*
+ * The id of syscall tracepoint NAME ("sys_exit_read"), from tracefs where it is mounted, else from an instance of its
+ * own that is visible to nobody and gone with its descriptor (5.2+, CAP_SYS_ADMIN). -1 with e.
+ */
+int kernel_syscall_hook(const char *name, struct err *e);
 
 #endif
