@@ -73,12 +73,12 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 	if (!strncmp(b, "TLSHOOK", 7)) {
 		out->lib = TLS_OPENSSL;
 		out->nsites = 2;
-		strcpy(out->site[0].prog, "in");
-		strcpy(out->site[1].prog, "out");
-		strcpy(out->how, "both ways");
+		memcpy(out->site[0].prog, "in", 3);
+		memcpy(out->site[1].prog, "out", 4);
+		memcpy(out->how, "both ways", 10);
 	} else if (!strncmp(b, "TLSNOT", 6)) {
 		out->lib = TLS_GO;
-		strcpy(out->why, "Go for the test");
+		memcpy(out->why, "Go for the test", 16);
 	}
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -48,11 +49,21 @@ static int times(const char *path)
 	return n;
 }
 
+static int run(const char *text)
+{
+	char *argv[] = {"sh", "-ec", (char *)(uintptr_t)text, "sh", dir, NULL};
+	struct cmd c;
+	int st = -1;
+	if (cmd_hold(argv, &c, NULL) || cmd_release(&c, NULL))
+		return -1;
+	return waitpid(c.pid, &st, 0) == c.pid ? st : -1;
+}
+
 static void sh(const char *text)
 {
 	char cmd[2048];
-	snprintf(cmd, sizeof(cmd), "cd %s && %s", dir, text);
-	CHECK(!system(cmd));
+	snprintf(cmd, sizeof(cmd), "cd \"$1\" && %s", text);
+	CHECK(!run(cmd));
 }
 
 static const char *in_dir(const char *name)
@@ -143,7 +154,5 @@ int main(void)
 	RUN(runpath_and_origin);
 	RUN(scripts);
 	RUN(nothing_there);
-	char cmd[64];
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	return system(cmd) | tap_done();
+	return run("rm -rf \"$1\"") | tap_done();
 }
