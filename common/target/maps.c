@@ -87,25 +87,38 @@ static int open_below_root(uint32_t pid, const char *path)
 	if (root < 0)
 		return -1;
 	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	int why = errno;
 	close(root);
-	errno = why;
 	return fd;
+}
+
+/* Is the file opened by name surely not the mapped one? The inode in maps is right but on overlayfs of old kernels and
+ * btrfs: only where the name is doubtful by itself does it decide. */
+static bool another(const struct map_line *m, const struct stat *st)
+{
+	const char suffix[] = " (deleted)";
+	size_t n = strlen(m->path), k = sizeof(suffix) - 1;
+	return n > k && !strcmp(m->path + n - k, suffix) && st->st_ino != m->ino;
 }
 
 int maps_open(uint32_t pid, const struct map_line *m)
 {
 	char path[96];
 	struct stat st;
+	bool by_name = false;
 	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start, m->end);
 	/* O_PATH first: opening a device that is mapped could do something. */
-	int where = open(path, O_PATH | O_CLOEXEC);
-	if (where < 0 && errno != ENOENT && errno != ESRCH && m->path[0] == '/')
+	int where = open(path, O_PATH | O_CLOEXEC), why = errno;
+	if (where < 0 && why != ENOENT && why != ESRCH && m->path[0] == '/') {
 		where = open_below_root(pid, m->path);
-	if (where < 0)
+		by_name = true;
+	}
+	if (where < 0) {
+		errno = why;
 		return -1;
-	int fd = -1, why = EINVAL;
-	if (!fstat(where, &st) && S_ISREG(st.st_mode)) {
+	}
+	int fd = -1;
+	why = EINVAL;
+	if (!fstat(where, &st) && S_ISREG(st.st_mode) && !(by_name && another(m, &st))) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", where);
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 		why = errno;

@@ -195,18 +195,22 @@ TEST(names_do_not_steer)
 	CHECK(write(fd, "TLSHOOK2", 8) == 8);
 	close(fd);
 	unlink(gone.path);
-	bool root = access("/proc/self/map_files", X_OK) == 0 && geteuid() == 0;
+	/* Without privilege only the path is left: what it does not lead to is reported, never guessed. */
+	bool root = geteuid() == 0;
 	int n = scan(a);
+	const struct coverage *c = coverage_of(a, "libssl.so.3 X");
 	if (root) {
 		CHECK(n == 3);
 		CHECK(hooked(&strange.st) && hooked(&gone.st) && hooked(&old.st));
+		CHECK(c && c->covered && !strcmp(c->lib, "openssl") && !strcmp(c->how, "both ways"));
+		CHECK(c && !strchr(c->file, '\x1b') && !strchr(c->file, '\n'));
+	} else {
+		CHECK(n == 0 && nlinks == 0);
+		CHECK(ncov == 1 && !cov[0].covered && strstr(cov[0].how, "3 mapped files not examined"));
 	}
 	CHECK(!hooked(&fake.st) && !hooked(&new_st));
-	const struct coverage *c = coverage_of(a, "libssl.so.3 X");
-	CHECK(c && c->covered && !strcmp(c->lib, "openssl") && !strcmp(c->how, "both ways"));
-	CHECK(c && !strchr(c->file, '\x1b') && !strchr(c->file, '\n'));
 	attacher_free(a);
-	CHECK(live() == 0 && nlinks > 0);
+	CHECK(live() == 0);
 	unmap(&strange);
 	unmap(&fake);
 	unmap(&gone);
