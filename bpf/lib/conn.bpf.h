@@ -100,7 +100,7 @@ enum src {
 	SRC_BUF = 1,   /* one buffer */
 	SRC_IOV = 2,   /* a vector in user memory */
 	SRC_MSG = 3,   /* struct user_msghdr in user memory */
-	SRC_KIOV = 4,  /* a vector in kernel memory, of user buffers */
+	SRC_SAVED = 4, /* a vector that was copied into map `vectors`; ptr is its key */
 	SRC_LATER = 5, /* io_uring: known at completion */
 };
 

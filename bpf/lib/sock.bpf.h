@@ -54,10 +54,14 @@ static __always_inline bool sock_is_stream(struct sock *sk)
 static __always_inline bool sock_at_eof(struct sock *sk)
 {
 	struct tcp_sock *tp = (void *)sk;
+	__u32 copied, nxt;
 
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
 		return (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) && !BPF_CORE_READ(sk, sk_receive_queue.qlen);
-	return fin_read(sk, BPF_CORE_READ(tp, copied_seq), BPF_CORE_READ(tp, rcv_nxt));
+	/* a FIN is here and all before it was read; under MSG_PEEK it is not taken */
+	copied = BPF_CORE_READ(tp, copied_seq);
+	nxt = BPF_CORE_READ(tp, rcv_nxt);
+	return (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1) && (copied == nxt || copied + 1 == nxt);
 }
 
 /*

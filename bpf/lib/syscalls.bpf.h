@@ -127,10 +127,10 @@ static __always_inline bool is_compat(void)
 	return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) & TS_COMPAT;
 }
 
-/* MSG_PEEK leaves the bytes in place, the error queue and urgent data are not the stream. */
-static __always_inline bool recv_is_stream(__u64 flags)
+/* MSG_PEEK leaves the bytes in place (but shows the end), the error queue and urgent data are not the stream. */
+static __always_inline bool recv_is_stream(__u64 flags, __s64 ret)
 {
-	return !(flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB));
+	return !(flags & (MSG_ERRQUEUE | MSG_OOB)) && (!(flags & MSG_PEEK) || ret == 0);
 }
 
 /* Bytes that pass without reaching user memory: TCP drops them under MSG_TRUNC, urgent ones are not in line. */
@@ -198,7 +198,7 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 
 	if (!task_wanted() || !sock_is_stream(sk))
 		return 0;
-	if (dir == DIR_IN && !recv_is_stream(ctx->args[2]))
+	if (dir == DIR_IN && !recv_is_stream(ctx->args[2], ret))
 		return 0;
 	if (is_compat()) {
 		STAT_ADD(compat_calls, 1);
@@ -327,7 +327,7 @@ static __always_inline int on_exit(struct pt_regs *regs, __s64 ret)
 		c.meta = META_DIR;
 		sk = fd_sock(r.dx);
 	}
-	if (!sk || !sock_is_stream(sk) || (dir == DIR_IN && !recv_is_stream(c.flags)))
+	if (!sk || !sock_is_stream(sk) || (dir == DIR_IN && !recv_is_stream(c.flags, ret)))
 		return 0;
 	c.meta = flags_to_src(sk, c.meta, c.flags);
 	if (c.vector)
