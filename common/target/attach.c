@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,8 @@
 #define MAX_PROCS     8192 /* processes remembered; the longest unused is forgotten, and looked at anew */
 #define PROC_BUCKETS  1024
 #define OTHER_SLOTS   4096 /* cache of files without TLS code */
+#define WANT_FILES    16384
+#define MAX_SONAMES   32
 #define MAX_SEEN      4096 /* executable file mappings of one process */
 
 struct ident {
@@ -79,6 +82,12 @@ struct attacher {
 struct attacher *attacher_new(const struct attacher_cfg *cfg)
 {
 	struct attacher *a = calloc(1, sizeof(*a));
+	struct rlimit lim;
+	/* Two descriptors per probe, a dozen probes per file: the usual 1024 are soon used up. */
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < WANT_FILES && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max < WANT_FILES ? lim.rlim_max : WANT_FILES;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
 	if (a)
 		a->cfg = *cfg;
 	return a;
@@ -248,17 +257,22 @@ struct scan {
 	struct proc *p;
 	struct seen *v;
 	size_t n, cap, skipped;
+	size_t at;   /* position in p->v */
 	bool failed; /* something could not be read in this scan, or before and is still mapped */
 };
 
-static int known(const struct scan *s, uint64_t line, int *what)
+/* Was this line there before? Both lists are in order of addresses, so the search starts where the last one ended. */
+static bool known(struct scan *s, uint64_t line, int *what)
 {
-	for (size_t i = 0; i < s->p->n; i++)
-		if (s->p->v[i].line == line) {
-			*what = s->p->v[i].what;
-			return 1;
+	for (size_t i = 0; i < s->p->n; i++, s->at++) {
+		if (s->at >= s->p->n)
+			s->at = 0;
+		if (s->p->v[s->at].line == line) {
+			*what = s->p->v[s->at++].what;
+			return true;
 		}
-	return 0;
+	}
+	return false;
 }
 
 static void mapping(void *ctx, const struct map_line *m)
@@ -325,8 +339,14 @@ static void prepare_file(void *ctx, int fd, const char *path)
 
 int attacher_prepare(struct attacher *a, const char *exe)
 {
+	const char *later[MAX_SONAMES + 1];
+	size_t n = 0;
+	for (size_t i = 0; tls_libs[i]; i++)
+		for (const char *const *so = tls_libs[i]->sonames; so && *so && n < MAX_SONAMES; so++)
+			later[n++] = *so;
+	later[n] = NULL;
 	a->fresh = 0;
-	closure_walk(exe, prepare_file, a);
+	closure_walk(exe, later, prepare_file, a);
 	return a->fresh;
 }
 

@@ -21,6 +21,8 @@ struct attacher_cfg {
 	void *ctx;
 };
 
+/* NULL when out of memory. Raises this process's soft limit of open files: call it after cmd_hold, so that CMD runs
+ * with the limit it would have had. */
 struct attacher *attacher_new(const struct attacher_cfg *cfg);
 /* Looks at the executable mappings of pid and attaches what is new. Returns how many files were newly attached; -1 when
  * pid is gone. */

@@ -33,10 +33,10 @@ static const struct direction writing = {
 
 static bool openssl_match(const struct elf *elf)
 {
-	/* SSL_CTX_ctrl is in every OpenSSL, but neither in BoringSSL nor in GnuTLS's OpenSSL wrapper. */
+	/* SSL_CTX_ctrl is in every OpenSSL, but not in GnuTLS's OpenSSL wrapper. */
 	static const char *const must[] = {"SSL_read", "SSL_write", "SSL_new", "SSL_CTX_ctrl"};
-	struct elf_sym sym[4];
-	return elf_funcs(elf, must, 4, sym) == 4;
+	struct elf_sym sym[4], grease;
+	return elf_funcs(elf, must, 4, sym) == 4 && !elf_func(elf, "SSL_CTX_set_grease_enabled", &grease);
 }
 
 static void add(struct plan *out, const char *prog, uint64_t off, bool ret)
@@ -119,4 +119,6 @@ static void openssl_plan(const struct elf *elf, struct plan *out)
 	snprintf(out->how, sizeof(out->how), "%s; %s; entry and return", in, to);
 }
 
-const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan};
+static const char *const sonames[] = {"libssl.so.3", "libssl.so.1.1", NULL};
+
+const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan, sonames};

@@ -32,10 +32,12 @@ static void collect(void *ctx, int fd, const char *path)
 	}
 }
 
+static const char *later[] = {NULL, NULL};
+
 static int walk(const char *path)
 {
 	ngot = 0;
-	int n = closure_walk(path, collect, NULL);
+	int n = closure_walk(path, later, collect, NULL);
 	CHECK(n == ngot);
 	return n;
 }
@@ -139,6 +141,22 @@ TEST(scripts)
 	CHECK(walk(in_dir("c")) == 0); /* its own interpreter: ends */
 }
 
+TEST(loaded_later)
+{
+	sh("cp sub/liby.so sub/liblater.so && { cc -static -o s m.c x.c y.c || rm -f s; }");
+	later[0] = "liblater.so";
+	char sub[PATH_MAX];
+	snprintf(sub, sizeof(sub), "%s/sub2", dir);
+	sh("mkdir sub2 && mv sub/liblater.so sub2/");
+	setenv("LD_LIBRARY_PATH", sub, 1);
+	walk(in_dir("m"));
+	CHECK(times(in_dir("sub2/liblater.so")) == 1);
+	walk(in_dir("s")); /* a static executable cannot */
+	CHECK(times(in_dir("sub2/liblater.so")) == 0);
+	unsetenv("LD_LIBRARY_PATH");
+	later[0] = NULL;
+}
+
 TEST(nothing_there)
 {
 	CHECK(walk(in_dir("absent")) == 0);
@@ -153,6 +171,7 @@ int main(void)
 	RUN(own_closure);
 	RUN(runpath_and_origin);
 	RUN(scripts);
+	RUN(loaded_later);
 	RUN(nothing_there);
 	return run("rm -rf \"$1\"") | tap_done();
 }
