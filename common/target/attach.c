@@ -7,6 +7,7 @@
  * mapping costs one read of maps. It must not parse ELF for probes, nor know protocols.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,8 @@ struct attacher {
 	struct proc *proc[PROC_BUCKETS];
 	size_t nprocs;
 	uint64_t tick;
-	int fresh; /* files newly attached in this call */
+	int fresh;                          /* files newly attached in this call */
+	const char *later[MAX_SONAMES + 1]; /* all tls_lib.sonames, NULL-terminated */
 };
 
 struct attacher *attacher_new(const struct attacher_cfg *cfg)
@@ -88,8 +90,13 @@ struct attacher *attacher_new(const struct attacher_cfg *cfg)
 		lim.rlim_cur = lim.rlim_max < WANT_FILES ? lim.rlim_max : WANT_FILES;
 		setrlimit(RLIMIT_NOFILE, &lim);
 	}
-	if (a)
-		a->cfg = *cfg;
+	if (!a)
+		return NULL;
+	a->cfg = *cfg;
+	size_t n = 0;
+	for (size_t i = 0; tls_libs[i]; i++)
+		for (const char *const *so = tls_libs[i]->sonames; so && *so && n < MAX_SONAMES; so++)
+			a->later[n++] = *so;
 	return a;
 }
 
@@ -275,6 +282,31 @@ static bool known(struct scan *s, uint64_t line, int *what)
 	return false;
 }
 
+/* Where a process has its C library, the TLS libraries that it, or what it runs, may load later are hooked in advance:
+ * a short-lived process would be gone before its mappings are seen. The name only says where to look. */
+static void look_ahead(struct attacher *a, uint32_t pid, const char *path)
+{
+	static const char *const libc[] = {"libc.so.", "libc-2.", "ld-musl-"};
+	static const char *const prefix[] = {"", "/usr"}; /* musl: /lib/ld-musl-x86_64.so.1, /usr/lib/libssl.so.3 */
+	const char *base = strrchr(path, '/');
+	bool is_libc = false;
+	for (size_t i = 0; base && i < sizeof(libc) / sizeof(*libc); i++)
+		is_libc |= !strncmp(base + 1, libc[i], strlen(libc[i]));
+	if (!is_libc || path[0] != '/')
+		return;
+	for (size_t i = 0; a->later[i]; i++)
+		for (size_t k = 0; k < sizeof(prefix) / sizeof(*prefix); k++) {
+			char file[PATH_MAX], why[160] = "";
+			int n =
+			    snprintf(file, sizeof(file), "%s%.*s/%s", prefix[k], (int)(base - path), path, a->later[i]);
+			int fd = n > 0 && (size_t)n < sizeof(file) ? maps_open_path(pid, file) : -1;
+			if (fd < 0)
+				continue;
+			look(a, fd, file, why, sizeof(why));
+			close(fd);
+		}
+}
+
 static void mapping(void *ctx, const struct map_line *m)
 {
 	struct scan *s = ctx;
@@ -298,6 +330,7 @@ static void mapping(void *ctx, const struct map_line *m)
 		if (fd >= 0) {
 			what = look(s->a, fd, m->path, s->p->why, sizeof(s->p->why));
 			close(fd);
+			look_ahead(s->a, s->p->pid, m->path);
 		} else if (!s->p->why[0]) {
 			snprintf(s->p->why, sizeof(s->p->why), "%s", strerror(errno));
 		}
@@ -339,14 +372,8 @@ static void prepare_file(void *ctx, int fd, const char *path)
 
 int attacher_prepare(struct attacher *a, const char *exe)
 {
-	const char *later[MAX_SONAMES + 1];
-	size_t n = 0;
-	for (size_t i = 0; tls_libs[i]; i++)
-		for (const char *const *so = tls_libs[i]->sonames; so && *so && n < MAX_SONAMES; so++)
-			later[n++] = *so;
-	later[n] = NULL;
 	a->fresh = 0;
-	closure_walk(exe, later, prepare_file, a);
+	closure_walk(exe, a->later, prepare_file, a);
 	return a->fresh;
 }
 

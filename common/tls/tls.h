@@ -23,7 +23,7 @@ struct tls_lib {
 	/* Fills sites and how, or why. */
 	void (*plan)(const struct elf *elf, struct plan *out);
 	/* Names under which programs load it while they run (Python, PHP, Ruby), NULL-terminated; NULL: none. They only
-	 * say where to look before a command starts: what is found there is recognised as above. */
+	 * say where to look in advance: what is found there is recognised as above. */
 	const char *const *sonames;
 };
 

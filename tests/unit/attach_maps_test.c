@@ -266,6 +266,20 @@ TEST(rewritten_file_is_new)
 	attacher_free(a);
 }
 
+TEST(beside_the_c_library)
+{
+	struct attacher *a = fresh();
+	struct mapped later = map_file("libssl.so.3", "TLSHOOK"), libc = map_file("libc.so.6", "plain");
+	munmap(later.p, 4096); /* not loaded yet */
+	CHECK(scan(a) == 1 && hooked(&later.st));
+	CHECK(!coverage_of(a, "libssl.so.3"));
+	int before = resolved;
+	CHECK(scan(a) == 0 && resolved == before);
+	unlink(later.path);
+	unmap(&libc);
+	attacher_free(a);
+}
+
 TEST(reasons)
 {
 	struct attacher *a = fresh();
@@ -336,6 +350,7 @@ int main(void)
 	RUN(names_do_not_steer);
 	RUN(once_per_file);
 	RUN(rewritten_file_is_new);
+	RUN(beside_the_c_library);
 	RUN(reasons);
 	RUN(all_or_nothing);
 	RUN(no_descriptors_kept);
