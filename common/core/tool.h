@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/parse.h"
 #include "flow/flow.h"
 #include "record.h"
 #include "target/target.h"
@@ -23,6 +24,8 @@ enum opt_kind {
 	OPT_DURATION, /* uint64_t ns; 200ms, 1.5s, 2m, bare number: seconds */
 	OPT_CALL,     /* call() does it; may be given several times */
 	OPT_MATCH,    /* adds a record filter: match */
+	OPT_GROUP,    /* no option: the heading of those that follow */
+	OPT_OPERAND,  /* no option: a line of the help on what else the command line takes */
 };
 
 /* How an OPT_MATCH option's argument is compared with the record's field. */
@@ -31,8 +34,8 @@ enum match_op {
 	MATCH_GLOB,   /* shell pattern over the whole value; '*' also matches '/' */
 	MATCH_IGLOB,  /* the same, any case */
 	MATCH_STATUS, /* "5xx", "404", "400-499", comma lists */
-	MATCH_MIN_US, /* duration: value >= it */
-	MATCH_PRED,   /* pred(record, argument) */
+	MATCH_MIN_US, /* duration: value >= it; an unknown value is left to pred, when there is one */
+	MATCH_PRED,   /* pred(record, argument); without an argument the span is empty */
 };
 
 struct match_spec {
@@ -42,56 +45,61 @@ struct match_spec {
 };
 
 struct opt {
-	char s;             /* short form, 0 none */
-	const char *name;   /* long form */
-	const char *arg;    /* name of the argument in the help ("PID[,PID]"), NULL: takes none */
-	const char *help;   /* one sentence */
+	char s;           /* short form, 0 none */
+	const char *name; /* long form */
+	const char *arg;  /* name of the argument in the help ("PID[,PID]"), NULL: takes none */
+	const char *help; /* one sentence */
 	enum opt_kind kind;
-	bool optional;      /* the argument may be left out (--body[=BYTES]) */
-	bool hidden;        /* not in help, man, completions (tests only) */
-	size_t off;         /* into struct run_cfg for common options, into the tool's cfg for its own */
-	uint64_t dflt;      /* optional OPT_NUM/SIZE/DURATION without argument */
+	bool optional; /* the argument may be left out (--body[=BYTES]) */
+	bool hidden;   /* not in help, man, completions (tests only) */
+	size_t off;    /* into struct run_cfg for common options, into the tool's cfg for its own */
+	uint64_t dflt; /* optional OPT_NUM/SIZE/DURATION without argument */
 	int (*call)(void *cfg, const char *arg, struct err *e);
 	struct match_spec match;
-	const char *values; /* space-separated words for completions; "@file", "@pid", "@user" for kinds */
+	const char *values; /* space-separated words: for completions; and all that MATCH_LIST takes, on an FT_NAME. Or
+	                     * a kind, for completions only: "@file", "@dir", "@pid", "@user", "@comm", "@columns" */
+	bool run;           /* off is into struct run_cfg although the option is the tool's own */
 };
 
 #define RUN_MAX_MATCH 32
 struct match {
 	struct match_spec spec;
-	const char *arg;
+	const char *arg;    /* NULL: the option takes none */
+	const char *opt;    /* the option's long name, for messages */
+	const char *values; /* as in struct opt */
 };
 
 /* What the common options say (design: "Options that every tool has"). */
 struct run_cfg {
 	struct target_spec target;
-	const char *filter;      /* pcap-filter expression, NULL */
-	char **cmd;              /* after "--", NULL */
+	const char *filter; /* pcap-filter expression, NULL */
+	char **cmd;         /* after "--", NULL */
 	bool json;
-	const char *columns;     /* -o */
+	const char *columns; /* -o */
 	bool list_columns;
-	const char *read_file;   /* -r */
+	const char *read_file;       /* -r */
 	uint64_t duration_ns, count; /* 0: no limit */
-	uint64_t buffer_bytes;   /* data ring; 0: 8 MiB */
+	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
-	const char *rung;        /* hidden: force a probe rung, for tests */
-	const char *docs;        /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
+	const char *rung; /* hidden: force a probe rung, for tests */
+	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
-	bool headers;            /* text: print headers; a tool's option may set it */
-	uint64_t body_max;       /* bytes of bodies shown, 0 none; a tool's option may set it */
-	uint64_t timeout_ns;     /* 0: default 60 s */
-	uint64_t inflight_ns;    /* 0: off */
+	bool headers;         /* text: print headers; a tool's option may set it */
+	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
+	uint64_t timeout_ns;  /* 0: default 60 s */
+	uint64_t inflight_ns; /* 0: off */
 };
 
 /* Totals printed at the end, per group of field values. */
 struct totals_spec {
-	const char *const *group; /* keys, NULL-terminated */
-	const char *value;        /* key of an FT_US field: p50, p95, p99 */
+	const char *const *group;                                /* keys, NULL-terminated */
+	const char *value;                                       /* key of an FT_US field: p50, p95, p99 */
 	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
-	size_t max_groups;        /* bound; the rest is counted as "others" */
+	size_t max_groups;                                       /* bound; the rest is counted as "others". 0: 1000 */
+	const char *cut; /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
 };
 
 struct example {
@@ -99,16 +107,16 @@ struct example {
 };
 
 struct tool {
-	const char *name, *summary;    /* summary: one line */
-	const char *description;       /* man page; paragraphs separated by an empty line */
+	const char *name, *summary;     /* summary: one line */
+	const char *description;        /* man page; paragraphs separated by an empty line */
 	const struct example *examples; /* ends with command NULL; the first are shown by --help */
-	const struct opt *opts;        /* the tool's own, ends with name NULL */
+	const struct opt *opts;         /* the tool's own, ends with name NULL */
 	size_t cfg_size;
 	const struct schema *schema;
-	const char *hint_unit;         /* what a record is, for messages: "exchange" */
+	const char *hint_unit; /* what a record is, for messages: "exchange" */
 	const struct totals_spec *totals;
 	const unsigned char *bpf, *bpf_end; /* the BPF object, embedded at build time */
-	bool tls_calls;                /* attach TLS library probes */
+	bool tls_calls;                     /* attach TLS library probes */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };
@@ -120,7 +128,9 @@ int tool_main(const struct tool *t, int argc, char **argv);
 
 /* ---- opts.c ---- */
 extern const struct opt common_opts[]; /* ends with name NULL; offsets into struct run_cfg */
-/* Parses argv into rc and tool_cfg. 0, or -1 with e (EXIT_USAGE, names the option and the remedy). Needs no privilege. */
+/* Parses argv into rc and tool_cfg, which it zeroes first. Everything that needs no look at the system is checked:
+ * values, columns, matches, contradictions; but after -h, -V or --docs nothing more. 0, or -1 with e (EXIT_USAGE, names
+ * the option and the remedy). Strings in rc point into argv. Needs no privilege. */
 int opts_parse(const struct tool *t, int argc, char **argv, struct run_cfg *rc, void *tool_cfg, struct err *e);
 
 /* ---- doc.c: text generated from the tables ---- */

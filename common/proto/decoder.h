@@ -48,8 +48,8 @@ enum end_why {
 };
 
 struct dec_opts {
-	size_t body_max; /* bytes of each body to keep for the record; 0: none */
-	size_t head_max; /* bound of one message head; 0: 256 KiB */
+	size_t body_max;    /* bytes of each body to keep for the record; 0: none */
+	size_t head_max;    /* bound of one message head; 0: 256 KiB */
 	unsigned depth_max; /* bound of requests waiting for a response on one connection; 0: 1024 */
 };
 

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * totals.c - counts and latency percentiles per group of field values, in bounded memory. It must not know what the
+ * groups mean.
+ *
+ * Percentiles come from a log-linear histogram: each power of two is divided into 32 equal buckets and a bucket's
+ * middle is reported, so a value is off by 1/64 (1.6 %) at most. An octave's buckets are made when it is first hit.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/tool.h"
+#include "sink/sink.h"
+
+#define SUB_BITS    5
+#define SUB         (1U << SUB_BITS)
+#define OCTAVES     (64 - SUB_BITS + 1)
+#define GROUP_KEYS  8
+#define KEY_MAX     512 /* bytes of a group's name; longer ones are cut: they then share a row */
+#define ROWS_SHOWN  20
+#define GROUPS_DFLT 1000
+
+struct hist {
+	uint64_t n;
+	uint32_t *octave[OCTAVES]; /* SUB counters each, NULL: none yet */
+};
+
+struct group {
+	struct group *next; /* same hash slot */
+	uint64_t count, bad;
+	struct hist h;
+	uint32_t hash;
+	uint16_t key_at[GROUP_KEYS + 1]; /* parts of key */
+	uint16_t unknown;                /* bit per part */
+	size_t len;
+	uint8_t key[];
+};
+
+struct totals {
+	const struct totals_spec *spec;
+	const struct field *by[GROUP_KEYS], *value;
+	size_t nby, max, n, nslots;
+	struct group **slot;
+	struct group *others;  /* what came after the bound was reached */
+	struct group *scratch; /* the key under construction */
+};
+
+static unsigned bucket_octave(uint64_t v, unsigned *sub)
+{
+	if (v < SUB) {
+		*sub = (unsigned)v;
+		return 0;
+	}
+	unsigned top = 63 - (unsigned)__builtin_clzll(v);
+	*sub = (unsigned)(v >> (top - SUB_BITS)) & (SUB - 1);
+	return top - SUB_BITS + 1;
+}
+
+static uint64_t bucket_middle(unsigned octave, unsigned sub)
+{
+	if (octave == 0)
+		return sub;
+	uint64_t width = 1ULL << (octave - 1);
+	return (SUB + sub) * width + width / 2;
+}
+
+static void hist_add(struct hist *h, uint64_t v)
+{
+	unsigned sub, o = bucket_octave(v, &sub);
+
+	if (!h->octave[o])
+		h->octave[o] = calloc(SUB, sizeof(uint32_t));
+	if (!h->octave[o] || h->octave[o][sub] == UINT32_MAX)
+		return;
+	h->octave[o][sub]++;
+	h->n++;
+}
+
+/* The value at rank ceil(p * n / 100). */
+static uint64_t hist_at(const struct hist *h, unsigned p)
+{
+	uint64_t rank = h->n / 100 * p + (h->n % 100 * p + 99) / 100, seen = 0;
+
+	for (unsigned o = 0; o < OCTAVES; o++)
+		for (unsigned s = 0; h->octave[o] && s < SUB; s++) {
+			seen += h->octave[o][s];
+			if (h->octave[o][s] && seen >= rank)
+				return bucket_middle(o, s);
+		}
+	return 0;
+}
+
+static void hist_merge(struct hist *to, const struct hist *from)
+{
+	for (unsigned o = 0; o < OCTAVES; o++) {
+		if (!from->octave[o])
+			continue;
+		if (!to->octave[o])
+			to->octave[o] = calloc(SUB, sizeof(uint32_t));
+		for (unsigned s = 0; to->octave[o] && s < SUB; s++) {
+			to->octave[o][s] += from->octave[o][s];
+			to->n += from->octave[o][s];
+		}
+	}
+}
+
+static void group_free(struct group *g)
+{
+	if (!g)
+		return;
+	for (unsigned o = 0; o < OCTAVES; o++)
+		free(g->h.octave[o]);
+	free(g);
+}
+
+struct totals *totals_new(const struct totals_spec *spec, const struct schema *s)
+{
+	struct totals *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->spec = spec;
+	t->max = spec->max_groups ? spec->max_groups : GROUPS_DFLT;
+	for (; t->nby < GROUP_KEYS && spec->group[t->nby]; t->nby++)
+		if (!(t->by[t->nby] = schema_find(s, spec->group[t->nby])))
+			goto bad;
+	t->value = schema_find(s, spec->value);
+	for (t->nslots = 64; t->nslots < t->max; t->nslots *= 2)
+		;
+	t->slot = calloc(t->nslots, sizeof(*t->slot));
+	t->others = calloc(1, sizeof(*t->others));
+	t->scratch = calloc(1, sizeof(*t->scratch) + KEY_MAX);
+	if (t->value && t->slot && t->others && t->scratch)
+		return t;
+bad:
+	totals_free(t);
+	return NULL;
+}
+
+void totals_free(struct totals *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; t->slot && i < t->nslots; i++)
+		for (struct group *g = t->slot[i], *next; g; g = next) {
+			next = g->next;
+			group_free(g);
+		}
+	free(t->slot);
+	group_free(t->others);
+	group_free(t->scratch);
+	free(t);
+}
+
+/* A group value as bytes; numbers in decimal, in out. */
+static struct span value_of(const struct totals *t, const struct record *r, const struct field *f, char out[24])
+{
+	const void *p = (const char *)r->data + f->off;
+	struct span s = {NULL, 0};
+
+	switch (f->type) {
+	case FT_NAME:
+		s = span_str(*(const char *const *)p);
+		break;
+	case FT_STR:
+		s = span_of(((const struct rec_str *)p)->p, ((const struct rec_str *)p)->n);
+		break;
+	case FT_NUM:
+		snprintf(out, 24, "%llu", *(const rec_u64 *)p);
+		return span_str(out);
+	case FT_ID:
+		snprintf(out, 24, "%u", *(const unsigned int *)p);
+		return span_str(out);
+	default:
+		return s;
+	}
+	for (const char *c = t->spec->cut; c && *c; c++) {
+		const uint8_t *end = memchr(s.p, *c, s.n);
+		if (end)
+			s.n = (size_t)(end - s.p);
+	}
+	return s;
+}
+
+/* Builds the key of r's group in t->scratch. */
+static void make_key(struct totals *t, const struct record *r)
+{
+	struct group *g = t->scratch;
+	uint32_t h = 2166136261U;
+	char num[24];
+
+	g->len = 0;
+	g->unknown = 0;
+	for (size_t i = 0; i < t->nby; i++) {
+		struct span s = {NULL, 0};
+		if (rec_known(r, t->by[i]))
+			s = span_sub(value_of(t, r, t->by[i], num), 0, KEY_MAX / t->nby);
+		else
+			g->unknown |= (uint16_t)(1U << i);
+		g->key_at[i] = (uint16_t)g->len;
+		if (s.n)
+			memcpy(g->key + g->len, s.p, s.n);
+		for (size_t k = 0; k < s.n; k++)
+			h = (h ^ s.p[k]) * 16777619U;
+		h = (h ^ (uint32_t)s.n) * 16777619U;
+		g->len += s.n;
+	}
+	g->key_at[t->nby] = (uint16_t)g->len;
+	g->hash = h;
+}
+
+static bool same_key(const struct totals *t, const struct group *a, const struct group *b)
+{
+	return a->hash == b->hash && a->len == b->len && a->unknown == b->unknown &&
+	       !memcmp(a->key_at, b->key_at, (t->nby + 1) * sizeof(*a->key_at)) && !memcmp(a->key, b->key, a->len);
+}
+
+static struct group *find_group(struct totals *t, const struct record *r)
+{
+	make_key(t, r);
+	struct group **at = &t->slot[t->scratch->hash & (t->nslots - 1)];
+	for (struct group *g = *at; g; g = g->next)
+		if (same_key(t, g, t->scratch))
+			return g;
+	if (t->n >= t->max)
+		return t->others;
+	struct group *g = calloc(1, sizeof(*g) + t->scratch->len);
+	if (!g)
+		return t->others;
+	memcpy(g, t->scratch, sizeof(*g) + t->scratch->len);
+	g->next = *at;
+	*at = g;
+	t->n++;
+	return g;
+}
+
+void totals_add(struct totals *t, const struct record *r)
+{
+	struct group *g = find_group(t, r);
+
+	g->count++;
+	if (t->spec->bad && t->spec->bad(r, span_of("", 0)))
+		g->bad++;
+	if (rec_known(r, t->value))
+		hist_add(&g->h, *(const rec_u64 *)((const char *)r->data + t->value->off));
+}
+
+/* Most frequent first, then by name: the same totals print the same. */
+static int by_count(const void *a, const void *b)
+{
+	const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
+	size_t n = x->len < y->len ? x->len : y->len;
+
+	if (x->count != y->count)
+		return x->count < y->count ? 1 : -1;
+	int c = memcmp(x->key, y->key, n);
+	return c ? c : (x->len > y->len) - (x->len < y->len);
+}
+
+static bool print_row(const struct totals *t, const struct group *g, const char *name, struct buf *b, size_t room)
+{
+	char p[3][16] = {"-", "-", "-"};
+	struct buf safe = {.max = 4 * KEY_MAX + 64};
+
+	for (int i = 0; g->h.n && i < 3; i++)
+		fmt_us(p[i], hist_at(&g->h, i == 0 ? 50 : i == 1 ? 95 : 99));
+	for (size_t i = 0; !name && i < t->nby; i++) {
+		if (i)
+			buf_addc(&safe, ' ');
+		if (g->unknown >> i & 1)
+			buf_addc(&safe, '-');
+		else
+			text_safe(&safe, span_of(g->key + g->key_at[i], g->key_at[i + 1] - g->key_at[i]));
+	}
+	if (name)
+		buf_adds(&safe, name);
+	bool cut = room && text_width(buf_span(&safe)) > room;
+	if (cut)
+		safe.n = text_fit(buf_span(&safe), room - 1);
+	bool ok = buf_addf(b, "%8llu %7llu %8s %8s %8s  ", (unsigned long long)g->count, (unsigned long long)g->bad,
+	                   p[0], p[1], p[2]) &&
+	          buf_add(b, safe.p, safe.n) && buf_adds(b, cut ? "…\n" : "\n");
+	buf_free(&safe);
+	return ok;
+}
+
+/* Prints v[0..n), the first ROWS_SHOWN singly and the rest, with what was never kept apart, in one row. */
+static bool print_rows(const struct totals *t, struct group **v, size_t n, struct buf *b, size_t room)
+{
+	struct group rest = {.count = t->others->count, .bad = t->others->bad};
+	bool ok = true;
+	char name[64];
+
+	for (size_t i = 0; ok && i < n; i++) {
+		if (i < ROWS_SHOWN) {
+			ok = print_row(t, v[i], NULL, b, room);
+			continue;
+		}
+		rest.count += v[i]->count;
+		rest.bad += v[i]->bad;
+		hist_merge(&rest.h, &v[i]->h);
+	}
+	if (ok && rest.count) {
+		hist_merge(&rest.h, &t->others->h);
+		size_t more = n > ROWS_SHOWN ? n - ROWS_SHOWN : 0;
+		snprintf(name, sizeof(name), "(others: %zu%s)", more, t->others->count ? " and more" : "");
+		ok = print_row(t, &rest, name, b, 0);
+	}
+	for (unsigned o = 0; o < OCTAVES; o++)
+		free(rest.h.octave[o]);
+	return ok;
+}
+
+bool totals_print(const struct totals *t, struct buf *b, int width)
+{
+	struct group **v = calloc(t->n + 1, sizeof(*v));
+	size_t n = 0, room = width > 44 + 16 ? (size_t)width - 44 : 0;
+
+	if (!v)
+		return false;
+	for (size_t i = 0; i < t->nslots; i++)
+		for (struct group *g = t->slot[i]; g; g = g->next)
+			v[n++] = g;
+	qsort(v, n, sizeof(*v), by_count);
+	bool ok = n == 0 || buf_addf(b, "%8s %7s %8s %8s %8s ", "count", "errors", "p50", "p95", "p99");
+	for (size_t i = 0; ok && n && i < t->nby; i++)
+		ok = buf_addf(b, " %s", t->by[i]->key);
+	ok = ok && (n == 0 || buf_addc(b, '\n')) && print_rows(t, v, n, b, room);
+	free(v);
+	return ok;
+}
