@@ -16,6 +16,7 @@
 #include "proto/exchange.h"
 
 enum h1_side { REQ, RESP };
+enum { H1_IN, H1_OUT }; /* direction, as in decoder.feed */
 
 enum h1_framing { FR_NONE, FR_LENGTH, FR_CHUNKED, FR_CLOSE };
 

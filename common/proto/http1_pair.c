@@ -15,10 +15,7 @@
  */
 #include "proto/http1.h"
 
-#include <linux/types.h>
 #include <stdlib.h>
-
-#include "event.h"
 
 #define QUEUE_BYTES (1u << 20) /* heads of waiting requests; beyond it is as beyond depth_max */
 #define CALM_TURNS  32         /* request and response in turn so often: not, or no more, a pipelining client */
@@ -160,7 +157,7 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 	e.base.tid = who->tid;
 	if (who->comm[0])
 		e.base.comm = (struct rec_str){who->comm, strnlen(who->comm, sizeof(who->comm))};
-	e.base.role = st->req_dir == DIR_IN ? "server" : "client";
+	e.base.role = st->req_dir == H1_IN ? "server" : "client";
 	e.base.kind = kind;
 	if (first->blk && !(first->bad & N_LINE && !first->method.n))
 		e.proto = first->minor ? "http/1.1" : "http/1.0";
