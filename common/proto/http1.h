@@ -100,7 +100,8 @@ enum h1_phase {
 #define H1_EDGES 8
 struct h1_trial {
 	struct buf b;
-	bool line_ok; /* the start line was found strictly valid */
+	bool line_ok;  /* the start line was found strictly valid */
+	size_t looked; /* bytes of b searched for the end of the start line */
 	unsigned n;
 	struct {
 		size_t off;

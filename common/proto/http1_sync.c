@@ -35,7 +35,12 @@ static unsigned sides(const struct h1 *st, int dir)
 static bool trial_plausible(struct h1_trial *t, unsigned allowed, enum h1_side *side)
 {
 	struct span b = buf_span(&t->b);
-	const uint8_t *eol = b.n ? memchr(b.p, '\n', b.n) : NULL;
+	const uint8_t *eol = NULL;
+
+	/* Each byte is looked at once: the line may come in many pieces. */
+	if (!t->line_ok && t->looked < b.n)
+		eol = memchr(b.p + t->looked, '\n', b.n - t->looked);
+	t->looked = b.n;
 
 	for (enum h1_side s = REQ; s <= RESP; s++) {
 		if (!(allowed & 1u << s) || !b.n || !h1_strict_prefix(b, s))
