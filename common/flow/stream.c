@@ -401,11 +401,13 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	struct span b = d->bytes;
 	uint64_t off = d->off, want = d->want < b.n ? b.n : d->want;
 
-	if (off > UINT64_MAX - want || (!want && s->known))
+	if (off > UINT64_MAX - want)
 		return;
 	place(f, c, d);
-	if (!want)
+	if (!want) {
+		conn_run(f, c, 0);
 		return;
+	}
 	if (s->fin_done) {
 		f->stats.late_events++;
 		return;

@@ -159,6 +159,19 @@ TEST(known_loss_needs_no_wait)
 	flow_free(f);
 }
 
+TEST(lost_tail)
+{
+	struct flow *f = start();
+	data(f, 1, 1, 0, "Q1\n");
+	struct flow_data d = event(1, 1, 9, "");
+	d.lost = 6;
+	flow_data(f, &d);
+	flow_fin(f, 1, 1, 9, now);
+	CHECK_STR(trace[1], "|Q1\n[lost 6]");
+	CHECK_STR(ends, "fin1 ");
+	flow_free(f);
+}
+
 TEST(lost_counter_wraps)
 {
 	struct flow *f = start();
@@ -664,6 +677,7 @@ int main(void)
 	RUN(out_of_order);
 	RUN(hole_waits_then_uncaptured);
 	RUN(known_loss_needs_no_wait);
+	RUN(lost_tail);
 	RUN(lost_counter_wraps);
 	RUN(first_bytes_lost);
 	RUN(first_bytes_lost_in_both_directions);
