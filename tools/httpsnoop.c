@@ -113,7 +113,7 @@ static const struct example examples[] = {
      "Is it us or the service behind us? Only what the process itself asks for."},
     {"sudo httpsnoop -p 4711 --inflight 5s", "Nothing answers: what is it waiting for right now?"},
     {"sudo httpsnoop -H --body --path '/api/login*' -n 1", "What exactly is sent? One exchange in full, then stop."},
-    {"sudo httpsnoop -j -d 60 | jq -r 'select(.status >= 500) | .path' | sort | uniq -c",
+    {"sudo httpsnoop -j -d 60 | jq -r 'select(.status>=500).path' | sort | uniq -c",
      "Count failing paths for a minute."},
     {"httpsnoop -r incident.pcap 'port 80' --status 5xx", "The same from a capture, without privilege."},
     {"sudo httpsnoop -- curl -s https://example.org/", "Watch one command, TLS included."},

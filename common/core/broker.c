@@ -209,13 +209,13 @@ static void stop_worker(struct broker *b)
 		return;
 	ipc_send(b->run->sock, &m, -1);
 	for (;;) {
-		pid_t p = waitpid(b->worker, &b->worker_status, WNOHANG);
+		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
 		if (p == b->worker || (p < 0 && errno == ECHILD))
 			break;
 		if (now_s() > end) {
 			log_error("output is blocked: giving up what is not written yet");
 			kill(b->worker, SIGKILL);
-			waitpid(b->worker, &b->worker_status, 0);
+			wait4(b->worker, &b->worker_status, 0, &b->worker_usage);
 			break;
 		}
 		struct pollfd pf = {.fd = b->run->sock, .events = POLLIN};

@@ -91,7 +91,8 @@ bool doc_help(const struct tool *t, struct buf *b)
 {
 	size_t before = b->n;
 
-	wrap(b, t->summary, 0, 0);
+	buf_addf(b, "%s: ", t->name);
+	wrap(b, t->summary, strlen(t->name) + 2, 4);
 	buf_addf(b, "Usage: %s [OPTION...] ['FILTER'] [-- CMD ARG...]\n", t->name);
 	doc_each(t, help_line, b);
 	buf_adds(b, "\nExamples:\n");

@@ -95,7 +95,7 @@ static void bash_name(const struct opt *o, void *ctx)
 	buf_addf(s->b, " --%s", o->name);
 }
 
-static const char bash_head[] = "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev= kind= words= head= i\n"
+static const char bash_head[] = "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev='' kind='' words='' head='' i\n"
                                 "\t((COMP_CWORD > 0)) && prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
                                 "\tCOMPREPLY=()\n"
                                 "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
@@ -110,7 +110,7 @@ static const char bash_head[] = "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev= kin
                                 "\tdone\n"
                                 "\t# --option=value comes as three words\n"
                                 "\tif [[ $cur == '=' ]]; then\n"
-                                "\t\tcur= prev+='='\n"
+                                "\t\tcur='' prev+='='\n"
                                 "\telif [[ $prev == '=' ]]; then\n"
                                 "\t\t((COMP_CWORD > 1)) && prev=${COMP_WORDS[COMP_CWORD - 2]}=\n"
                                 "\tfi\n"
@@ -119,6 +119,7 @@ static const char bash_head[] = "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev= kin
 static const char bash_tail[] =
     "\tesac\n"
     "\tcase $kind in\n"
+    "\tfiles | dirs) compopt -o filenames 2>/dev/null ;;&\n"
     "\tfiles) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\") ;;\n"
     "\tdirs) mapfile -t COMPREPLY < <(compgen -d -- \"$cur\") ;;\n"
     "\tusers) mapfile -t COMPREPLY < <(compgen -u -- \"$cur\") ;;\n"

@@ -29,7 +29,7 @@ static const struct rec_header sample_resp[] = {
     {S("set-cookie"), S("b=2")},
 };
 
-static void sample_init(struct sample *s)
+static inline void sample_init(struct sample *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->r = (struct record){&exchange_schema, &s->x};
@@ -62,7 +62,7 @@ static void sample_init(struct sample *s)
 }
 
 /* What the sink has written so far, NUL-terminated; cleared by the next call of sample_clear. */
-static const char *sample_text(struct out *o)
+static inline const char *sample_text(struct out *o)
 {
 	buf_addc(&o->b, 0);
 	o->b.n--;

@@ -78,7 +78,7 @@ TEST(remarks_are_always_shown)
 	s.x.truncated = 1;
 	s.x.base.note = S("two\x1b]0;x\alengths");
 	CHECK_STR(text_of(&s, (struct sink_cfg){.columns = columns}),
-	          "STATUS\n     - truncated lost_bytes=2.00K error=lost note=two\\x1b]0;x\\x07lengths\n");
+	          "STATUS\n     - truncated lost=2.00K error=lost note=two\\x1b]0;x\\x07lengths\n");
 }
 
 TEST(cut_on_a_terminal_only)
