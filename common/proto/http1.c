@@ -91,7 +91,8 @@ static struct xchg *new_request(struct h1 *st, const struct half *h, struct span
 		return NULL;
 	}
 	x->req_ts = h->start_ts;
-	x->who = h->who;
+	x->who[REQ] = h->who;
+	x->cost = sizeof(*x) + head.n + h->lines * sizeof(struct rec_header);
 	x->notes = x->msg[REQ].notes | x->msg[REQ].bad;
 	if (x->msg[REQ].bad)
 		x->error = "malformed";

@@ -61,7 +61,8 @@ enum h1_method { M_OTHER, M_HEAD, M_CONNECT };
 struct xchg {
 	struct xchg *next;
 	uint64_t req_ts, resp_ts, end_ts; /* first request byte, first and last byte of the final response; 0 unknown */
-	struct origin who;
+	struct origin who[2];             /* of the first byte, by side */
+	size_t cost;                      /* memory of the request's head */
 	uint64_t nth;
 	uint64_t bytes[2]; /* body bytes on the wire, by side */
 	uint64_t lost;
@@ -133,6 +134,7 @@ struct h1 {
 	bool over;        /* nothing more is wanted */
 	bool holes;       /* something was lost */
 	unsigned waiting; /* length of the queue */
+	size_t queued;    /* memory of its heads */
 	uint64_t nth;
 	struct xchg *first, *last; /* requests in order */
 	struct xchg *held;         /* finished, tentatively paired, waiting for confirmation; the only one queued */

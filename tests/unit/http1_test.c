@@ -361,6 +361,36 @@ TEST(gap_beyond)
 	       Q(0, "GET /1 HTTP/1.1\r\nHost: h\r\nX: "), QGAP(3, 10, GAP_LOST), R(4, OK("0", "")), END(5, END_CLOSED));
 }
 
+TEST(gap_at_end_is_no_pipelining)
+{
+	/* The tail of a response is lost and noticed only behind the next request: the client waits all the same, and
+	 * its order is found again after a further loss. */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK ttfb=1 req=0 resp=5 lost=3 err=lost\n"
+	       "t=2 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=4 server http/1.1 nth=3 m=GET h=h p=/3 req=0 lost=50 err=lost (part of the stream was not seen)\n"
+	       "t=6 server http/1.1 nth=4 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4\n"
+	       "t=8 server http/1.1 nth=5 m=GET h=h p=/5 req=0 err=closed\n",
+	       Q(0, GET("/1")), R(1, OK("5", "ab")), Q(2, GET("/2")), RGAP(3, 3, GAP_LOST), R(3, OK("0", "")),
+	       Q(4, GET("/3")), RGAP(5, 50, GAP_LOST), Q(6, GET("/4")), R(7, OK("4", "dddd")), Q(8, GET("/5")),
+	       END(9, END_CLOSED));
+}
+
+/* A hostile client pipelines large heads: the memory of those waiting is bounded. */
+TEST(queue_bytes_bound)
+{
+	struct run r = {0};
+	static char req[60000];
+	size_t n = (size_t)snprintf(req, sizeof(req), "GET / HTTP/1.1\r\nHost: h\r\nX: ");
+
+	memset(req + n, 'x', sizeof(req) - n);
+	memcpy(req + sizeof(req) - 4, "\r\n\r\n", 4);
+	run_init(&r, NULL, true);
+	for (int i = 0; i < 100; i++)
+		run_data(&r, DIR_IN, req, sizeof(req), 1, CHUNK_EDGE);
+	CHECK(r.records >= 80); /* given up, not kept */
+	run_free(&r);
+}
+
 TEST(gap_while_blocked)
 {
 	/* The request was lost, its response waits; the next request must not get it. */
@@ -538,6 +568,8 @@ int main(void)
 	RUN(joined);
 	RUN(gap_in_body);
 	RUN(gap_beyond);
+	RUN(gap_at_end_is_no_pipelining);
+	RUN(queue_bytes_bound);
 	RUN(gap_while_blocked);
 	RUN(malformed);
 	RUN(depth_bound);
