@@ -269,24 +269,44 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	return true;
 }
 
-/* True when the direction moved. */
-static bool stream_run(struct flow *f, struct conn *c, int dir, unsigned expire)
+/* Does the direction wait for bytes in front of what it has? Offline only once the peer has acknowledged them: before
+ * that a retransmission will come, however late. */
+static bool hole_waits(const struct flow *f, const struct stream *s)
+{
+	if (!s->known || s->fin_done)
+		return false;
+	if (s->head)
+		return s->head->off > s->next && (!f->cfg.offline || s->acked >= s->head->off);
+	if (f->cfg.offline)
+		return s->acked > s->next;
+	return s->fin && s->fin_at != UINT64_MAX && s->fin_at > s->next;
+}
+
+/* One step of one direction. True when it moved. While the other direction waits for a hole nothing is fed: what
+ * follows a hole in time must not come to the decoder before it. */
+static bool stream_step(struct flow *f, struct conn *c, int dir, unsigned expire)
 {
 	struct stream *s = &c->s[dir];
-	bool hole = expire & EXP(EXP_HOLE, dir), force = expire & EXP(EXP_FORCE, dir), moved = false, stuck = false;
+	bool hole = expire & EXP(EXP_HOLE, dir), force = expire & EXP(EXP_FORCE, dir), moved;
 
-	while (c->state != CONN_IGNORED && s->head && !stuck) {
-		if (s->head->off > s->next)
-			stuck = !run_hole(f, c, dir, s->head->off, hole);
-		else
-			stuck = !run_head(f, c, dir, force);
-		moved |= !stuck;
-	}
-	while (c->state != CONN_IGNORED && !s->head && run_end(f, c, dir, hole))
-		moved = true;
+	if (c->state == CONN_IGNORED)
+		return false;
+	if (!s->head)
+		moved = run_end(f, c, dir, hole);
+	else if (s->head->off > s->next)
+		moved = run_hole(f, c, dir, s->head->off, hole);
+	else
+		moved = !hole_waits(f, &c->s[!dir]) && run_head(f, c, dir, force);
 	if (moved)
 		s->wait_ns = 0;
 	return moved;
+}
+
+/* The direction whose waiting bytes are the older ones. */
+static int older_dir(const struct conn *c)
+{
+	const struct item *a = c->s[0].head, *b = c->s[1].head;
+	return !a || (b && b->ts_ns < a->ts_ns);
 }
 
 /* Does the direction wait for something that time ends? A first few bytes that fit a protocol do not: more come, or
@@ -297,19 +317,18 @@ static bool stream_waits(const struct flow *f, const struct conn *c, const struc
 
 	if (c->state == CONN_IGNORED)
 		return false;
-	if (!it)
-		return !s->fin_done && (end_unknown(f, s) || (s->known && s->acked > s->next) ||
-		                        (s->known && s->fin && !f->cfg.offline && s->fin_at > s->next));
-	if (it->off > s->next)
-		return !f->cfg.offline || s->acked >= it->off;
-	return c->state == CONN_DECODED || it->next;
+	if (!it && !s->fin_done && end_unknown(f, s))
+		return true;
+	if (hole_waits(f, s))
+		return true;
+	return it && it->off <= s->next && (c->state == CONN_DECODED || it->next);
 }
 
 void conn_run(struct flow *f, struct conn *c, unsigned expire)
 {
-	for (bool moved = true; moved && c->state != CONN_IGNORED;) {
-		moved = stream_run(f, c, 0, expire);
-		moved |= stream_run(f, c, 1, expire);
+	for (bool moved = true; moved;) {
+		int dir = older_dir(c);
+		moved = stream_step(f, c, dir, expire) || stream_step(f, c, !dir, expire);
 	}
 	bool waits = c->closing;
 	for (int dir = 0; dir < 2; dir++) {
@@ -338,7 +357,7 @@ void conn_expire(struct flow *f, struct conn *c)
 	/* A hole in one direction may be all that the other waits for. */
 	conn_run(f, c, hole);
 	for (int dir = 0; dir < 2; dir++)
-		if (!c->s[dir].wait_ns)
+		if (!c->s[dir].wait_ns || f->now - c->s[dir].wait_ns < f->cfg.reorder_ns)
 			force &= ~EXP(EXP_FORCE, dir);
 	if (force)
 		conn_run(f, c, hole | force);
@@ -429,7 +448,7 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	}
 	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .edge = edge};
 	/* The usual case: in order, and never copied. */
-	if (b.n && !s->head && off == s->next) {
+	if (b.n && !s->head && off == s->next && !hole_waits(f, &c->s[!d->dir])) {
 		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0};
 		size_t n = deliver(f, c, d->dir, &k, b);
 		b = span_sub(b, n, b.n);
