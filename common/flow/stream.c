@@ -156,8 +156,6 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, first) : -1;
 		if (r == 0 && !(k->flags & CHUNK_FORCE))
 			return 0;
-		if (r == 0) /* the rest of the first message will not come */
-			s->from_start = false;
 	}
 	if (c->state == CONN_DECODED) {
 		f->cur = c;
@@ -235,9 +233,6 @@ static bool run_hole(struct flow *f, struct conn *c, int dir, uint64_t to, bool 
 		lost = rest;
 	s->dup -= lost > s->lost ? min_u64(s->dup, lost - s->lost) : 0;
 	s->lost -= min_u64(s->lost, n);
-	/* Bytes at the start are missing: what follows is like a connection joined late. */
-	if (c->state == CONN_LOOKING)
-		s->from_start = false;
 	gap(f, c, dir, skip, GAP_SKIPPED, f->now);
 	gap(f, c, dir, lost, GAP_LOST, f->now);
 	gap(f, c, dir, rest - lost, GAP_UNCAPTURED, f->now);

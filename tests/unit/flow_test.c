@@ -159,6 +159,21 @@ TEST(known_loss_needs_no_wait)
 	flow_free(f);
 }
 
+/* The decoder must know of a hole that was there before it was chosen: else the first response answers the second
+ * request. */
+TEST(hole_before_detection_in_the_other_direction)
+{
+	struct flow *f = start();
+	struct flow_data d = event(1, 1, 3, "..");
+	d.flags = FLOW_FROM_START;
+	d.lost = 3;
+	flow_data(f, &d);
+	data(f, 1, 0, 0, "A1\n");
+	CHECK_STR(trace[1], "[lost 5]");
+	CHECK(line_from_start);
+	flow_free(f);
+}
+
 TEST(lost_tail)
 {
 	struct flow *f = start();
@@ -193,7 +208,7 @@ TEST(first_bytes_lost)
 	struct flow_data d = event(1, 1, 4, "Q2\n");
 	d.lost = 4;
 	flow_data(f, &d);
-	CHECK_STR(trace[1], "|Q2\n");
+	CHECK_STR(trace[1], "[lost 4]|Q2\n");
 	CHECK(stats(f).lost_bytes == 4 && stats(f).decoded == 1);
 	flow_free(f);
 }
@@ -213,7 +228,7 @@ TEST(first_bytes_lost_in_both_directions)
 	d.lost = 40;
 	flow_data(f, &d);
 	pass(f, 100);
-	CHECK_STR(trace[1], "|Q2\n");
+	CHECK_STR(trace[1], "[lost 63]|Q2\n");
 	CHECK(stats(f).lost_bytes == 90 && stats(f).bytes == 29 && stats(f).uncaptured_bytes == 0);
 	flow_free(f);
 }
@@ -677,6 +692,7 @@ int main(void)
 	RUN(out_of_order);
 	RUN(hole_waits_then_uncaptured);
 	RUN(known_loss_needs_no_wait);
+	RUN(hole_before_detection_in_the_other_direction);
 	RUN(lost_tail);
 	RUN(lost_counter_wraps);
 	RUN(first_bytes_lost);
