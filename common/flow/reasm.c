@@ -187,10 +187,10 @@ static void learn_bases(struct tcp *t, int from, const struct tcp_seg *s)
 	}
 	if (o->known || !(s->flags & TH_ACK) || s->flags & TH_RST)
 		return;
-	/* The first acknowledgement tells where the other end stands: at its start, if this is the handshake. */
+	/* The first acknowledgement tells where the other end stands: at its start, if nothing was sent before. */
 	o->known = true;
 	o->base = s->ack;
-	o->from_start = syn || (h->known && h->from_start && s->seq == h->base && !s->wire_len && !h->high);
+	o->from_start = syn || (h->known && h->from_start && s->seq == h->base && !h->high);
 }
 
 static struct rec_addr addr_of(const struct key *k, int i)

@@ -392,8 +392,9 @@ static void place(struct flow *f, struct conn *c, const struct flow_data *d)
 
 	if (!s->known) {
 		s->known = true;
-		/* Not 0 when the position was given up on detection: it never goes back. */
-		s->from_start = d->flags & FLOW_FROM_START && !c->no_start && !s->next;
+		/* Where one direction is known from its start, so is where the other should have begun. A position that
+		 * was given up on detection is not 0, and never goes back. */
+		s->from_start = (d->flags & FLOW_FROM_START || c->s[!d->dir].from_start) && !c->no_start && !s->next;
 		if (!s->from_start && d->off > s->next)
 			s->next = d->off;
 		s->lost_seen = s->from_start ? 0 : d->lost;

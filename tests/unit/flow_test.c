@@ -174,6 +174,19 @@ TEST(hole_before_detection_in_the_other_direction)
 	flow_free(f);
 }
 
+/* The response is the first of its direction, the request before it passed when nobody looked. */
+TEST(one_direction_joined)
+{
+	struct flow *f = start();
+	data(f, 1, 0, 0, "A1\n");
+	struct flow_data d = event(1, 1, 30, "Q2\n");
+	d.flags = FLOW_EDGE;
+	flow_data(f, &d);
+	pass(f, 100);
+	CHECK_STR(trace[1], "[uncaptured 30]|Q2\n");
+	flow_free(f);
+}
+
 TEST(lost_tail)
 {
 	struct flow *f = start();
@@ -693,6 +706,7 @@ int main(void)
 	RUN(hole_waits_then_uncaptured);
 	RUN(known_loss_needs_no_wait);
 	RUN(hole_before_detection_in_the_other_direction);
+	RUN(one_direction_joined);
 	RUN(lost_tail);
 	RUN(lost_counter_wraps);
 	RUN(first_bytes_lost);
