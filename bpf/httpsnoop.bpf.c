@@ -7,5 +7,6 @@
 #include "syscalls.bpf.h"
 #include "uring.bpf.h"
 #include "proc.bpf.h"
+#include "tls.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

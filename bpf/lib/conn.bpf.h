@@ -70,6 +70,20 @@ static __always_inline struct bpf_stats *stat_slot(void)
 	return bpf_map_lookup_elem(&stats, &cpu);
 }
 
+/*
+ * Which inode numbers are newer than our hooks (filled once they are attached). Numbers are handed out from batches of
+ * 1024, one batch per CPU at a time (get_next_ino): per batch in use, the last number that was taken. Under
+ * INO_LAST_BATCH, the latest batch of all.
+ */
+#define INO_BATCH_BITS 10
+#define INO_LAST_BATCH (~0U)
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} ino_refs SEC(".maps");
+
 #define STAT_ADD(field, n)                                                                                             \
 	do {                                                                                                           \
 		struct bpf_stats *st_ = stat_slot();                                                                   \
@@ -100,7 +114,7 @@ enum src {
 	SRC_BUF = 1,   /* one buffer */
 	SRC_IOV = 2,   /* a vector in user memory */
 	SRC_MSG = 3,   /* struct user_msghdr in user memory */
-	SRC_KIOV = 4,  /* a vector in kernel memory, of user buffers */
+	SRC_SAVED = 4, /* a vector that was copied into map `vectors`; ptr is its key */
 	SRC_LATER = 5, /* io_uring: known at completion */
 };
 
@@ -135,6 +149,24 @@ static __always_inline __u32 sock_ino(struct sock *sk)
 	struct socket_alloc *sa = (void *)BPF_CORE_READ(sk, sk_socket);
 
 	return sa ? BPF_CORE_READ(sa, vfs_inode.i_ino) : 0;
+}
+
+/*
+ * Was this socket made after the hooks were attached? False when that cannot be told. Numbers wrap at 2^32: beyond
+ * 2^16 batches from the last one known nothing is claimed.
+ */
+static __always_inline bool ino_is_new(__u32 ino)
+{
+	__u32 batch = (ino - 1) >> INO_BATCH_BITS, key = INO_LAST_BATCH, ahead;
+	__u32 *last = bpf_map_lookup_elem(&ino_refs, &key), *ref;
+
+	if (!ino || !last)
+		return false;
+	ahead = (batch - *last) & (~0U >> INO_BATCH_BITS);
+	if (ahead && ahead < 1 << 16)
+		return true;
+	ref = bpf_map_lookup_elem(&ino_refs, &batch);
+	return ref && ino > *ref;
 }
 
 /* Ports in host order. Read again while the peer is unknown (TCP fast open). */
@@ -231,8 +263,8 @@ static __always_inline void tcp_bases(struct sock *sk, struct conn *c)
 
 /*
  * A new entry for a socket. ret: bytes of the present call, which moved direction meta_dir(meta). Direction by
- * direction the connection is known from its start when nothing had passed before. Unix sockets count nothing: theirs
- * is never known. 0, or -1 when it is not to be traced.
+ * direction the connection is known from its start when nothing had passed before. Unix sockets count nothing: they
+ * are when they were made after us. 0, or -1 when it is not to be traced.
  */
 __noinline int conn_new(__u64 skp, __u64 meta, __u64 ret)
 {
@@ -248,6 +280,8 @@ __noinline int conn_new(__u64 skp, __u64 meta, __u64 ret)
 	read_addr(sk, &c.addr);
 	if (c.addr.family == AF_UNIX) {
 		c.flags = CONN_OWN_POS;
+		if (ino_is_new(c.ino))
+			c.flags |= CONN_START_IN | CONN_START_OUT;
 	} else if (sock_ktls(sk)) {
 		c.flags = CONN_OWN_POS | CONN_KTLS;
 	} else {

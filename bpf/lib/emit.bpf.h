@@ -252,7 +252,33 @@ __noinline int emit_names(__u64 skp)
 	return 0;
 }
 
-/* First vector entry with bytes among the first four; user or kernel memory. */
+/* A request's vector, copied while it is valid: the caller may reuse it before the request is done. */
+#define VECTOR_MAX 8
+struct vector {
+	struct iovec v[VECTOR_MAX];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct vector);
+} vectors SEC(".maps");
+
+/* Entry i of the vector at ptr. False when it cannot be had. */
+static __always_inline bool get_iov(__u32 src, __u64 ptr, __u32 i, struct iovec *v)
+{
+	struct vector *saved;
+
+	if (src != SRC_SAVED)
+		return !bpf_probe_read_user(v, sizeof(*v), (void *)(ptr + i * sizeof(*v)));
+	saved = bpf_map_lookup_elem(&vectors, &ptr);
+	if (!saved || i >= VECTOR_MAX)
+		return false;
+	*v = saved->v[i];
+	return true;
+}
+
+/* First buffer with bytes among the first four entries; *len shrinks to its length. 0: none. */
 static __always_inline __u64 first_buf(__u32 src, __u64 ptr, __u64 cnt, __u64 *len)
 {
 	struct iovec v = {};
@@ -260,8 +286,7 @@ static __always_inline __u64 first_buf(__u32 src, __u64 ptr, __u64 cnt, __u64 *l
 	if (src == SRC_BUF)
 		return ptr;
 	for (__u32 i = 0; i < 4 && i < cnt; i++) {
-		if (src == SRC_KIOV ? bpf_probe_read_kernel(&v, sizeof(v), (void *)(ptr + i * sizeof(v)))
-		                    : bpf_probe_read_user(&v, sizeof(v), (void *)(ptr + i * sizeof(v))))
+		if (!get_iov(src, ptr, i, &v))
 			return 0;
 		if (v.iov_len) {
 			if (*len > v.iov_len)
@@ -322,6 +347,12 @@ static __always_inline __u32 judge(struct conn *c, __u64 meta, __u64 head, __u32
 }
 
 /*
+ * A socket call passed what looks like a TLS record. Was it made inside a TLS library's call (tls.bpf.h)? Then the two
+ * are linked. 1: and the socket carries plaintext that the library's call will show.
+ */
+__noinline int tls_nested(__u64 skp);
+
+/*
  * A call moved bytes of stream (ptr, meta) from position off on. Where they are: meta_src(meta), ptr_to, and cnt
  * entries for a vector; retcnt holds the bytes (low half) and cnt (high half).
  */
@@ -351,6 +382,9 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 		n = 0;
 	else if (bpf_probe_read_user(&head, sizeof(head), (void *)first))
 		n = head_bytewise(first, n, &head);
+	if (cfg.tls_calls && !(meta & META_KIND) && !(c->link && !(c->flags & CONN_KTLS)) &&
+	    ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+		return 0;
 	verdict = judge(c, meta, head, n, off);
 	if (cfg.peek_only || !(verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher))) {
 		STAT_ADD(passed_bytes, left);
@@ -367,10 +401,8 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 		return emit_buf(ptr, meta, ptr_to, left, off);
 	for (__u32 i = 0; i < IOVS_MAX && i < cnt; i++) {
 		struct iovec v = {};
-		__u64 at = ptr_to + i * sizeof(v);
 
-		if (src == SRC_KIOV ? bpf_probe_read_kernel(&v, sizeof(v), (void *)at)
-		                    : bpf_probe_read_user(&v, sizeof(v), (void *)at))
+		if (!get_iov(src, ptr_to, i, &v))
 			break;
 		n = v.iov_len < left ? v.iov_len : left;
 		if (!n)

@@ -216,7 +216,6 @@ struct io_kiocb {
 	struct file *file;
 	__u8 opcode;
 	__u32 flags; /* the low half where it has 64 bits */
-	void *async_data;
 };
 struct kiocb {
 	struct file *ki_filp;
@@ -224,27 +223,12 @@ struct kiocb {
 struct io_rw {
 	struct kiocb kiocb;
 	__u64 addr;
+	__u32 len;
 };
 struct io_sr_msg {
 	struct file *file;
 	void *buf;
 	unsigned int done_io;
-};
-struct iou_vec {
-	struct iovec_k *iovec;
-};
-struct iovec_k {
-	void *iov_base;
-	unsigned long iov_len;
-};
-/* 6.15+: the request's own copy of the vector. */
-struct io_async_msghdr {
-	struct iou_vec vec;
-	struct iovec fast_iov;
-};
-struct io_async_rw {
-	struct iou_vec vec;
-	struct iovec fast_iov;
 };
 
 #pragma clang attribute pop

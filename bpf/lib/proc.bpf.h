@@ -2,12 +2,12 @@
 /*
  * proc.bpf.h - life of the traced processes: keeps the set of targets, tells the broker what to look at.
  *
- * It must not know sockets or payload.
+ * It must not know payload.
  */
 #ifndef SNOOP_PROC_BPF_H
 #define SNOOP_PROC_BPF_H
 
-#include "emit.bpf.h"
+#include "syscalls.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -74,6 +74,27 @@ int proc_exit(struct bpf_raw_tracepoint_args *ctx)
 	pid = task_tgid(t);
 	bpf_map_delete_elem(&targets, &pid);
 	return emit_proc(pid, task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXIT);
+}
+
+enum { NR_MMAP = 9, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20 };
+
+/*
+ * A traced process is about to map a file: a library comes, seen before it is there (the broker looks a moment later).
+ * This raw tracepoint costs only mmap; enabling a syscall tracepoint would slow every system call.
+ */
+SEC("raw_tp/vm_unmapped_area")
+int proc_mmap(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct regs r = {};
+	__u64 ids;
+
+	if (!task_wanted())
+		return 0;
+	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	if (r.nr != NR_MMAP || r.ax != (__u64)-ENOSYS || (r.r10 & MAP_ANONYMOUS) || !(r.r10 & MAP_PRIVATE))
+		return 0;
+	ids = current_ids();
+	return emit_proc(ids >> 32, 0, PROC_MMAP);
 }
 
 #endif

@@ -9,6 +9,35 @@
 
 #include "emit.bpf.h"
 
+static __always_inline struct file *fd_file(__u32 fd)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(t, files, fdt);
+	struct file **slots, *f = NULL;
+
+	if (fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	slots = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&f, sizeof(f), slots + fd);
+	return f;
+}
+
+/* The sock behind a file that is a socket, else NULL. */
+static __always_inline struct sock *file_sock(struct file *f)
+{
+	struct socket *so;
+
+	if (!f || (BPF_CORE_READ(f, f_inode, i_mode) & 0170000) != 0140000)
+		return NULL;
+	so = BPF_CORE_READ(f, private_data);
+	return BPF_CORE_READ(so, sk);
+}
+
+static __always_inline struct sock *fd_sock(__u32 fd)
+{
+	return file_sock(fd_file(fd));
+}
+
 /* Byte streams only: TCP (not MPTCP, SMC) and Unix stream sockets. */
 static __always_inline bool sock_is_stream(struct sock *sk)
 {
@@ -25,10 +54,14 @@ static __always_inline bool sock_is_stream(struct sock *sk)
 static __always_inline bool sock_at_eof(struct sock *sk)
 {
 	struct tcp_sock *tp = (void *)sk;
+	__u32 copied, nxt;
 
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
 		return (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) && !BPF_CORE_READ(sk, sk_receive_queue.qlen);
-	return fin_read(sk, BPF_CORE_READ(tp, copied_seq), BPF_CORE_READ(tp, rcv_nxt));
+	/* a FIN is here and all before it was read; under MSG_PEEK it is not taken */
+	copied = BPF_CORE_READ(tp, copied_seq);
+	nxt = BPF_CORE_READ(tp, rcv_nxt);
+	return (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1) && (copied == nxt || copied + 1 == nxt);
 }
 
 /*

@@ -122,39 +122,15 @@ static __always_inline int call_dir(__u64 nr)
 	}
 }
 
-static __always_inline struct file *fd_file(__u32 fd)
-{
-	struct task_struct *t = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(t, files, fdt);
-	struct file **slots, *f = NULL;
-
-	if (fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
-	slots = BPF_CORE_READ(fdt, fd);
-	bpf_probe_read_kernel(&f, sizeof(f), slots + fd);
-	return f;
-}
-
-/* The sock behind a file that is a socket, else NULL. */
-static __always_inline struct sock *file_sock(struct file *f)
-{
-	struct socket *so;
-
-	if (!f || (BPF_CORE_READ(f, f_inode, i_mode) & 0170000) != 0140000)
-		return NULL;
-	so = BPF_CORE_READ(f, private_data);
-	return BPF_CORE_READ(so, sk);
-}
-
 static __always_inline bool is_compat(void)
 {
 	return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) & TS_COMPAT;
 }
 
-/* MSG_PEEK leaves the bytes in place, the error queue and urgent data are not the stream. */
-static __always_inline bool recv_is_stream(__u64 flags)
+/* MSG_PEEK leaves the bytes in place (but shows the end), the error queue and urgent data are not the stream. */
+static __always_inline bool recv_is_stream(__u64 flags, __s64 ret)
 {
-	return !(flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB));
+	return !(flags & (MSG_ERRQUEUE | MSG_OOB)) && (!(flags & MSG_PEEK) || ret == 0);
 }
 
 /* Bytes that pass without reaching user memory: TCP drops them under MSG_TRUNC, urgent ones are not in line. */
@@ -218,13 +194,11 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 	struct sock *sk = (void *)ctx->args[0];
 	__s64 ret = (__s32)ctx->args[1];
 	struct regs r = {};
-	struct socket *so;
 	struct call c;
-	struct file *f;
 
 	if (!task_wanted() || !sock_is_stream(sk))
 		return 0;
-	if (dir == DIR_IN && !recv_is_stream(ctx->args[2]))
+	if (dir == DIR_IN && !recv_is_stream(ctx->args[2], ret))
 		return 0;
 	if (is_compat()) {
 		STAT_ADD(compat_calls, 1);
@@ -237,14 +211,14 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 	 */
 	if (r.ax != (__u64)-ENOSYS || !decode_call(&r, dir, &c))
 		return ret >= 0 ? uring_note((__u64)sk, dir ? META_DIR : 0, ret) : 0;
-	f = fd_file(c.fd);
-	so = f ? BPF_CORE_READ(f, private_data) : NULL;
-	if (!so || BPF_CORE_READ(so, sk) != sk)
+	if (fd_sock(c.fd) != sk)
 		return 0;
 	if (c.vector && !mmsg_step(&c, ret))
 		return 0;
 	if (ret < 0)
 		return 0;
+	if (r.nr == NR_RECVMMSG && r.r8) /* may have ended by its timeout, unseen: the count could be off */
+		c.meta &= ~META_SRC(15);
 	c.meta = flags_to_src(sk, c.meta, dir ? c.flags : ctx->args[2]);
 	return sock_call(sk, c.meta, ret, c.ptr, c.cnt);
 }
@@ -260,6 +234,136 @@ SEC("raw_tp/sock_recv_length")
 int sock_recv(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_length(ctx, DIR_IN);
+}
+
+/*
+ * splice from a TCP socket passes no receive call; what it took shows as positions that moved. Unix sockets have no
+ * such hook: bytes spliced out of one are not seen on this rung.
+ */
+SEC("raw_tp/tcp_rcv_space_adjust")
+int splice_recv(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sock *sk = (void *)ctx->args[0];
+	struct conn *c = conn_find((__u64)sk, 0);
+	struct regs r = {};
+	__u64 end;
+
+	if (!c || (c->flags & CONN_OWN_POS) || !task_wanted())
+		return 0;
+	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	if (r.nr != NR_SPLICE || r.ax != (__u64)-ENOSYS || fd_sock(r.di) != sk)
+		return 0;
+	end = tcp_pos(sk, DIR_IN, c->base[DIR_IN]);
+	if (end <= c->pos[DIR_IN])
+		return 0;
+	return sock_call(sk, 0, end - c->pos[DIR_IN], 0, 0);
+}
+
+/* ---- rungs syscall_exit and raw_sys_exit ---- */
+
+#define MMSGS_MAX 1024 /* UIO_MAXIOV: the kernel takes no more */
+
+/* Bytes of the first n messages of a vector. */
+__noinline __u64 mmsg_total(__u64 vec, __u64 n)
+{
+	__u64 sum = 0;
+	__u32 len = 0;
+
+	for (__u32 i = 0; i < MMSGS_MAX; i++) {
+		if (i >= n)
+			break;
+		if (bpf_probe_read_user(&len, sizeof(len), &((struct mmsghdr_abi *)vec)[i].msg_len))
+			break;
+		sum += len;
+	}
+	return sum;
+}
+
+/* n messages of a vector were moved in one call. */
+__noinline int mmsg_emit(__u64 skp, __u64 meta, __u64 vec, __u64 n)
+{
+	__u64 total = mmsg_total(vec, n);
+	__s64 off;
+	__u32 len = 0;
+
+	if (!total)
+		return n ? sock_call((struct sock *)skp, meta, 0, 0, 0) : 0;
+	off = sock_enter(skp, meta, total);
+	if (off < 0)
+		return 0;
+	for (__u32 i = 0; i < IOVS_MAX; i++) {
+		struct mmsghdr_abi *m = &((struct mmsghdr_abi *)vec)[i];
+
+		if (i >= n || !total || bpf_probe_read_user(&len, sizeof(len), &m->msg_len))
+			return 0;
+		if (!len)
+			continue;
+		stream_emit(skp, meta, (__u64)&m->msg_hdr, len, off);
+		off += len;
+		total -= len;
+	}
+	STAT_ADD(iov_overflow, 1);
+	return stream_emit(skp, meta & ~META_SRC(15), 0, (__u32)total, off);
+}
+
+/* A system call that may have moved bytes of a socket ends with ret. */
+static __always_inline int on_exit(struct pt_regs *regs, __s64 ret)
+{
+	struct regs r = {};
+	struct sock *sk;
+	struct call c;
+	int dir;
+
+	read_regs(&r, regs);
+	dir = call_dir(r.nr);
+	if (dir < 0 || ret < 0 || !task_wanted())
+		return 0;
+	if (is_compat()) {
+		STAT_ADD(compat_calls, 1); /* its numbers mean other calls: an upper bound */
+		return 0;
+	}
+	if (!decode_call(&r, dir, &c))
+		return 0;
+	sk = fd_sock(c.fd);
+	if (r.nr == NR_SPLICE && !sk) {
+		dir = DIR_OUT;
+		c.meta = META_DIR;
+		sk = fd_sock(r.dx);
+	}
+	if (!sk || !sock_is_stream(sk) || (dir == DIR_IN && !recv_is_stream(c.flags, ret)))
+		return 0;
+	c.meta = flags_to_src(sk, c.meta, c.flags);
+	if (c.vector)
+		return mmsg_emit((__u64)sk, c.meta, c.ptr, ret);
+	return sock_call(sk, c.meta, ret, c.ptr, c.cnt);
+}
+
+#define SYSCALL_EXIT(call)                                                                                             \
+	SEC("tp/syscalls/sys_exit_" #call) int exit_##call(struct syscall_exit_ctx *ctx)                               \
+	{                                                                                                              \
+		return on_exit((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), ctx->ret);              \
+	}
+
+SYSCALL_EXIT(read)
+SYSCALL_EXIT(write)
+SYSCALL_EXIT(readv)
+SYSCALL_EXIT(writev)
+SYSCALL_EXIT(preadv2)
+SYSCALL_EXIT(pwritev2)
+SYSCALL_EXIT(sendto)
+SYSCALL_EXIT(recvfrom)
+SYSCALL_EXIT(sendmsg)
+SYSCALL_EXIT(recvmsg)
+SYSCALL_EXIT(sendmmsg)
+SYSCALL_EXIT(recvmmsg)
+SYSCALL_EXIT(sendfile64)
+SYSCALL_EXIT(splice)
+
+/* regs, ret */
+SEC("raw_tp/sys_exit")
+int exit_any(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_exit((struct pt_regs *)ctx->args[0], ctx->args[1]);
 }
 
 #endif

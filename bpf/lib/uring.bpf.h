@@ -3,7 +3,7 @@
  * uring.bpf.h - socket calls made by io_uring: the position is taken when the socket moves the bytes, the bytes are
  * taken at completion, from the request's own buffer description.
  *
- * Plain buffers and the kernel's own copy of a vector only; provided, registered, multishot and zero-copy buffers are
+ * Plain buffers and vectors only; provided, registered, multishot and zero-copy buffers are
  * counted, not captured. It must not know system calls' registers.
  */
 #ifndef SNOOP_URING_BPF_H
@@ -95,45 +95,62 @@ static __always_inline bool uring_receives(__u8 op)
 	       op == OP_READ_MULTISHOT || op == OP_RECV_ZC || op == OP_READV_FIXED;
 }
 
-/* Where a request's bytes are; 0: nowhere that we know. vec: the request's own copy of its vector. */
+/* Where a request's bytes are; 0: nowhere that we know. */
 static __always_inline __u64 uring_source(struct io_kiocb *req, __u64 *ptr)
 {
+	struct io_sr_msg *sr = (void *)req;
 	__u8 op = BPF_CORE_READ(req, opcode);
 
 	if (BPF_CORE_READ(req, flags) & REQ_BUFFER_SELECT)
 		return 0;
-	if (op == OP_SEND || op == OP_RECV) {
-		struct io_sr_msg *sr = (void *)req;
-
-		if (BPF_CORE_READ(sr, done_io))
-			return 0; /* in parts: buf has moved */
-		*ptr = (__u64)BPF_CORE_READ(sr, buf);
-		return META_SRC(SRC_BUF);
-	}
-	if (op == OP_READ || op == OP_WRITE) {
+	switch (op) {
+	case OP_READ:
+	case OP_WRITE:
 		*ptr = BPF_CORE_READ((struct io_rw *)req, addr);
 		return META_SRC(SRC_BUF);
+	case OP_SEND:
+	case OP_RECV:
+		*ptr = (__u64)BPF_CORE_READ(sr, buf);
+		return BPF_CORE_READ(sr, done_io) ? 0 : META_SRC(SRC_BUF); /* in parts: buf has moved */
+	case OP_SENDMSG:
+	case OP_RECVMSG:
+		*ptr = (__u64)req;
+		return BPF_CORE_READ(sr, done_io) ? 0 : META_SRC(SRC_SAVED);
+	case OP_READV:
+	case OP_WRITEV:
+		*ptr = (__u64)req;
+		return META_SRC(SRC_SAVED);
+	default:
+		return 0;
 	}
-	if (op == OP_SENDMSG || op == OP_RECVMSG) {
-		struct io_async_msghdr *m = BPF_CORE_READ(req, async_data);
+}
 
-		if (!m || !bpf_core_field_exists(m->vec) || BPF_CORE_READ((struct io_sr_msg *)req, done_io))
-			return 0;
-		*ptr = (__u64)BPF_CORE_READ(m, vec.iovec);
-		if (!*ptr)
-			*ptr = (__u64)__builtin_preserve_access_index(&m->fast_iov);
-		return META_SRC(SRC_KIOV);
-	}
+/* request: just taken from the ring. Its vector need be valid only until it is submitted: copy it now. */
+SEC("raw_tp/io_uring_submit_req")
+int uring_submit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct io_kiocb *req = (void *)ctx->args[0];
+	__u8 op = BPF_CORE_READ(req, opcode);
+	__u64 key = (__u64)req, at = 0, n = 0;
+	struct user_msghdr_abi m = {};
+	struct vector vec = {};
+
 	if (op == OP_READV || op == OP_WRITEV) {
-		struct io_async_rw *rw = BPF_CORE_READ(req, async_data);
-
-		if (!rw || !bpf_core_field_exists(rw->vec))
-			return 0;
-		*ptr = (__u64)BPF_CORE_READ(rw, vec.iovec);
-		if (!*ptr)
-			*ptr = (__u64)__builtin_preserve_access_index(&rw->fast_iov);
-		return META_SRC(SRC_KIOV);
+		at = BPF_CORE_READ((struct io_rw *)req, addr);
+		n = BPF_CORE_READ((struct io_rw *)req, len);
+	} else if (op != OP_SENDMSG && op != OP_RECVMSG) {
+		return 0;
 	}
+	if (!task_wanted())
+		return 0;
+	if (!at && !bpf_probe_read_user(&m, sizeof(m), BPF_CORE_READ((struct io_sr_msg *)req, buf))) {
+		at = m.msg_iov;
+		n = m.msg_iovlen;
+	}
+	for (__u32 i = 0; i < VECTOR_MAX; i++)
+		if (i < n && bpf_probe_read_user(&vec.v[i], sizeof(vec.v[i]), (void *)(at + i * sizeof(vec.v[i]))))
+			return 0;
+	bpf_map_update_elem(&vectors, &key, &vec, BPF_ANY);
 	return 0;
 }
 
@@ -163,11 +180,26 @@ __noinline int uring_done(__u64 skp, __u64 meta, __u64 ptr, __u64 res)
 		if (!len)
 			break;
 		if (len == res && meta_src(meta))
-			return stream_emit(skp, meta, ptr, (__u32)len | (__u64)IOVS_MAX << 32, off);
+			return stream_emit(skp, meta, ptr, (__u32)len | (__u64)(IOVS_MAX + 1) << 32, off);
 		uring_pass(skp, meta, len, off); /* one part of several, or not to be had */
 		left -= len < left ? len : left;
 	}
 	return 0;
+}
+
+/* Result of a completed request, and its socket; NULL when it is not a stream socket's or failed. */
+static __always_inline struct sock *uring_completed(struct bpf_raw_tracepoint_args *ctx, __s32 *res)
+{
+	struct io_kiocb *req = (void *)ctx->args[1];
+	struct sock *sk;
+
+	if (!cfg.uring_args || !req || !task_wanted())
+		return NULL;
+	*res = cfg.uring_args == 3 ? BPF_CORE_READ((struct io_uring_cqe *)ctx->args[2], res) : (__s32)ctx->args[3];
+	if (*res <= 0)
+		return NULL;
+	sk = file_sock(BPF_CORE_READ(req, file));
+	return sk && sock_is_stream(sk) ? sk : NULL;
 }
 
 /* 6.10+: ctx, request, cqe. 5.19+: ctx, request, user_data, res, ... Before, no request. */
@@ -175,22 +207,30 @@ SEC("raw_tp/io_uring_complete")
 int uring_complete(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct io_kiocb *req = (void *)ctx->args[1];
-	struct sock *sk;
-	__s32 res;
 	__u64 src, ptr = 0;
+	__s32 res = 0;
+	struct sock *sk = uring_completed(ctx, &res);
 
-	if (!cfg.uring_args || !req || !task_wanted())
-		return 0;
-	res = cfg.uring_args == 3 ? BPF_CORE_READ((struct io_uring_cqe *)ctx->args[2], res) : (__s32)ctx->args[3];
-	if (res <= 0)
-		return 0;
-	sk = file_sock(BPF_CORE_READ(req, file));
 	if (!sk)
 		return 0;
 	src = uring_source(req, &ptr);
 	if (!uring_receives(BPF_CORE_READ(req, opcode)))
 		src |= META_DIR;
-	return uring_done((__u64)sk, src, ptr, res);
+	uring_done((__u64)sk, src, ptr, res);
+	if (meta_src(src) == SRC_SAVED)
+		bpf_map_delete_elem(&vectors, &ptr);
+	return 0;
+}
+
+/* On the rungs that watch system calls, io_uring's transfers can only be counted. */
+SEC("raw_tp/io_uring_complete")
+int uring_count(struct bpf_raw_tracepoint_args *ctx)
+{
+	__s32 res = 0;
+
+	if (uring_completed(ctx, &res))
+		STAT_ADD(uring_nocopy, 1);
+	return 0;
 }
 
 #endif

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "flow/flow.h"
 
-#define FLOW_DETECT_MAX 256  /* first bytes looked at; a decoder still undecided then does not want them */
+#define FLOW_DETECT_MAX 4096 /* first bytes looked at; a decoder still undecided then does not want them */
 #define FLOW_SKIP_MIN   4096 /* shorter stretches are not worth a word to the source */
 #define FLOW_RECENT     8192 /* ids remembered after their end; a power of two */
 

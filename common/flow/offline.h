@@ -40,6 +40,7 @@ struct reasm_stats {
 struct reasm *reasm_new(struct flow *f, size_t max_conns);
 /* ts_ns: the packet's time. */
 void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns);
+/* The capture ended: connections closed by both ends are ended, what is open is emitted as ongoing (flow_finish). */
 void reasm_finish(struct reasm *r);
 void reasm_get_stats(const struct reasm *r, struct reasm_stats *s);
 void reasm_free(struct reasm *r);

@@ -8,7 +8,10 @@
  */
 #include "proto/http1.h"
 
+#include <linux/types.h>
 #include <stdlib.h>
+
+#include "event.h"
 
 #define BLOCKED           SIZE_MAX
 #define DEFAULT_HEAD_MAX  (256u << 10)
@@ -21,30 +24,36 @@ static size_t take_all(struct h1 *st, int dir, const struct chunk *c, const stru
 /* Scans for the end of a head. Returns the bytes that belong to it; *end: the empty line was found. */
 static size_t scan_head(struct half *h, struct span b, bool *end)
 {
-	size_t i = 0;
+	const uint8_t *p = b.p, *stop = b.p + b.n;
+	uint32_t lines = h->lines;
+	uint8_t line = h->line;
 
 	*end = false;
-	while (i < b.n) {
-		if (h->line < 2) {
-			uint8_t c = b.p[i];
-			if (c == '\n') {
-				h->line = 0;
-				h->lines++;
-				*end = true;
-				return i + 1;
-			}
-			h->line = c == '\r' && h->line == 0 ? 1 : 2;
-			i++;
+	while (p < stop) {
+		if (line < 2 && *p == '\n') {
+			*end = true;
+			lines++;
+			p++;
+			break;
+		}
+		if (line == 0 && *p == '\r') {
+			line = 1;
+			p++;
 			continue;
 		}
-		const uint8_t *q = memchr(b.p + i, '\n', b.n - i);
-		if (!q)
-			return b.n;
-		i = (size_t)(q - b.p) + 1;
-		h->lines++;
-		h->line = 0;
+		line = 2;
+		p = memchr(p, '\n', (size_t)(stop - p));
+		if (!p) {
+			p = stop;
+			break;
+		}
+		lines++;
+		p++;
+		line = 0;
 	}
-	return i;
+	h->lines = lines;
+	h->line = line;
+	return (size_t)(p - b.p);
 }
 
 static void trial_free(struct h1_trial *t)
@@ -225,15 +234,18 @@ static void on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t
 /* ---- message starts ---- */
 
 /* Which direction carries requests is known from the first message. False: too few bytes to tell. */
-static bool learn_role(struct h1 *st, int dir, struct span b, bool force)
+static bool learn_role(struct h1 *st, int dir, struct span head, struct span b)
 {
-	size_t n = b.n < 7 ? b.n : 7;
+	static const char version[7] = "HTTP/1.";
+	size_t n = head.n;
 
-	if (memcmp(b.p, "HTTP/1.", n)) {
-		st->req_dir = dir;
-		return true;
-	}
-	if (n < 7 && !force)
+	/* head holds nothing but a beginning of `version`: see undecided(). */
+	for (size_t i = 0; i < b.n && n < sizeof(version); i++, n++)
+		if (b.p[i] != (uint8_t)version[n]) {
+			st->req_dir = dir;
+			return true;
+		}
+	if (n < sizeof(version))
 		return false;
 	st->req_dir = !dir;
 	return true;
@@ -245,6 +257,25 @@ static bool request_must_wait(const struct h1 *st)
 	const struct xchg *x = st->last;
 
 	return x && !x->resp_begun && (x->msg[REQ].method_kind == M_CONNECT || x->msg[REQ].upgrade.n);
+}
+
+/* May a message begin on dir now? False: the other direction comes first. */
+static bool may_begin(struct h1 *st, int dir, bool force)
+{
+	struct half *h = &st->h[dir];
+
+	if (h1_side(st, dir) == REQ)
+		return force || !request_must_wait(st);
+	h->orphan = !h1_awaiting(st);
+	/* Where the order was found again by assumption, a response too many says that it was wrong. */
+	if (h->orphan && st->assumed)
+		st->aligned = false;
+	if (h->orphan && st->aligned && !force)
+		return false;
+	/* The request may still come, and would then be taken for the next response's. */
+	if (h->orphan)
+		st->aligned = false;
+	return true;
 }
 
 /* First bytes of a message. Returns bytes passed over, BLOCKED, or 0: a head begins here. */
@@ -259,23 +290,12 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 		n++;
 	if (n)
 		return n;
-	if (st->req_dir < 0 && !learn_role(st, dir, b, force))
+	h->undecided = st->req_dir < 0 && !learn_role(st, dir, (struct span){NULL, 0}, b);
+	if (!h->undecided && !may_begin(st, dir, force))
 		return BLOCKED;
-	if (h1_side(st, dir) == REQ) {
-		if (request_must_wait(st)) {
-			if (!force)
-				return BLOCKED;
-			if (st->last->msg[REQ].method_kind == M_CONNECT)
-				return b.n; /* the tunnel's */
-		}
-	} else {
-		h->orphan = !h1_awaiting(st);
-		if (h->orphan && st->aligned && !force)
-			return BLOCKED;
-		/* The request may still come, and would then be taken for the next response's. */
-		if (h->orphan)
-			st->aligned = false;
-	}
+	if (!h->undecided && h1_side(st, dir) == REQ && request_must_wait(st) &&
+	    st->last->msg[REQ].method_kind == M_CONNECT)
+		return b.n; /* the tunnel's bytes */
 	h->start_ts = c->ts_ns;
 	h->who = c->who;
 	h->lines = 0;
@@ -284,10 +304,26 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 	return 0;
 }
 
+/* The role is not known and what came is the beginning of "HTTP/1.". True: BLOCKED, the other direction comes first. */
+static bool undecided(struct h1 *st, int dir, const struct chunk *c, struct span b)
+{
+	struct half *h = &st->h[dir];
+
+	if (st->req_dir < 0 && !learn_role(st, dir, buf_span(&h->head), b))
+		return false;
+	if (h1_side(st, dir) == RESP && !may_begin(st, dir, c->flags & CHUNK_FORCE))
+		return true;
+	h->undecided = false;
+	return false;
+}
+
 static size_t take_head(struct h1 *st, int dir, const struct chunk *c, struct span b, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 	bool end;
+
+	if (h->undecided && undecided(st, dir, c, b))
+		return BLOCKED;
 	size_t room = st->o.head_max > h->head.n ? st->o.head_max - h->head.n : 0;
 	struct span part = span_sub(b, 0, room);
 	size_t used = scan_head(h, part, &end);
@@ -385,6 +421,10 @@ static size_t take_sync(struct h1 *st, int dir, const struct chunk *c, struct sp
 	struct h1_msg m;
 	bool end;
 
+	if (t && t->b.n == st->o.head_max) {
+		trial_retry(st, dir, em);
+		return 0; /* nothing taken yet: now again */
+	}
 	if (!t) {
 		if (!edge)
 			return b.n;
@@ -402,8 +442,12 @@ static size_t take_sync(struct h1 *st, int dir, const struct chunk *c, struct sp
 		t->edge[t->n].ts = c->ts_ns;
 		t->edge[t->n++].who = c->who;
 	}
-	size_t used = scan_head(h, b, &end);
-	if (!buf_add(&t->b, b.p, used) || !trial_plausible(t, sides(st, dir), &side)) {
+	size_t used = scan_head(h, span_sub(b, 0, st->o.head_max - t->b.n), &end);
+	if (!buf_add(&t->b, b.p, used)) {
+		st->over = true;
+		return b.n;
+	}
+	if (!trial_plausible(t, sides(st, dir), &side)) {
 		trial_retry(st, dir, em);
 		return used;
 	}
@@ -420,7 +464,7 @@ static size_t take_sync(struct h1 *st, int dir, const struct chunk *c, struct sp
 
 /* ---- the decoder ---- */
 
-/* One step: at least one byte, or BLOCKED. at: position of b in the chunk. */
+/* One step: bytes taken (0: another step is needed), or BLOCKED. at: position of b in the chunk. */
 static size_t step(struct h1 *st, int dir, const struct chunk *c, size_t at, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];

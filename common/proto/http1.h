@@ -48,7 +48,7 @@ struct h1_msg {
 	uint16_t status;     /* RESP */
 	uint8_t minor;       /* HTTP/1.minor */
 	uint8_t method_kind; /* enum h1_method */
-	bool host_seen, has_length, has_te, chunked, close, keepalive;
+	bool host_seen, has_length, has_te, chunked;
 	uint64_t length;                   /* Content-Length */
 	struct rec_str method, host, path; /* REQ */
 	struct rec_str reason;             /* RESP */
@@ -109,6 +109,7 @@ struct half {
 	uint8_t phase;
 	uint8_t line;   /* scanning lines: 0 empty so far, 1 only CR, 2 more */
 	bool orphan;    /* RESP: no request was waiting when the present head began */
+	bool undecided; /* the bytes of the present head do not tell yet which side it is of */
 	uint32_t lines; /* line ends of the present head; chunk-size line: bytes */
 	uint64_t left;  /* of the body or chunk; trailer: bytes so far */
 	uint64_t start_ts, last_ts;
@@ -125,7 +126,10 @@ struct h1 {
 	bool joined;      /* not seen from the start */
 	bool aligned;     /* the next request's response is the one that follows the queue's responses */
 	bool nth_known;
-	bool pipelined;   /* several requests were seen waiting: never pair again without alignment */
+	bool assumed;     /* aligned, but found again on the assumption that the client waits for responses */
+	bool pipelined;   /* several requests were seen waiting: not paired again once out of alignment */
+	uint8_t turn;     /* side of the last message begun */
+	uint32_t turns;   /* times that request and response came in turn */
 	bool over;        /* nothing more is wanted */
 	bool holes;       /* something was lost */
 	unsigned waiting; /* length of the queue */

@@ -12,10 +12,14 @@
 #define METHOD_MAX  24
 #define DETECT_WAIT 1024 /* a request line longer than this is judged by its beginning */
 
+/* The registered methods in use (IANA HTTP method registry) and UPnP's: what is believed without context. */
 static const struct span known_methods[] = {
-    LIT("GET"),   LIT("POST"),  LIT("HEAD"),     LIT("PUT"),    LIT("DELETE"),    LIT("OPTIONS"),
-    LIT("PATCH"), LIT("TRACE"), LIT("PROPFIND"), LIT("REPORT"), LIT("PROPPATCH"), LIT("MKCOL"),
-    LIT("COPY"),  LIT("MOVE"),  LIT("LOCK"),     LIT("UNLOCK"), LIT("SEARCH"),    LIT("PURGE"),
+    LIT("GET"),        LIT("POST"),       LIT("HEAD"),     LIT("PUT"),      LIT("DELETE"),    LIT("OPTIONS"),
+    LIT("PATCH"),      LIT("TRACE"),      LIT("CONNECT"),  LIT("PROPFIND"), LIT("PROPPATCH"), LIT("REPORT"),
+    LIT("MKCOL"),      LIT("COPY"),       LIT("MOVE"),     LIT("LOCK"),     LIT("UNLOCK"),    LIT("SEARCH"),
+    LIT("QUERY"),      LIT("PURGE"),      LIT("BAN"),      LIT("LINK"),     LIT("UNLINK"),    LIT("ACL"),
+    LIT("BIND"),       LIT("UNBIND"),     LIT("REBIND"),   LIT("CHECKIN"),  LIT("CHECKOUT"),  LIT("MERGE"),
+    LIT("MKACTIVITY"), LIT("MKCALENDAR"), LIT("M-SEARCH"), LIT("NOTIFY"),   LIT("SUBSCRIBE"), LIT("UNSUBSCRIBE"),
 };
 
 static struct rec_str str(struct span s)
@@ -63,16 +67,18 @@ static bool is_clean(struct span s)
 	return true;
 }
 
-static struct span trim(struct span s)
+static inline struct span trim(struct span s)
 {
-	while (s.n && is_blank(s.p[0]))
-		s = from(s, 1);
 	while (s.n && is_blank(s.p[s.n - 1]))
 		s.n--;
+	while (s.n && is_blank(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
 	return s;
 }
 
-static size_t find(struct span s, uint8_t c)
+static inline size_t find(struct span s, uint8_t c)
 {
 	const uint8_t *q = s.n ? memchr(s.p, c, s.n) : NULL;
 
@@ -80,12 +86,15 @@ static size_t find(struct span s, uint8_t c)
 }
 
 /* The line at the beginning of *s without its end (CRLF or a bare LF, RFC 9112 section 2.2); advances *s. */
-static struct span take_line(struct span *s)
+static inline struct span take_line(struct span *s)
 {
 	size_t n = find(*s, '\n');
 	struct span line = {s->p, n};
 
-	*s = from(*s, n < s->n ? n + 1 : n);
+	if (n < s->n)
+		n++;
+	s->p += n;
+	s->n -= n;
 	if (line.n && line.p[line.n - 1] == '\r')
 		line.n--;
 	return line;
@@ -174,12 +183,12 @@ static bool status_line(struct span line, struct h1_msg *m)
 	return true;
 }
 
-static bool strict_method(struct span s)
+static bool known_method(struct span s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (!(s.p[i] >= 'A' && s.p[i] <= 'Z') && s.p[i] != '-' && s.p[i] != '_')
-			return false;
-	return s.n >= 3 && s.n <= METHOD_MAX;
+	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++)
+		if (span_eq(s, known_methods[i]))
+			return true;
+	return false;
 }
 
 static bool strict_target(struct span method, struct span t)
@@ -207,7 +216,7 @@ bool h1_strict_line(struct span line, enum h1_side side)
 	size_t sp = find(line, ' ');
 	struct span method = span_sub(line, 0, sp), rest = from(line, sp + 1);
 
-	return strict_method(method) && rest.n > 9 && rest.p[rest.n - 9] == ' ' &&
+	return known_method(method) && rest.n > 9 && rest.p[rest.n - 9] == ' ' &&
 	       http_minor(from(rest, rest.n - 8)) >= 0 && strict_target(method, span_sub(rest, 0, rest.n - 9));
 }
 
@@ -216,29 +225,16 @@ bool h1_strict_prefix(struct span s, enum h1_side side)
 	if (side == RESP)
 		return memcmp(s.p, "HTTP/1.", s.n < 7 ? s.n : 7) == 0;
 	size_t sp = find(span_sub(s, 0, METHOD_MAX + 1), ' ');
-	struct span method = span_sub(s, 0, sp);
 
-	for (size_t i = 0; i < method.n; i++)
-		if (!(method.p[i] >= 'A' && method.p[i] <= 'Z') && method.p[i] != '-' && method.p[i] != '_')
-			return false;
-	if (sp == s.n)
-		return sp <= METHOD_MAX;
-	return strict_method(method);
+	if (sp < s.n)
+		return known_method(span_sub(s, 0, sp));
+	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++)
+		if (s.n <= known_methods[i].n && memcmp(s.p, known_methods[i].p, s.n) == 0)
+			return true;
+	return false;
 }
 
 /* ---- header fields ---- */
-
-/* Does a comma-separated list hold this token, in any case? */
-static bool has_token(struct span list, struct span token)
-{
-	while (list.n) {
-		size_t n = find(list, ',');
-		if (span_ieq(trim(span_sub(list, 0, n)), token))
-			return true;
-		list = from(list, n + 1);
-	}
-	return false;
-}
 
 /* Content-Length: a number, or the same number repeated (RFC 9112 section 6.3). */
 static void content_length(struct h1_msg *m, struct span v)
@@ -261,6 +257,9 @@ static void content_length(struct h1_msg *m, struct span v)
 	} while (v.n);
 }
 
+/* Lengths of the names below. */
+#define KNOWN_LENGTHS (1u << 4 | 1u << 7 | 1u << 14 | 1u << 16 | 1u << 17)
+
 /* Notes what a field means for framing and for the record. */
 static void known_field(struct h1_msg *m, enum h1_side side, struct span name, struct span v)
 {
@@ -274,12 +273,6 @@ static void known_field(struct h1_msg *m, enum h1_side side, struct span name, s
 	case 7:
 		if (span_ieq(name, LIT("upgrade")))
 			m->upgrade = str(v);
-		break;
-	case 10:
-		if (span_ieq(name, LIT("connection"))) {
-			m->close |= has_token(v, LIT("close"));
-			m->keepalive |= has_token(v, LIT("keep-alive"));
-		}
 		break;
 	case 14:
 		if (span_ieq(name, LIT("content-length")))
@@ -331,7 +324,9 @@ static bool fields(struct h1_msg *m, struct span rest, uint32_t max, bool strict
 			continue;
 		}
 		size_t colon = find(line, ':');
-		struct span name = span_sub(line, 0, colon), value = trim(from(line, colon + 1));
+		struct span name = {line.p, colon}, value = {NULL, 0};
+		if (colon < line.n)
+			value = trim((struct span){line.p + colon + 1, line.n - colon - 1});
 		if (strict && (colon == line.n || !is_token(name) || !is_clean(value)))
 			return false;
 		name = trim(name);
@@ -368,6 +363,8 @@ bool h1_parse(struct span head, enum h1_side side, uint32_t lines, bool strict, 
 	bool ok = fields(m, rest, lines, strict);
 	for (uint32_t i = 0; i < m->n; i++) {
 		const struct rec_header *f = &m->v[i];
+		if (f->name.n > 17 || !(KNOWN_LENGTHS >> f->name.n & 1))
+			continue;
 		known_field(m, side, span_of(f->name.p, f->name.n), span_of(f->value.p, f->value.n));
 	}
 	if (m->has_te && m->has_length) { /* RFC 9112 section 6.3: Transfer-Encoding overrides */
@@ -421,8 +418,5 @@ int h1_detect(struct span first)
 			return -1;
 	if (line.n < DETECT_WAIT)
 		return 0;
-	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++)
-		if (span_eq(method, known_methods[i]))
-			return 1;
-	return -1;
+	return known_method(method) ? 1 : -1;
 }

@@ -8,12 +8,19 @@
  * exactly one request waits and its response begins later; it is held until the next request begins with nothing
  * else in between. That is what a client does which waits for each response, and it restores the order. A further
  * response, a second request before the first is answered, or another gap takes the pair apart: both halves are
- * reported, without each other. A connection on which several requests were seen waiting (pipelining) is never
- * paired again once its order is lost. It must not know bytes or framing.
+ * reported, without each other. A connection on which several requests were seen waiting (pipelining) is not paired
+ * again once its order is lost, until requests and responses have come in turn for long: where a server's threads
+ * read and write at the same time, a waiting client's events may look like pipelining once in a while. It must not know
+ * bytes or framing.
  */
 #include "proto/http1.h"
 
+#include <linux/types.h>
 #include <stdlib.h>
+
+#include "event.h"
+
+#define CALM_TURNS 32 /* request and response in turn so often: not, or no more, a pipelining client */
 
 struct xchg *h1_new(void)
 {
@@ -148,7 +155,7 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 	e.base.tid = x->who.tid;
 	if (x->who.comm[0])
 		e.base.comm = (struct rec_str){x->who.comm, strnlen(x->who.comm, sizeof(x->who.comm))};
-	e.base.role = st->req_dir == 0 ? "server" : "client";
+	e.base.role = st->req_dir == DIR_IN ? "server" : "client";
 	e.base.kind = kind;
 	if (first->blk && !(first->bad & N_LINE && !first->method.n))
 		e.proto = first->minor ? "http/1.1" : "http/1.0";
@@ -291,11 +298,28 @@ void h1_confirm_held(struct h1 *st, uint32_t note, const struct emitter *em)
 	emit_free(st, x, em);
 }
 
+/* Reports all in the queue whose place in the order is not known without a partner. */
+static void unpair_unsure(struct h1 *st, const struct emitter *em)
+{
+	struct xchg *next;
+
+	h1_unpair_held(st, em);
+	for (struct xchg *x = st->first; x; x = next) {
+		next = x->next;
+		if (x->sure)
+			continue;
+		if (x->resp_begun)
+			unpair(st, x, N_UNMATCHED, em);
+		else
+			give_up(st, x, N_UNMATCHED, em);
+	}
+}
+
 /* Both halves of x have ended. */
 static void finish(struct h1 *st, struct xchg *x, const struct emitter *em)
 {
 	if (x->tentative && st->pipelined) {
-		unpair(st, x, N_UNMATCHED, em);
+		unpair_unsure(st, em);
 	} else if (x->tentative) {
 		st->held = x;
 	} else {
@@ -311,8 +335,14 @@ void h1_request(struct h1 *st, struct xchg *x, const struct emitter *em)
 	if (st->held) {
 		/* Request, response, request with nothing between: the order is known again. */
 		h1_confirm_held(st, 0, em);
-		st->aligned = true;
+		st->aligned = st->assumed = true;
 	}
+	bool in_turn = st->turn == RESP && !st->h[!st->req_dir].cur;
+
+	st->turn = REQ;
+	st->turns = in_turn ? st->turns + 1 : 0;
+	if (st->turns >= CALM_TURNS)
+		st->pipelined = false;
 	st->nth++;
 	x->nth = st->nth_known ? st->nth : 0;
 	x->sure = st->aligned;
@@ -343,20 +373,9 @@ void h1_request_done(struct h1 *st, struct xchg *x, const struct emitter *em)
 
 void h1_unalign_requests(struct h1 *st, const struct emitter *em)
 {
-	struct xchg *next;
-
-	st->aligned = false;
-	st->nth_known = false;
-	h1_unpair_held(st, em);
-	for (struct xchg *x = st->first; x; x = next) {
-		next = x->next;
-		if (x->sure)
-			continue;
-		if (x->resp_begun)
-			unpair(st, x, N_UNMATCHED, em);
-		else
-			give_up(st, x, N_UNMATCHED, em);
-	}
+	st->aligned = st->nth_known = false;
+	st->turns = 0;
+	unpair_unsure(st, em);
 }
 
 /* ---- responses ---- */
@@ -364,7 +383,7 @@ void h1_unalign_requests(struct h1 *st, const struct emitter *em)
 /* The request that the response now beginning at ts_ns answers, when that is known or likely; else NULL. */
 static struct xchg *match(struct h1 *st, uint64_t ts_ns, const struct emitter *em)
 {
-	struct xchg *x = h1_awaiting(st), *next;
+	struct xchg *x = h1_awaiting(st);
 
 	if (!x || x->sure)
 		return x;
@@ -372,16 +391,14 @@ static struct xchg *match(struct h1 *st, uint64_t ts_ns, const struct emitter *e
 		return NULL; /* an earlier response is complete, its request is not: out of order */
 	if (x->next)
 		st->pipelined = true;
-	if (!st->pipelined && ts_ns >= x->req_ts) {
-		x->tentative = true;
-		return x;
+	if (st->pipelined) {
+		unpair_unsure(st, em);
+		return NULL;
 	}
-	if (st->pipelined)
-		for (; x; x = next) {
-			next = x->next;
-			give_up(st, x, N_UNMATCHED, em);
-		}
-	return NULL;
+	if (ts_ns < x->req_ts)
+		return NULL;
+	x->tentative = true;
+	return x;
 }
 
 struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *em)
@@ -391,6 +408,9 @@ struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *
 
 	if (st->held)
 		h1_unpair_held(st, em);
+	if (st->turn == RESP)
+		st->turns = 0;
+	st->turn = RESP;
 	x = h->orphan ? NULL : match(st, h->start_ts, em);
 	if (!x) {
 		x = h1_new();
@@ -420,8 +440,15 @@ void h1_response_done(struct h1 *st, struct xchg *x, uint64_t ts_ns, const struc
 		emit_free(st, x, em);
 		return;
 	}
-	if (x->next)
+	if (x->next) {
 		st->pipelined = true; /* sent before this response had ended */
+		if (st->assumed) {    /* the order was found by taking the client for one that waits */
+			st->assumed = st->aligned = false;
+			for (struct xchg *y = x; y; y = y->next)
+				y->sure = false;
+			x->tentative = true;
+		}
+	}
 	if (x->req_done)
 		finish(st, x, em);
 }
@@ -447,6 +474,7 @@ void h1_unalign_responses(struct h1 *st, const char *error, uint64_t n, const st
 	uint32_t note = n ? N_HOLE : N_UNMATCHED;
 
 	st->aligned = false;
+	st->turns = 0;
 	h1_unpair_held(st, em);
 	end_orphan(st, error, n, note, em);
 	while (st->first) {

@@ -7,9 +7,11 @@
  * mapping costs one read of maps. It must not parse ELF for probes, nor know protocols.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +26,8 @@
 #define MAX_PROCS     8192 /* processes remembered; the longest unused is forgotten, and looked at anew */
 #define PROC_BUCKETS  1024
 #define OTHER_SLOTS   4096 /* cache of files without TLS code */
+#define WANT_FILES    16384
+#define MAX_SONAMES   32
 #define MAX_SEEN      4096 /* executable file mappings of one process */
 
 struct ident {
@@ -73,14 +77,26 @@ struct attacher {
 	struct proc *proc[PROC_BUCKETS];
 	size_t nprocs;
 	uint64_t tick;
-	int fresh; /* files newly attached in this call */
+	int fresh;                          /* files newly attached in this call */
+	const char *later[MAX_SONAMES + 1]; /* all tls_lib.sonames, NULL-terminated */
 };
 
 struct attacher *attacher_new(const struct attacher_cfg *cfg)
 {
 	struct attacher *a = calloc(1, sizeof(*a));
-	if (a)
-		a->cfg = *cfg;
+	struct rlimit lim;
+	/* Two descriptors per probe, a dozen probes per file: the usual 1024 are soon used up. */
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < WANT_FILES && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max < WANT_FILES ? lim.rlim_max : WANT_FILES;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+	if (!a)
+		return NULL;
+	a->cfg = *cfg;
+	size_t n = 0;
+	for (size_t i = 0; tls_libs[i]; i++)
+		for (const char *const *so = tls_libs[i]->sonames; so && *so && n < MAX_SONAMES; so++)
+			a->later[n++] = *so;
 	return a;
 }
 
@@ -248,17 +264,47 @@ struct scan {
 	struct proc *p;
 	struct seen *v;
 	size_t n, cap, skipped;
+	size_t at;   /* position in p->v */
 	bool failed; /* something could not be read in this scan, or before and is still mapped */
 };
 
-static int known(const struct scan *s, uint64_t line, int *what)
+/* Was this line there before? Both lists are in order of addresses, so the search starts where the last one ended. */
+static bool known(struct scan *s, uint64_t line, int *what)
 {
-	for (size_t i = 0; i < s->p->n; i++)
-		if (s->p->v[i].line == line) {
-			*what = s->p->v[i].what;
-			return 1;
+	for (size_t i = 0; i < s->p->n; i++, s->at++) {
+		if (s->at >= s->p->n)
+			s->at = 0;
+		if (s->p->v[s->at].line == line) {
+			*what = s->p->v[s->at++].what;
+			return true;
 		}
-	return 0;
+	}
+	return false;
+}
+
+/* Where a process has its C library, the TLS libraries that it, or what it runs, may load later are hooked in advance:
+ * a short-lived process would be gone before its mappings are seen. The name only says where to look. */
+static void look_ahead(struct attacher *a, uint32_t pid, const char *path)
+{
+	static const char *const libc[] = {"libc.so.", "libc-2.", "ld-musl-"};
+	static const char *const prefix[] = {"", "/usr"}; /* musl: /lib/ld-musl-x86_64.so.1, /usr/lib/libssl.so.3 */
+	const char *base = strrchr(path, '/');
+	bool is_libc = false;
+	for (size_t i = 0; base && i < sizeof(libc) / sizeof(*libc); i++)
+		is_libc |= !strncmp(base + 1, libc[i], strlen(libc[i]));
+	if (!is_libc || path[0] != '/')
+		return;
+	for (size_t i = 0; a->later[i]; i++)
+		for (size_t k = 0; k < sizeof(prefix) / sizeof(*prefix); k++) {
+			char file[PATH_MAX], why[160] = "";
+			int n =
+			    snprintf(file, sizeof(file), "%s%.*s/%s", prefix[k], (int)(base - path), path, a->later[i]);
+			int fd = n > 0 && (size_t)n < sizeof(file) ? maps_open_path(pid, file) : -1;
+			if (fd < 0)
+				continue;
+			look(a, fd, file, why, sizeof(why));
+			close(fd);
+		}
 }
 
 static void mapping(void *ctx, const struct map_line *m)
@@ -284,6 +330,7 @@ static void mapping(void *ctx, const struct map_line *m)
 		if (fd >= 0) {
 			what = look(s->a, fd, m->path, s->p->why, sizeof(s->p->why));
 			close(fd);
+			look_ahead(s->a, s->p->pid, m->path);
 		} else if (!s->p->why[0]) {
 			snprintf(s->p->why, sizeof(s->p->why), "%s", strerror(errno));
 		}
@@ -326,7 +373,7 @@ static void prepare_file(void *ctx, int fd, const char *path)
 int attacher_prepare(struct attacher *a, const char *exe)
 {
 	a->fresh = 0;
-	closure_walk(exe, prepare_file, a);
+	closure_walk(exe, a->later, prepare_file, a);
 	return a->fresh;
 }
 

@@ -39,6 +39,7 @@ struct walk {
 	char *queue[MAX_FILES]; /* files found, whose needs are still to be followed; owned */
 	int head, tail;
 	struct dirs env, system; /* LD_LIBRARY_PATH; ld.so.conf and defaults */
+	bool dynamic;            /* the executable has a dynamic linker: it can load more while it runs */
 	struct dirs own;         /* of the file being followed, then of the executable */
 };
 
@@ -244,6 +245,7 @@ static void follow(struct walk *w, const char *path)
 			*slash = 0;
 		size_t keep = w->own.n;
 		dirs_split(&w->own, elf_runpath(elf), ":", slash ? real : NULL);
+		w->dynamic |= elf_interp(elf) != NULL;
 		system_dirs(w, elf_interp(elf));
 		elf_needed(elf, need, w);
 		/* An executable's DT_RPATH holds for what its libraries need, too. */
@@ -255,7 +257,17 @@ static void follow(struct walk *w, const char *path)
 		close(fd);
 }
 
-int closure_walk(const char *path, void (*fn)(void *ctx, int fd, const char *path), void *ctx)
+/* Follows what is queued. */
+static void drain(struct walk *w)
+{
+	while (w->head < w->tail) {
+		char *next = w->queue[w->head++];
+		follow(w, next);
+		free(next);
+	}
+}
+
+int closure_walk(const char *path, const char *const *later, void (*fn)(void *ctx, int fd, const char *path), void *ctx)
 {
 	struct walk *w = calloc(1, sizeof(*w));
 	if (!w)
@@ -269,11 +281,10 @@ int closure_walk(const char *path, void (*fn)(void *ctx, int fd, const char *pat
 	for (size_t i = 0; i < preload.n; i++)
 		need(w, preload.v[i]);
 	dirs_free(&preload);
-	while (w->head < w->tail) {
-		char *next = w->queue[w->head++];
-		follow(w, next);
-		free(next);
-	}
+	drain(w);
+	for (size_t i = 0; w->dynamic && later && later[i]; i++)
+		need(w, later[i]);
+	drain(w);
 	int n = w->nseen;
 	dirs_free(&w->env);
 	dirs_free(&w->system);

@@ -6,13 +6,17 @@
  * pinned: everything is gone when the descriptors are, also after SIGKILL.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -41,23 +45,52 @@ static const struct hook hooks[] = {
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
     {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
+    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true},
+    {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
     {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
+    {"exit_read", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
+    {"exit_write", AT_SYSCALL, "sys_exit_write", "syscall_exit", false},
+    {"exit_readv", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false},
+    {"exit_writev", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false},
+    {"exit_preadv2", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false},
+    {"exit_pwritev2", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false},
+    {"exit_sendto", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false},
+    {"exit_recvfrom", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false},
+    {"exit_sendmsg", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false},
+    {"exit_recvmsg", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false},
+    {"exit_sendmmsg", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false},
+    {"exit_recvmmsg", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false},
+    {"exit_sendfile64", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false},
+    {"exit_splice", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false},
+    {"uring_count", AT_RAW, "io_uring_complete", "syscall_exit", true},
+    {"exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false},
+    {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true},
+    {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true},
+    {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true},
 };
 #define NHOOKS (sizeof(hooks) / sizeof(hooks[0]))
 
 /* Payload ladder, best first. */
-static const char *const rungs[] = {"sock_length"};
+static const char *const rungs[] = {"sock_length", "syscall_exit", "raw_sys_exit"};
 #define NRUNGS (sizeof(rungs) / sizeof(rungs[0]))
+
+/* An attached program. pfd: the perf event behind it, -1 none. */
+struct probe {
+	struct probe *next;
+	struct loader *owner;
+	struct bpf_link *link;
+	int pfd;
+};
 
 struct loader {
 	struct loader_cfg cfg;
 	struct bpf_object *obj;
-	struct bpf_link *links[NHOOKS];
+	struct probe *probes;
 	struct ctl_slot *ctl;
 	struct bpf_stats *stats;
 	const char *rung;
 	char rungs[256];
-	bool forgotten;
+	bool sees_mmap;
 };
 
 static struct buf *log_buf; /* where libbpf's messages go during a call; libbpf has one callback per process */
@@ -100,14 +133,24 @@ static bool hook_in_rung(const struct hook *h, const char *rung)
 	return !h->rung || !strcmp(h->rung, rung);
 }
 
-/* Can every hook that the rung needs exist on this kernel? */
-static bool rung_available(const char *rung, const struct btf *kernel)
+static bool hook_usable(const struct hook *h, const char *rung, const struct btf *kernel)
 {
-	for (size_t i = 0; i < NHOOKS; i++)
+	return hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
+}
+
+/* Can every hook that the rung needs exist on this kernel? */
+static int rung_check(const char *rung, const struct btf *kernel, struct err *e)
+{
+	for (size_t i = 0; i < NHOOKS; i++) {
 		if (hook_in_rung(&hooks[i], rung) && hooks[i].at == AT_RAW && !hooks[i].optional &&
 		    !kernel_has_tracepoint(kernel, hooks[i].name))
-			return false;
-	return true;
+			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung,
+			               hooks[i].name);
+		if (hook_in_rung(&hooks[i], rung) && hooks[i].at == AT_SYSCALL &&
+		    kernel_syscall_hook(hooks[i].name, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static unsigned long ring_size(unsigned long want)
@@ -158,9 +201,13 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 		return err_set(e, EXIT_RUNTIME, "cannot open the BPF object: %s", strerror(errno));
 	for (size_t i = 0; i < NHOOKS; i++) {
 		prog = bpf_object__find_program_by_name(l->obj, hooks[i].prog);
-		if (prog && (!hook_in_rung(&hooks[i], rung) ||
-		             (hooks[i].at == AT_RAW && !kernel_has_tracepoint(kernel, hooks[i].name))))
+		if (prog)
 			bpf_program__set_autoload(prog, false);
+	}
+	for (size_t i = 0; i < NHOOKS; i++) {
+		prog = bpf_object__find_program_by_name(l->obj, hooks[i].prog);
+		if (prog && hook_usable(&hooks[i], rung, kernel))
+			bpf_program__set_autoload(prog, true);
 	}
 	map = bpf_object__find_map_by_name(l->obj, "data");
 	if (!map || bpf_map__set_max_entries(map, (__u32)ring_size(l->cfg.ring_bytes)))
@@ -191,7 +238,6 @@ static int load_rung(struct loader *l, const char *rung, const struct btf *kerne
 	}
 	buf_free(&log);
 	l->rung = rung;
-	snprintf(l->rungs, sizeof(l->rungs), "payload: %s", rung);
 	return 0;
 }
 
@@ -205,12 +251,7 @@ static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 			continue;
 		known = true;
 		memset(&last, 0, sizeof(last));
-		if (!rung_available(rungs[i], kernel)) {
-			err_set(&last, EXIT_PRIVILEGE, "this kernel does not have the tracepoints of rung %s",
-			        rungs[i]);
-			continue;
-		}
-		if (!load_rung(l, rungs[i], kernel, &last))
+		if (!rung_check(rungs[i], kernel, &last) && !load_rung(l, rungs[i], kernel, &last))
 			return 0;
 		if (l->cfg.verbose)
 			fprintf(stderr, "%s\n", last.text);
@@ -272,19 +313,77 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 	return l;
 }
 
+/* Keeps a link (NULL: none) and what is behind it. NULL with e when it could not be made. */
+static struct probe *keep_probe(struct loader *l, struct bpf_link *link, int pfd, const char *what, struct err *e)
+{
+	struct probe *p = link ? calloc(1, sizeof(*p)) : NULL;
+
+	if (!p) {
+		err_set(e, errno == EPERM || errno == EACCES ? EXIT_PRIVILEGE : EXIT_RUNTIME, "cannot attach to %s: %s",
+		        what, strerror(errno));
+		if (link)
+			bpf_link__destroy(link);
+		else if (pfd >= 0)
+			close(pfd);
+		return NULL;
+	}
+	p->owner = l;
+	p->link = link;
+	p->pfd = pfd;
+	p->next = l->probes;
+	l->probes = p;
+	return p;
+}
+
+static struct probe *attach_perf(struct loader *l, const struct bpf_program *prog, struct perf_event_attr *attr,
+                                 const char *what, struct err *e)
+{
+	int pfd;
+
+	attr->size = sizeof(*attr);
+	pfd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	return keep_probe(l, pfd < 0 ? NULL : bpf_program__attach_perf_event(prog, pfd), pfd, what, e);
+}
+
+static struct probe *attach_syscall(struct loader *l, const struct bpf_program *prog, const char *name, struct err *e)
+{
+	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT, .sample_period = 1};
+	int id = kernel_syscall_hook(name, e);
+
+	if (id < 0)
+		return NULL;
+	attr.config = (__u64)id;
+	return attach_perf(l, prog, &attr, name, e);
+}
+
 int loader_attach(struct loader *l, struct err *e)
 {
 	for (size_t i = 0; i < NHOOKS; i++) {
-		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, hooks[i].prog);
+		const struct hook *h = &hooks[i];
+		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, h->prog);
+		struct probe *p;
 
-		if (!prog || !bpf_program__autoload(prog))
+		if (!prog || !bpf_program__autoload(prog) || !hook_in_rung(h, l->rung))
 			continue;
-		l->links[i] = bpf_program__attach_raw_tracepoint(prog, hooks[i].name);
-		if (!l->links[i] && !hooks[i].optional)
-			return err_set(e, EXIT_PRIVILEGE, "cannot attach to tracepoint %s: %s", hooks[i].name,
-			               strerror(errno));
+		if (h->at == AT_RAW)
+			p = keep_probe(l, bpf_program__attach_raw_tracepoint(prog, h->name), -1, h->name,
+			               h->optional ? NULL : e);
+		else
+			p = attach_syscall(l, prog, h->name, e);
+		if (!p && !h->optional)
+			return -1;
+		if (p && !strcmp(h->prog, "proc_mmap"))
+			l->sees_mmap = true;
 	}
+	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
+	snprintf(l->rungs, sizeof(l->rungs), "payload: %s; mmap: %s", l->rung,
+	         l->sees_mmap ? "vm_unmapped_area" : "not seen");
 	return 0;
+}
+
+bool loader_sees_mmap(const struct loader *l)
+{
+	return l->sees_mmap;
 }
 
 const char *loader_rungs(const struct loader *l)
@@ -294,23 +393,35 @@ const char *loader_rungs(const struct loader *l)
 
 void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e)
 {
-	struct bpf_program *p = bpf_object__find_program_by_name(l->obj, prog);
-	struct bpf_link *link;
+	struct perf_event_attr attr = {.config = ret ? 1 : 0, .config2 = offset};
+	const struct bpf_program *p = bpf_object__find_program_by_name(l->obj, prog);
+	int type = kernel_uprobe_type();
 
-	if (!p || bpf_program__fd(p) < 0) {
-		err_set(e, EXIT_RUNTIME, "there is no program %s", prog);
+	if (!p || bpf_program__fd(p) < 0 || type < 0) {
+		err_set(e, EXIT_RUNTIME,
+		        p ? "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)" : "there is no program %s", prog);
 		return NULL;
 	}
-	link = bpf_program__attach_uprobe(p, ret, -1, path, offset);
-	if (!link)
-		err_set(e, EXIT_RUNTIME, "cannot probe %s at offset 0x%llx: %s", path, (unsigned long long)offset,
-		        strerror(errno));
-	return link;
+	attr.type = (__u32)type;
+	attr.config1 = (__u64)(unsigned long)path;
+	return attach_perf(l, p, &attr, path, e);
+}
+
+static void drop_probe(struct probe *p)
+{
+	struct probe **at = &p->owner->probes;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	bpf_link__destroy(p->link); /* closes the perf event, too */
+	free(p);
 }
 
 void loader_uprobe_detach(void *link)
 {
-	bpf_link__destroy(link);
+	if (link)
+		drop_probe(link);
 }
 
 int loader_target_add(struct loader *l, __u32 pid)
@@ -348,30 +459,64 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	return 0;
 }
 
-/* Links and the object are closed, which in this process only drops descriptors: the broker holds its own. */
-void loader_detach(struct loader *l)
+/* A copy of a map's descriptor, and its number: to be restored after the object was closed. */
+static int keep_fd(struct bpf_object *obj, const char *map, int *number)
 {
-	if (!l)
-		return;
-	for (size_t i = 0; i < NHOOKS; i++) {
-		bpf_link__destroy(l->links[i]);
-		l->links[i] = NULL;
-	}
+	*number = bpf_object__find_map_fd_by_name(obj, map);
+	return *number < 0 ? -1 : fcntl(*number, F_DUPFD_CLOEXEC, 3);
 }
 
+static void restore_fd(int copy, int number)
+{
+	if (copy < 0)
+		return;
+	dup3(copy, number, O_CLOEXEC);
+	close(copy);
+}
+
+/*
+ * The broker goes on with the same kernel objects: only descriptors may be closed. Destroying a perf link would
+ * disable its event for both, so those are closed behind libbpf's back.
+ */
 void loader_forget(struct loader *l)
 {
-	loader_detach(l);
+	int data, small, copy[2];
+
+	while (l->probes) {
+		struct probe *p = l->probes;
+		int fd = bpf_link__fd(p->link);
+
+		l->probes = p->next;
+		if (fd >= 0)
+			close(fd);
+		if (p->pfd >= 0 && p->pfd != fd)
+			close(p->pfd);
+		bpf_link__disconnect(p->link);
+		bpf_link__destroy(p->link);
+		free(p);
+	}
+	if (!l->obj)
+		return;
+	copy[0] = keep_fd(l->obj, "data", &data);
+	copy[1] = keep_fd(l->obj, "small", &small);
 	bpf_object__close(l->obj);
 	l->obj = NULL;
-	l->forgotten = true;
+	restore_fd(copy[0], data);
+	restore_fd(copy[1], small);
+}
+
+void loader_detach(struct loader *l)
+{
+	while (l && l->probes)
+		drop_probe(l->probes);
 }
 
 void loader_close(struct loader *l)
 {
 	if (!l)
 		return;
-	loader_forget(l);
+	loader_detach(l);
+	bpf_object__close(l->obj);
 	if (l->ctl)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
 	if (l->stats)

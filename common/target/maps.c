@@ -87,23 +87,24 @@ static int open_below_root(uint32_t pid, const char *path)
 	if (root < 0)
 		return -1;
 	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	int why = errno;
 	close(root);
-	errno = why;
 	return fd;
 }
 
-int maps_open(uint32_t pid, const struct map_line *m)
+/* Is the file opened by name surely not the mapped one? The inode in maps is right but on overlayfs of old kernels and
+ * btrfs: only where the name is doubtful by itself does it decide. */
+static bool another(const struct map_line *m, const struct stat *st)
 {
-	char path[96];
+	const char suffix[] = " (deleted)";
+	size_t n = strlen(m->path), k = sizeof(suffix) - 1;
+	return n > k && !strcmp(m->path + n - k, suffix) && st->st_ino != m->ino;
+}
+
+/* From O_PATH to reading. Closes where. Opening a device could do something, so only regular files are. */
+static int reopen(int where)
+{
+	char path[32];
 	struct stat st;
-	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start, m->end);
-	/* O_PATH first: opening a device that is mapped could do something. */
-	int where = open(path, O_PATH | O_CLOEXEC);
-	if (where < 0 && errno != ENOENT && errno != ESRCH && m->path[0] == '/')
-		where = open_below_root(pid, m->path);
-	if (where < 0)
-		return -1;
 	int fd = -1, why = EINVAL;
 	if (!fstat(where, &st) && S_ISREG(st.st_mode)) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", where);
@@ -113,4 +114,29 @@ int maps_open(uint32_t pid, const struct map_line *m)
 	close(where);
 	errno = why;
 	return fd;
+}
+
+int maps_open_path(uint32_t pid, const char *path)
+{
+	int where = open_below_root(pid, path);
+	return where < 0 ? -1 : reopen(where);
+}
+
+int maps_open(uint32_t pid, const struct map_line *m)
+{
+	char path[96];
+	struct stat st;
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start, m->end);
+	int where = open(path, O_PATH | O_CLOEXEC), why = errno;
+	if (where >= 0)
+		return reopen(where);
+	if (why != ENOENT && why != ESRCH && m->path[0] == '/') {
+		int fd = maps_open_path(pid, m->path);
+		if (fd >= 0 && !fstat(fd, &st) && !another(m, &st))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	errno = why;
+	return -1;
 }

@@ -24,5 +24,7 @@ int maps_each(uint32_t pid, void (*fn)(void *ctx, const struct map_line *m), voi
 /* Opens the mapped file for reading: by /proc/PID/map_files, which is right for deleted files and other mount
  * namespaces, else by its path below /proc/PID/root. Only regular files are opened. A descriptor, or -1 with errno. */
 int maps_open(uint32_t pid, const struct map_line *m);
+/* Opens a regular file by the name that it has for that process. A descriptor, or -1 with errno. */
+int maps_open_path(uint32_t pid, const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -31,10 +32,12 @@ static void collect(void *ctx, int fd, const char *path)
 	}
 }
 
+static const char *later[] = {NULL, NULL};
+
 static int walk(const char *path)
 {
 	ngot = 0;
-	int n = closure_walk(path, collect, NULL);
+	int n = closure_walk(path, later, collect, NULL);
 	CHECK(n == ngot);
 	return n;
 }
@@ -48,11 +51,21 @@ static int times(const char *path)
 	return n;
 }
 
+static int run(const char *text)
+{
+	char *argv[] = {"sh", "-ec", (char *)(uintptr_t)text, "sh", dir, NULL};
+	struct cmd c;
+	int st = -1;
+	if (cmd_hold(argv, &c, NULL) || cmd_release(&c, NULL))
+		return -1;
+	return waitpid(c.pid, &st, 0) == c.pid ? st : -1;
+}
+
 static void sh(const char *text)
 {
 	char cmd[2048];
-	snprintf(cmd, sizeof(cmd), "cd %s && %s", dir, text);
-	CHECK(!system(cmd));
+	snprintf(cmd, sizeof(cmd), "cd \"$1\" && %s", text);
+	CHECK(!run(cmd));
 }
 
 static const char *in_dir(const char *name)
@@ -128,6 +141,22 @@ TEST(scripts)
 	CHECK(walk(in_dir("c")) == 0); /* its own interpreter: ends */
 }
 
+TEST(loaded_later)
+{
+	sh("cp sub/liby.so sub/liblater.so && { cc -static -o s m.c x.c y.c || rm -f s; }");
+	later[0] = "liblater.so";
+	char sub[PATH_MAX];
+	snprintf(sub, sizeof(sub), "%s/sub2", dir);
+	sh("mkdir sub2 && mv sub/liblater.so sub2/");
+	setenv("LD_LIBRARY_PATH", sub, 1);
+	walk(in_dir("m"));
+	CHECK(times(in_dir("sub2/liblater.so")) == 1);
+	walk(in_dir("s")); /* a static executable cannot */
+	CHECK(times(in_dir("sub2/liblater.so")) == 0);
+	unsetenv("LD_LIBRARY_PATH");
+	later[0] = NULL;
+}
+
 TEST(nothing_there)
 {
 	CHECK(walk(in_dir("absent")) == 0);
@@ -142,8 +171,7 @@ int main(void)
 	RUN(own_closure);
 	RUN(runpath_and_origin);
 	RUN(scripts);
+	RUN(loaded_later);
 	RUN(nothing_there);
-	char cmd[64];
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	return system(cmd) | tap_done();
+	return run("rm -rf \"$1\"") | tap_done();
 }

@@ -152,6 +152,7 @@ TEST(path_search)
 
 int main(void)
 {
+	setenv("PATH", "/usr/bin:/bin", 1);
 	RUN(runs_after_release);
 	RUN(exec_failures);
 	RUN(ends_when_dropped);

@@ -185,6 +185,26 @@ TEST(first_bytes_lost)
 	flow_free(f);
 }
 
+/* Both directions begin with a hole, one is decoded later than the other: no position is counted again. */
+TEST(first_bytes_lost_in_both_directions)
+{
+	struct flow *f = start();
+	struct flow_data d = event(1, 1, 40, "in the middle of a call");
+	d.flags = FLOW_FROM_START;
+	d.lost = 40;
+	flow_data(f, &d);
+	d = event(1, 0, 50, "A1\n");
+	d.lost = 50;
+	flow_data(f, &d);
+	d = event(1, 1, 63, "Q2\n");
+	d.lost = 40;
+	flow_data(f, &d);
+	pass(f, 100);
+	CHECK_STR(trace[1], "|Q2\n");
+	CHECK(stats(f).lost_bytes == 90 && stats(f).bytes == 29 && stats(f).uncaptured_bytes == 0);
+	flow_free(f);
+}
+
 TEST(overlaps_first_copy_stays)
 {
 	struct flow *f = start();
@@ -366,6 +386,21 @@ TEST(ends)
 	CHECK(stats(f).open == 0);
 	data(f, 1, 0, 6, "A3\n");
 	CHECK(stats(f).open == 0 && stats(f).late_events == 1 && stats(f).conns == 1);
+	flow_free(f);
+}
+
+TEST(end_at_an_unknown_position)
+{
+	struct flow *f = start();
+	data(f, 1, 1, 0, "Q1\n");
+	flow_fin(f, 1, 1, UINT64_MAX, now);
+	CHECK_STR(ends, "");
+	data(f, 1, 1, 3, "Q2\n"); /* overtaken by the end */
+	pass(f, 100);
+	CHECK_STR(ends, "fin1 ");
+	CHECK_STR(trace[1], "|Q1\n|Q2\n");
+	data(f, 1, 1, 6, "Q3\n");
+	CHECK(stats(f).late_events == 1);
 	flow_free(f);
 }
 
@@ -631,6 +666,7 @@ int main(void)
 	RUN(known_loss_needs_no_wait);
 	RUN(lost_counter_wraps);
 	RUN(first_bytes_lost);
+	RUN(first_bytes_lost_in_both_directions);
 	RUN(overlaps_first_copy_stays);
 	RUN(overlapping_writers_are_lost_bytes);
 	RUN(parts_not_captured);
@@ -642,6 +678,7 @@ int main(void)
 	RUN(joined_tls_is_given_up);
 	RUN(left_the_protocol);
 	RUN(ends);
+	RUN(end_at_an_unknown_position);
 	RUN(end_flushes_queue);
 	RUN(end_of_unknown_id_is_remembered);
 	RUN(eviction);

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "elf/elf.h"
@@ -119,9 +119,10 @@ TEST(openssl_3_0)
 /* Called before the tests that need them. */
 static bool fetched(const char *path)
 {
-	if (access(path, R_OK) && !access("tests/tools/fetch-libssl.sh", R_OK) &&
-	    system("timeout 120 sh tests/tools/fetch-libssl.sh >/dev/null 2>&1"))
-		printf("# fetch-libssl.sh failed\n");
+	char *argv[] = {"sh", "-c", "timeout 120 sh tests/tools/fetch-libssl.sh >/dev/null 2>&1", NULL};
+	struct cmd c;
+	if (access(path, R_OK) && !cmd_hold(argv, &c, NULL) && !cmd_release(&c, NULL))
+		waitpid(c.pid, NULL, 0);
 	if (!access(path, R_OK))
 		return true;
 	printf("# skip: %s could not be fetched (no network?)\n", path);
@@ -221,7 +222,8 @@ __asm__(
 "FN t_merge\n	test %edi, %edi\n	je 1f\n	xor %edx, %edx\n1:	call t_inner\n	ret\nEND t_merge\n"
 /* saved over a call in callee-saved registers, passed on by a tail jump */
 "FN t_saved\n	push %rbx\n	push %rbp\n	push %r12\n	mov %rdi, %rbx\n	mov %rsi, %rbp\n	movslq %edx, %r12\n"
-"	call t_other\n	mov %r12, %rdx\n	mov %rbp, %rsi\n	mov %rbx, %rdi\n	lea 8(%rsp), %rcx\n	pop %r12\n	pop %rbp\n	pop %rbx\n	jmp t_inner\nEND t_saved\n"
+"	call t_other\n	mov %r12, %rdx\n	mov %rbp, %rsi\n	mov %rbx, %rdi\n	lea 8(%rsp), %rcx\n"
+"	pop %r12\n	pop %rbp\n	pop %rbx\n	jmp t_inner\nEND t_saved\n"
 /* not saved: a call destroys them */
 "FN t_lost\n	call t_other\n	call t_inner\n	ret\nEND t_lost\n"
 "FN t_table\n	jmp *%rax\nEND t_table\n"
