@@ -94,6 +94,9 @@ struct ev_close {
 
 enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4 };
 
+/* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after it. */
+#define PROC_MMAP_QUIET_NS 2000000
+
 /* A traced process changed: the broker looks for files to attach to. */
 struct ev_proc {
 	struct ev_hdr h; /* pid: the process */
