@@ -127,7 +127,7 @@ struct bpf_cfg {
 	__u32 want_cipher; /* copy TLS records too (keys engine) */
 	__u32 pidns_inum;  /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;  /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
-	__u32 pad0;
+	__u32 direct_reads; /* the kernel has bpf_rdonly_cast (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };

@@ -47,7 +47,7 @@ static __always_inline __u32 pid_nr(struct pid *pid)
 static __always_inline __u32 task_tgid(struct task_struct *t)
 {
 	if (!cfg.pidns_level)
-		return BPF_CORE_READ(t, tgid);
+		return KREAD(struct task_struct, t, tgid);
 	return pid_nr(BPF_CORE_READ(t, group_leader, thread_pid));
 }
 
@@ -88,7 +88,7 @@ static __always_inline bool task_wanted(void)
 		if (!bpf_map_lookup_elem(&targets, &tgid))
 			return false;
 	} else {
-		struct task_struct *parent = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), real_parent);
+		struct task_struct *parent = KREAD(struct task_struct, bpf_get_current_task(), real_parent);
 
 		if (task_tgid(parent) == cfg.self_tgid)
 			return false;
@@ -105,12 +105,12 @@ static __always_inline bool task_wanted(void)
 /* Is the socket one to trace? Needs its ports and namespace: false while they are unknown and asked for. */
 static __always_inline bool sock_wanted(struct sock *sk)
 {
-	if ((cfg.filters & FILTER_NETNS) && BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) != cfg.netns_inum)
+	if ((cfg.filters & FILTER_NETNS) && KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum) != cfg.netns_inum)
 		return false;
 	if (cfg.filters & FILTER_PORT) {
-		__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-		__u16 lport = BPF_CORE_READ(sk, __sk_common.skc_num);
-		__u16 rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		__u16 family = KREAD(struct sock, sk, __sk_common.skc_family);
+		__u16 lport = KREAD(struct sock, sk, __sk_common.skc_num);
+		__u16 rport = bpf_ntohs(KREAD(struct sock, sk, __sk_common.skc_dport));
 
 		if (family == AF_UNIX)
 			return false;

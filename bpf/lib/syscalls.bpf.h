@@ -124,7 +124,7 @@ static __always_inline int call_dir(__u64 nr)
 
 static __always_inline bool is_compat(void)
 {
-	return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) & TS_COMPAT;
+	return KREAD(struct task_struct, bpf_get_current_task(), thread_info.status) & TS_COMPAT;
 }
 
 /* MSG_PEEK leaves the bytes in place (but shows the end), the error queue and urgent data are not the stream. */
@@ -136,8 +136,9 @@ static __always_inline bool recv_is_stream(__u64 flags, __s64 ret)
 /* Bytes that pass without reaching user memory: TCP drops them under MSG_TRUNC, urgent ones are not in line. */
 static __always_inline __u64 flags_to_src(struct sock *sk, __u64 meta, __u64 flags)
 {
-	if (meta_dir(meta) == DIR_OUT ? (flags & MSG_OOB)
-	                              : (flags & MSG_TRUNC) && BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+	if (meta_dir(meta) == DIR_OUT
+	        ? (flags & MSG_OOB)
+	        : (flags & MSG_TRUNC) && KREAD(struct sock, sk, __sk_common.skc_family) != AF_UNIX)
 		return meta & ~META_SRC(15);
 	return meta;
 }

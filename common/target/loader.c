@@ -172,6 +172,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	if (stat("/proc/self/ns/pid", &st) == 0)
 		cfg.pidns_inum = (__u32)st.st_ino;
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
+	cfg.direct_reads = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
