@@ -91,6 +91,7 @@ struct loader {
 	const char *rung;
 	char rungs[256];
 	bool sees_mmap;
+	bool direct_reads;
 };
 
 static struct buf *log_buf; /* where libbpf's messages go during a call; libbpf has one callback per process */
@@ -172,7 +173,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	if (stat("/proc/self/ns/pid", &st) == 0)
 		cfg.pidns_inum = (__u32)st.st_ino;
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
-	cfg.direct_reads = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	cfg.direct_reads = l->direct_reads;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
@@ -252,8 +253,16 @@ static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 			continue;
 		known = true;
 		memset(&last, 0, sizeof(last));
-		if (!rung_check(rungs[i], kernel, &last) && !load_rung(l, rungs[i], kernel, &last))
+		if (rung_check(rungs[i], kernel, &last))
+			continue;
+		l->direct_reads = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+		if (!load_rung(l, rungs[i], kernel, &last))
 			return 0;
+		if (l->direct_reads) { /* a kernel whose verifier does not follow us there */
+			l->direct_reads = false;
+			if (!load_rung(l, rungs[i], kernel, &last))
+				return 0;
+		}
 		if (l->cfg.verbose)
 			fprintf(stderr, "%s\n", last.text);
 	}
@@ -425,12 +434,34 @@ void loader_uprobe_detach(void *link)
 		drop_probe(link);
 }
 
+/* Has the process ended, be it not yet waited for? Its exit hook has run or never will. */
+static bool has_ended(__u32 pid)
+{
+	char path[32], text[256] = "", *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	if (!fgets(text, sizeof(text), f))
+		text[0] = 0;
+	fclose(f);
+	p = strrchr(text, ')'); /* the name may hold anything */
+	return !p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X';
+}
+
 int loader_target_add(struct loader *l, __u32 pid)
 {
 	__u32 one = 1;
 	int fd = bpf_object__find_map_fd_by_name(l->obj, "targets");
 
-	return fd < 0 ? -1 : bpf_map_update_elem(fd, &pid, &one, BPF_ANY);
+	if (fd < 0 || bpf_map_update_elem(fd, &pid, &one, BPF_ANY))
+		return -1;
+	if (!has_ended(pid))
+		return 0;
+	bpf_map_delete_elem(fd, &pid);
+	return -1;
 }
 
 int loader_target_count(struct loader *l)
