@@ -85,6 +85,7 @@ enum {
 	TCP_LISTEN,
 	TCP_CLOSING,
 };
+enum { PF_IO_WORKER = 0x10 }; /* task_struct.flags: io_uring's worker or submission thread (5.12+) */
 enum { TS_COMPAT = 2 }; /* thread_info.status: in a 32-bit system call */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -142,6 +143,8 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	struct files_struct *files;
+	struct io_uring_task *io_uring;
+	unsigned int flags;
 	char comm[16];
 };
 
