@@ -86,7 +86,7 @@ enum {
 	TCP_CLOSING,
 };
 enum { PF_IO_WORKER = 0x10 }; /* task_struct.flags: io_uring's worker or submission thread (5.12+) */
-enum { TS_COMPAT = 2 }; /* thread_info.status: in a 32-bit system call */
+enum { TS_COMPAT = 2 };       /* thread_info.status: in a 32-bit system call */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

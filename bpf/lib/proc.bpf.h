@@ -94,14 +94,13 @@ struct {
 SEC("raw_tp/vm_unmapped_area")
 int proc_mmap(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct regs r = {};
+	struct pt_regs *regs = task_regs();
 	__u64 now, *last;
 	__u32 tgid;
 
-	if (!task_wanted())
+	if (regs->orig_ax != NR_MMAP || regs->ax != (unsigned long)-ENOSYS)
 		return 0;
-	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
-	if (r.nr != NR_MMAP || r.ax != (__u64)-ENOSYS || (r.r10 & MAP_ANONYMOUS) || !(r.r10 & MAP_PRIVATE))
+	if ((regs->r10 & MAP_ANONYMOUS) || !(regs->r10 & MAP_PRIVATE) || !task_wanted())
 		return 0;
 	tgid = current_ids() >> 32;
 	now = bpf_ktime_get_ns();
