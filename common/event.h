@@ -120,7 +120,7 @@ struct bpf_cfg {
 	__u32 netns_inum;
 	__u32 nports;
 	__u32 follow;      /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level; /* level of the tool's pid namespace, 0: initial */
+	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
 	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
 	__u32 peek_only;   /* 1: count, never copy (bench floor) */
 	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */

@@ -111,6 +111,8 @@ static int rung_check(const char *rung, const struct btf *kernel, struct err *e)
 	return 0;
 }
 
+#define INITIAL_PIDNS 0xEFFFFFFCU /* PROC_PID_INIT_INO: the initial pid namespace's inode number, since 3.8 */
+
 static unsigned long ring_size(unsigned long want)
 {
 	unsigned long n = (unsigned long)sysconf(_SC_PAGESIZE);
@@ -129,6 +131,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 
 	if (stat("/proc/self/ns/pid", &st) == 0)
 		cfg.pidns_inum = (__u32)st.st_ino;
+	cfg.pidns_level = cfg.pidns_inum != INITIAL_PIDNS;
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
 	cfg.direct_reads = l->direct_reads;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
