@@ -10,15 +10,15 @@
 #include "base/buf.h"
 
 enum body_result {
-	BODY_OK,        /* all of it */
-	BODY_PARTIAL,   /* input ended early, or the bound was reached: what there is is right */
-	BODY_BAD,       /* not in this coding, or corrupt */
-	BODY_UNKNOWN,   /* a coding that is not built in */
+	BODY_OK,      /* all of it */
+	BODY_PARTIAL, /* input ended early, or the bound was reached: what there is is right */
+	BODY_BAD,     /* not in this coding, or corrupt */
+	BODY_UNKNOWN, /* a coding that is not built in */
 };
 
 struct body_coding {
-	const char *name;    /* as in Content-Encoding, lower case */
-	const char *alias;   /* "x-gzip"; NULL */
+	const char *name;  /* as in Content-Encoding, lower case */
+	const char *alias; /* "x-gzip"; NULL */
 	/* Decodes in, appending to out up to out->max bytes. */
 	enum body_result (*decode)(struct span in, struct buf *out);
 };

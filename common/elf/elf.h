@@ -11,7 +11,12 @@
 
 struct elf;
 
-/* Maps the file open at fd (the descriptor stays the caller's). NULL with e: not ELF64, not x86-64, malformed. */
+/* Most names that one elf_funcs call takes. */
+#define ELF_MAX_NAMES 64
+
+/* Reads the headers of the file open at fd. The descriptor stays the caller's and open until elf_close; it is read with
+ * pread (no mapping: a file cut short under us is a short read, not a SIGBUS), at most 1 GiB in total. NULL with e
+ * (EXIT_RUNTIME): not ELF64, not x86-64, not an executable or shared object, malformed. */
 struct elf *elf_open(int fd, struct err *e);
 void elf_close(struct elf *elf);
 
@@ -20,9 +25,19 @@ struct elf_sym {
 };
 /* A defined function by name, .dynsym first, then .symtab; "NAME@..." versions are ignored. */
 bool elf_func(const struct elf *elf, const char *name, struct elf_sym *out);
+/* The same for n <= ELF_MAX_NAMES names in one pass over each table; out[i].addr is 0 where names[i] is not defined.
+ * Returns how many were found. */
+size_t elf_funcs(const struct elf *elf, const char *const *names, size_t n, struct elf_sym *out);
+/* Does the file contain a section of that name? False when the section headers were stripped. */
+bool elf_has_section(const struct elf *elf, const char *name);
+/* Do the loaded segments' file bytes contain this text (at most 64 bytes)? Looks at the first 256 MiB. */
+bool elf_contains(const struct elf *elf, const char *text);
+/* Is this address in a segment that is executable? */
+bool elf_is_code(const struct elf *elf, uint64_t addr);
 /* File offset of a virtual address; false when it is in no loaded segment of the file. */
 bool elf_addr_to_off(const struct elf *elf, uint64_t addr, uint64_t *off);
-/* At most n bytes of the file at a virtual address (empty when unmapped). */
+/* At most n (<= 64 KiB) bytes of the file at a virtual address: empty when it is unmapped, or when more than 4 MiB were
+ * asked for in total. Owned by elf, valid until elf_close. */
 struct span elf_bytes(const struct elf *elf, uint64_t addr, size_t n);
 /* Calls fn for each DT_NEEDED name, in order; fn returns false to stop. */
 void elf_needed(const struct elf *elf, bool (*fn)(void *ctx, const char *name), void *ctx);

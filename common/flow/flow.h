@@ -22,7 +22,8 @@ enum flow_data_flags {
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
 };
 
-/* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. */
+/* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only says
+ * where the direction stands. */
 struct flow_data {
 	uint64_t conn_id; /* the source's id, never reused */
 	uint64_t ts_ns;   /* CLOCK_REALTIME */
@@ -41,13 +42,13 @@ struct flow_data {
 struct flow_cfg {
 	const struct decoder *const *decoders; /* NULL-terminated */
 	struct dec_opts dec;
-	size_t max_conns;    /* bound of connections kept; the longest idle is evicted and counted. 0: 65536 */
-	size_t max_queued;   /* bound of out-of-order bytes per direction. 0: 1 MiB */
+	size_t max_conns;        /* bound of connections kept; the longest idle is evicted and counted. 0: 65536 */
+	size_t max_queued;       /* bound of out-of-order bytes per direction. 0: 1 MiB */
 	size_t max_queued_total; /* of all connections. 0: 16 MiB */
-	uint64_t reorder_ns; /* how long a hole, or a response without its request, is waited for. 0: 100 ms */
-	uint64_t timeout_ns; /* --timeout: an exchange without a byte for this long. 0: 60 s */
-	size_t body_max;     /* decoded body bytes in records, 0: none */
-	bool offline;        /* no traced process: records have no role, local is the client's end */
+	uint64_t reorder_ns;     /* how long a hole, or a response without its request, is waited for. 0: 100 ms */
+	uint64_t timeout_ns;     /* --timeout: an exchange without a byte for this long. 0: 60 s */
+	size_t body_max;         /* decoded body bytes in records, 0: none */
+	bool offline;            /* no traced process: records have no role, local is the client's end */
 
 	/* Completed record. Valid during the call. */
 	void (*emit)(void *ctx, struct record *r);
@@ -61,12 +62,13 @@ struct flow_cfg {
 };
 
 struct flow_stats {
-	uint64_t conns, open;          /* connections seen, present now */
-	uint64_t decoded;              /* connections with a protocol */
-	uint64_t undecoded;            /* given up: no decoder wants them */
-	uint64_t h2, tls_cipher;       /* of those: HTTP/2, TLS records */
-	uint64_t evicted;              /* to keep within max_conns */
-	uint64_t bytes, lost_bytes, uncaptured_bytes, skipped_bytes; /* stream bytes seen, lost, not captured, not needed */
+	uint64_t conns, open;    /* connections seen, present now */
+	uint64_t decoded;        /* connections with a protocol */
+	uint64_t undecoded;      /* given up: no decoder wants them */
+	uint64_t h2, tls_cipher; /* of those: HTTP/2, TLS records */
+	uint64_t evicted;        /* to keep within max_conns */
+	uint64_t bytes, lost_bytes, uncaptured_bytes,
+	    skipped_bytes; /* stream bytes seen, lost, not captured, not needed */
 	uint64_t gaps, overlaps, dup_bytes, late_events;
 };
 
@@ -75,7 +77,11 @@ struct flow *flow_new(const struct flow_cfg *cfg);
 void flow_data(struct flow *f, const struct flow_data *d);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);
-/* The connection ended: END_CLOSED, END_RESET. What is queued is decoded first. Unknown ids are ignored. */
+/* Offline: the peer has acknowledged all of dir below upto. A hole there is waited for no longer than reorder_ns; other
+ * holes wait for a retransmission until the bounds are reached. */
+void flow_acked(struct flow *f, uint64_t conn_id, int dir, uint64_t upto, uint64_t ts_ns);
+/* The connection ended: END_CLOSED, END_RESET. What is queued is decoded first. Live, the end takes effect
+ * reorder_ns later (flow_tick): its event may overtake the last bytes. Data for an ended id is counted as late. */
 void flow_end(struct flow *f, uint64_t conn_id, enum end_why why, uint64_t ts_ns);
 /* Names of a Unix connection's ends; copied. */
 void flow_unix(struct flow *f, uint64_t conn_id, struct span local, struct span remote);

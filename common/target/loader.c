@@ -344,8 +344,7 @@ void loader_close(struct loader *l)
 {
 	if (!l)
 		return;
-	while (l->probes)
-		probe_drop(l->probes);
+	loader_detach(l);
 	bpf_object__close(l->obj);
 	if (l->ctl)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));

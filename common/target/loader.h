@@ -57,6 +57,8 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 /* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards only
  * the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
+/* Detaches every program, uprobes too (their handles end); maps and counters stay readable. */
+void loader_detach(struct loader *l);
 /* Detaches and unloads everything. */
 void loader_close(struct loader *l);
 

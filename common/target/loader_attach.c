@@ -109,7 +109,7 @@ void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 
 	return attach_perf(l, p, &attr, path, e);
 }
 
-void probe_drop(struct probe *p)
+static void probe_drop(struct probe *p)
 {
 	struct probe **at = &p->owner->probes;
 
@@ -170,4 +170,10 @@ void loader_forget(struct loader *l)
 	l->obj = NULL;
 	restore_fd(copy[0], data);
 	restore_fd(copy[1], small);
+}
+
+void loader_detach(struct loader *l)
+{
+	while (l && l->probes)
+		probe_drop(l->probes);
 }

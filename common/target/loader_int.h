@@ -52,7 +52,4 @@ static inline bool loader_hook_in_rung(const struct hook *h, const char *rung)
 	return !h->rung || !strcmp(h->rung, rung);
 }
 
-/* Detaches p and frees it. */
-void probe_drop(struct probe *p);
-
 #endif

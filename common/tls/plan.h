@@ -22,16 +22,16 @@ struct plan_site {
 };
 
 struct plan {
-	uint8_t lib;     /* enum tls_lib_id; TLS_NONE: not a TLS library */
+	uint8_t lib; /* enum tls_lib_id; TLS_NONE: not a TLS library */
 	uint8_t pad[3];
 	uint32_t nsites;
 	struct plan_site site[PLAN_MAX_SITES];
-	char how[160];   /* for --coverage */
-	char why[160];   /* lib != TLS_NONE and nsites 0: why nothing can be hooked, with the remedy */
+	char how[160]; /* for --coverage */
+	char why[160]; /* lib != TLS_NONE and nsites 0: why nothing can be hooked, with the remedy */
 };
 
-/* target/resolve.c: reads the ELF file (through checked accessors; hostile files are fine) and fills out from the tls table.
- * 0, or -1 with e when it is not a readable ELF file. */
+/* target/resolve.c: reads the ELF file (through checked accessors; hostile files are fine) and fills out from the tls
+ * table. 0, or -1 with e when it is not a readable ELF file. */
 int plan_resolve(int fd, const char *path, struct plan *out, struct err *e);
 
 #endif

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * broker.c - the privileged half: loads and attaches, starts worker and CMD, watches processes, decides when to end.
+ *
+ * It never parses anything that comes from the traced processes' data or files: the worker does, and answers over
+ * the socketpair with plain offsets.
+ */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/broker.h"
+#include "core/log.h"
+
+#define TICK_MS      100
+#define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
+#define STOP_MS      5000 /* how long the worker may take to drain; a stopped reader of our output blocks it */
+#define CMD_GRACE_MS 2000
+
+double now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* attacher's resolver: asks the worker. */
+static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct err *e)
+{
+	struct broker *b = ctx;
+	struct ipc_msg m = {.type = IPC_RESOLVE};
+	struct pollfd p = {.fd = b->run->sock, .events = POLLIN};
+	int other;
+
+	strncpy(m.u.path, path, sizeof(m.u.path) - 1);
+	if (ipc_send(b->run->sock, &m, fd) < 0 || poll(&p, 1, RESOLVE_MS) != 1 || ipc_recv(p.fd, &m, &other) != 1)
+		return err_set(e, EXIT_RUNTIME, "%s: the decoding process did not answer", path);
+	if (other >= 0)
+		close(other);
+	if (m.type != IPC_PLAN)
+		return err_set(e, EXIT_RUNTIME, "%s: wrong answer from the decoding process", path);
+	if (m.u.plan.rc < 0) {
+		m.u.plan.err.text[sizeof(m.u.plan.err.text) - 1] = 0;
+		return err_set(e, m.u.plan.err.code, "%s", m.u.plan.err.text);
+	}
+	*out = m.u.plan.plan;
+	if (out->nsites > PLAN_MAX_SITES)
+		return err_set(e, EXIT_RUNTIME, "%s: wrong answer from the decoding process", path);
+	return 0;
+}
+
+static void tell_container(struct broker *b, const struct proc_info *pi)
+{
+	struct ipc_msg m = {.type = IPC_PROC, .u.proc.pid = pi->pid};
+
+	if (!pi->container[0])
+		return;
+	memcpy(m.u.proc.container, pi->container, sizeof(m.u.proc.container));
+	ipc_send(b->run->sock, &m, -1);
+}
+
+/* target_scan's callback: a process that is there now. */
+static int found(void *ctx, const struct proc_info *pi)
+{
+	struct broker *b = ctx;
+
+	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
+		log_note("cannot trace pid %u: too many processes", pi->pid);
+	tell_container(b, pi);
+	if (b->run->tool->tls_calls) {
+		attacher_scan(b->attacher, pi->pid);
+		watch_add(b, pi->pid);
+	}
+	b->present++;
+	return 0;
+}
+
+static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
+{
+	const struct run_cfg *rc = &b->run->rc;
+	const struct target_spec *ts = &rc->target;
+	struct bpf_cfg *c = &lc->bpf;
+
+	const char *cgroup = ts->cgroup;
+	struct err no_cgroup = {0};
+	/* A container is its cgroup where the unified hierarchy knows it; else the processes that are in it now. */
+	if (ts->container && !cgroup &&
+	    !target_container_cgroup(ts->container, b->cgroup, sizeof(b->cgroup), &no_cgroup))
+		cgroup = b->cgroup;
+	b->by_pid = ts->npids || rc->cmd || (ts->container && !cgroup);
+	c->self_tgid = (__u32)getpid();
+	c->follow = !ts->no_children;
+	c->tls_calls = b->run->tool->tls_calls;
+	if (b->by_pid)
+		c->filters |= FILTER_PID;
+	if (ts->comm) {
+		c->filters |= FILTER_COMM;
+		strncpy(c->comm, ts->comm, sizeof(c->comm) - 1);
+	}
+	if (ts->has_uid) {
+		c->filters |= FILTER_UID;
+		c->uid = ts->uid;
+	}
+	if (ts->netns_pid) {
+		c->filters |= FILTER_NETNS;
+		c->netns_inum = target_netns(ts->netns_pid, e);
+		if (!c->netns_inum)
+			return -1;
+	}
+	if (ts->nports) {
+		c->filters |= FILTER_PORT;
+		c->nports = (__u32)ts->nports;
+		memcpy(c->ports, ts->ports, sizeof(c->ports));
+	}
+	lc->cgroup_fd = -1;
+	if (cgroup) {
+		c->filters |= FILTER_CGROUP;
+		lc->cgroup_fd = target_cgroup_fd(cgroup, e);
+		if (lc->cgroup_fd < 0)
+			return -1;
+	}
+	b->selective = c->filters & (FILTER_COMM | FILTER_UID | FILTER_CGROUP);
+	lc->elf = b->run->tool->bpf;
+	lc->elf_size = (unsigned long)(b->run->tool->bpf_end - b->run->tool->bpf);
+	lc->ring_bytes = rc->buffer_bytes ? rc->buffer_bytes : 8u << 20;
+	/* 1 MB of the default ring; less of a smaller one, so that it is emptied before it is full. */
+	c->wake_bytes = (__u32)(lc->ring_bytes / 8);
+	lc->rung = rc->rung;
+	lc->verbose = (int)rc->verbose;
+	return 0;
+}
+
+static int start_worker(struct broker *b, struct err *e)
+{
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return err_set(e, EXIT_RUNTIME, "socketpair: %s", strerror(errno));
+	b->worker = fork();
+	if (b->worker < 0)
+		return err_set(e, EXIT_RUNTIME, "fork: %s", strerror(errno));
+	if (b->worker == 0) {
+		close(sv[0]);
+		close(b->sigfd);
+		if (b->run->rc.cmd) {
+			close(b->cmd.go);
+			close(b->cmd.fail);
+		}
+		sigprocmask(SIG_SETMASK, &b->old_mask, NULL);
+		b->run->sock = sv[1];
+		_exit(worker_run(b->run, b->loader));
+	}
+	close(sv[1]);
+	b->run->sock = sv[0];
+	return 0;
+}
+
+static int start(struct broker *b, struct err *e)
+{
+	const struct run_cfg *rc = &b->run->rc;
+	struct loader_cfg lc = {0};
+
+	if (fill_cfg(b, &lc, e) < 0)
+		return -1;
+	b->loader = loader_open(&lc, e);
+	if (lc.cgroup_fd >= 0)
+		close(lc.cgroup_fd);
+	if (!b->loader || loader_shared(b->loader, &b->run->ls, e) < 0)
+		return -1;
+	if (rc->cmd && cmd_hold(rc->cmd, &b->cmd, e) < 0)
+		return -1;
+	if (start_worker(b, e) < 0)
+		return -1;
+	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
+	b->attacher = attacher_new(&ac);
+	if (!b->attacher)
+		return err_set(e, EXIT_RUNTIME, "out of memory");
+	if (rc->cmd && loader_target_add(b->loader, (uint32_t)b->cmd.pid) < 0)
+		return err_set(e, EXIT_RUNTIME, "cannot trace the command");
+	if (loader_attach(b->loader, e) < 0)
+		return -1;
+	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), found, b, e) < 0)
+		return -1;
+	char exe[4096];
+	if (rc->cmd && b->run->tool->tls_calls && cmd_path(rc->cmd[0], exe, sizeof(exe)))
+		attacher_prepare(b->attacher, exe);
+	return 0;
+}
+
+static void stop_worker(struct broker *b)
+{
+	struct ipc_msg m = {.type = IPC_STOP};
+	double end = now_s() + STOP_MS / 1e3;
+
+	if (b->worker <= 0)
+		return;
+	ipc_send(b->run->sock, &m, -1);
+	for (;;) {
+		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
+		if (p == b->worker || (p < 0 && errno == ECHILD))
+			break;
+		if (now_s() > end) {
+			log_error("output is blocked: giving up what is not written yet");
+			kill(b->worker, SIGKILL);
+			wait4(b->worker, &b->worker_status, 0, &b->worker_usage);
+			break;
+		}
+		struct pollfd pf = {.fd = b->run->sock, .events = POLLIN};
+		poll(&pf, 1, 20); /* hang-up at the worker's end */
+		if (pf.revents & POLLHUP)
+			poll(NULL, 0, 1);
+	}
+	b->worker = 0;
+}
+
+static int exit_code(struct broker *b)
+{
+	struct bpf_stats bs;
+	int st = b->worker_status;
+
+	bpf_stats_sum(b->run->ls.stats, &bs);
+	if (WIFSIGNALED(st) || (WIFEXITED(st) && WEXITSTATUS(st) == EXIT_RUNTIME))
+		return EXIT_RUNTIME;
+	if (WIFEXITED(st) && WEXITSTATUS(st))
+		return WEXITSTATUS(st);
+	if (b->run->rc.strict && (bs.lost_events || bs.lost_small))
+		return EXIT_LOST;
+	if (b->cmd_ended)
+		return WIFSIGNALED(b->cmd_status) ? 128 + WTERMSIG(b->cmd_status) : WEXITSTATUS(b->cmd_status);
+	return EXIT_FINE;
+}
+
+static void finish(struct broker *b)
+{
+	struct rusage self, kids;
+	struct bpf_stats bs;
+
+	if (b->worker > 0 && WIFSIGNALED(b->worker_status))
+		log_error("the decoding process was killed by signal %d", WTERMSIG(b->worker_status));
+	getrusage(RUSAGE_SELF, &self);
+	kids = b->worker_usage;
+	double cpu =
+	    (double)(self.ru_utime.tv_sec + self.ru_stime.tv_sec + kids.ru_utime.tv_sec + kids.ru_stime.tv_sec) +
+	    (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec + kids.ru_utime.tv_usec + kids.ru_stime.tv_usec) /
+	        1e6;
+	bpf_stats_sum(b->run->ls.stats, &bs);
+	summary_print(b->run, &bs, now_s() - b->started_s, cpu, (uint64_t)(self.ru_maxrss + kids.ru_maxrss));
+}
+
+/* --coverage: what is hooked in each process, then the end. */
+static void coverage_row(void *ctx, const struct coverage *c)
+{
+	struct broker *b = ctx;
+	struct ipc_msg m = {.type = IPC_COVERAGE, .u.coverage = *c};
+
+	ipc_send(b->run->sock, &m, -1);
+}
+
+static int coverage_one(void *ctx, const struct proc_info *pi)
+{
+	struct broker *b = ctx;
+
+	attacher_coverage(b->attacher, pi->pid, coverage_row, b);
+	return 0;
+}
+
+static void reap(struct broker *b)
+{
+	int st;
+	struct rusage ru;
+
+	for (;;) {
+		pid_t p = wait4(-1, &st, WNOHANG, &ru);
+		if (p <= 0)
+			return;
+		if (p == b->worker) {
+			b->worker_status = st;
+			b->worker_usage = ru;
+			b->worker = 0;
+			b->stop = true;
+		} else if (b->run->rc.cmd && p == b->cmd.pid) {
+			b->cmd_status = st;
+			b->cmd_ended = true;
+			b->stop = true;
+		}
+	}
+}
+
+static void on_signal(struct broker *b)
+{
+	struct signalfd_siginfo si;
+
+	while (read(b->sigfd, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD) {
+			reap(b);
+			continue;
+		}
+		/* ^C has reached CMD too; a signal to the tool alone is passed on. CMD gets time to end by itself. */
+		if (b->run->rc.cmd && !b->cmd_ended && !b->grace_until) {
+			if (si.ssi_signo != SIGINT)
+				kill(b->cmd.pid, (int)si.ssi_signo);
+			b->grace_until = now_s() + CMD_GRACE_MS / 1e3;
+			continue;
+		}
+		b->stop = true;
+	}
+}
+
+static int on_proc(void *ctx, void *data, size_t size)
+{
+	struct broker *b = ctx;
+	const struct ev_proc *p = data;
+	struct proc_info pi;
+
+	if (size < sizeof(*p) || p->h.type != EV_PROC)
+		return 0;
+	if (p->what == PROC_EXIT) {
+		watch_del(b, p->h.pid);
+		return 0;
+	}
+	if (!proc_read(p->h.pid, &pi))
+		return 0;
+	if (p->what == PROC_EXEC)
+		tell_container(b, &pi);
+	if (b->run->tool->tls_calls) {
+		attacher_scan(b->attacher, p->h.pid);
+		watch_add(b, p->h.pid);
+	}
+	return 0;
+}
+
+static void each_tick(struct broker *b)
+{
+	const struct run_cfg *rc = &b->run->rc;
+	double t = now_s();
+
+	watch_tick(b, t);
+	if (b->by_pid) {
+		int n = loader_target_count(b->loader);
+		b->run->sh->targets = n < 0 ? 0 : (uint32_t)n;
+		if (n == 0 && !rc->cmd) {
+			log_note("all traced processes have ended");
+			b->stop = true;
+		}
+	} else {
+		b->run->sh->targets =
+		    rc->target.comm || rc->target.has_uid || rc->target.cgroup ? b->present : UINT32_MAX;
+	}
+	if (rc->duration_ns && (t - b->tracing_s) * 1e9 >= (double)rc->duration_ns)
+		b->stop = true;
+	if (b->grace_until > 0 && t >= b->grace_until)
+		b->stop = true;
+	if (b->run->sh->done)
+		b->stop = true;
+}
+
+static void loop(struct broker *b, struct ring_buffer *procs)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	ev.data.fd = b->sigfd;
+	epoll_ctl(ep, EPOLL_CTL_ADD, b->sigfd, &ev);
+	ev.data.fd = ring_buffer__epoll_fd(procs);
+	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
+	while (!b->stop) {
+		struct epoll_event got[4];
+		int wait = TICK_MS;
+		double left = (double)b->run->rc.duration_ns / 1e9 - (now_s() - b->tracing_s);
+		if (b->run->rc.duration_ns && left * 1e3 < wait)
+			wait = left > 0 ? (int)(left * 1e3) + 1 : 0;
+		int soon = watch_next_ms(b, now_s());
+		if (soon < wait)
+			wait = soon;
+		epoll_wait(ep, got, 4, wait);
+		on_signal(b);
+		ring_buffer__consume(procs);
+		each_tick(b);
+	}
+	close(ep);
+}
+
+/* Tests and scripts wait for this line: from here on nothing is missed. */
+static void tell_started(const struct broker *b)
+{
+	const struct run_cfg *rc = &b->run->rc;
+	char who[64];
+
+	if (rc->cmd)
+		snprintf(who, sizeof(who), "%.60s", rc->cmd[0]);
+	else if (b->by_pid)
+		snprintf(who, sizeof(who), "%u process%s", b->present, b->present == 1 ? "" : "es");
+	else
+		snprintf(who, sizeof(who), "%s", b->selective ? "matching processes" : "all processes");
+	log_note("tracing %s (%s)%s", who, loader_rungs(b->loader),
+	         rc->duration_ns || rc->cmd ? "" : "; stop with Ctrl-C");
+}
+
+static int trace(struct broker *b, struct err *e)
+{
+	struct ring_buffer *procs;
+
+	if (start(b, e) < 0)
+		return -1;
+	if (b->run->rc.coverage)
+		return target_scan(&b->run->rc.target, (uint32_t)getpid(), coverage_one, b, e) < 0 ? -1 : 0;
+	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
+	if (!procs)
+		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
+	b->tracing_s = now_s();
+	b->run->sh->tracing = 1;
+	tell_started(b);
+	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {
+		ring_buffer__free(procs);
+		return -1;
+	}
+	loop(b, procs);
+	ring_buffer__free(procs);
+	return 0;
+}
+
+int broker_run(struct run *r)
+{
+	struct err e = {0};
+	struct broker *b = calloc(1, sizeof(*b));
+	sigset_t set;
+
+	if (!b)
+		return EXIT_RUNTIME;
+	b->run = r;
+	b->started_s = now_s();
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, &b->old_mask);
+	b->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	signal(SIGPIPE, SIG_IGN);
+
+	int rc = trace(b, &e);
+	/* Probes go first, so that the target is left alone while the worker drains. */
+	if (b->attacher)
+		attacher_free(b->attacher);
+	loader_detach(b->loader);
+	stop_worker(b);
+	if (rc < 0) {
+		rc = log_err(&e);
+	} else {
+		rc = exit_code(b);
+		if (!r->rc.coverage)
+			finish(b);
+	}
+	loader_close(b->loader);
+	free(b);
+	return rc;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * broker.h - state of the privileged half, shared by broker.c and watch.c only.
+ */
+#ifndef SNOOP_BROKER_H
+#define SNOOP_BROKER_H
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "core/run.h"
+
+#define WATCH_MAX 4096
+
+/* A traced process whose mappings are looked at again: libraries are mapped after exec, and later by dlopen. */
+struct watch {
+	uint32_t pid;
+	double next_s, step_s;
+};
+
+struct broker {
+	struct run *run;
+	struct loader *loader;
+	struct attacher *attacher;
+	bool by_pid;       /* FILTER_PID: the kernel keeps a set of processes */
+	bool selective;    /* by name, user or cgroup: matching processes may come and go */
+	uint32_t present;  /* processes found at start */
+	char cgroup[4096]; /* of --container */
+	pid_t worker;
+	int worker_status;
+	struct rusage worker_usage;
+	struct cmd cmd;
+	bool cmd_ended;
+	int cmd_status;
+	int sigfd;
+	sigset_t old_mask;
+	bool stop;
+	double started_s, tracing_s, grace_until;
+	struct watch watch[WATCH_MAX];
+	size_t nwatch;
+};
+
+double now_s(void);
+
+/* ---- watch.c ---- */
+void watch_add(struct broker *b, uint32_t pid);
+void watch_del(struct broker *b, uint32_t pid);
+/* Scans those whose time has come. */
+void watch_tick(struct broker *b, double now);
+/* Milliseconds until the next scan is due, at most a second. */
+int watch_next_ms(const struct broker *b, double now);
+
+#endif

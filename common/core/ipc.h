@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ipc.h - the boundary between broker and worker: a seqpacket socketpair and one shared page.
+ *
+ * The broker keeps the privileges and never parses what comes from outside; the worker parses and holds none.
+ * Each message is one packet of fixed layout; the receiver checks type and size.
+ */
+#ifndef SNOOP_IPC_H
+#define SNOOP_IPC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "flow/flow.h"
+#include "target/attach.h"
+
+enum ipc_type {
+	IPC_RESOLVE = 1, /* broker -> worker: path, with the ELF file's descriptor */
+	IPC_PLAN,        /* worker -> broker: the answer */
+	IPC_COVERAGE,    /* broker -> worker: one line to print */
+	IPC_PROC,        /* broker -> worker: container of a process */
+	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
+};
+
+struct ipc_proc {
+	uint32_t pid;
+	char container[65];
+};
+
+struct ipc_plan {
+	int rc;
+	struct err err;
+	struct plan plan;
+};
+
+struct ipc_msg {
+	uint32_t type; /* enum ipc_type */
+	union {
+		char path[512];
+		struct ipc_plan plan;
+		struct coverage coverage;
+		struct ipc_proc proc;
+	} u;
+};
+
+/* Shared page: each field has one writer. */
+struct ipc_shared {
+	/* broker */
+	volatile uint32_t tracing; /* 1 once everything is attached */
+	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
+	volatile uint32_t files;   /* TLS libraries hooked */
+	/* worker */
+	uint64_t records; /* printed */
+	struct flow_stats flow;
+	volatile uint32_t done; /* -n reached or reader gone: the broker stops */
+};
+
+struct ipc_shared *ipc_shared_new(void);
+/* Sends m, with descriptor fd when >= 0. 0, or -1 (peer gone). */
+int ipc_send(int sock, const struct ipc_msg *m, int fd);
+/* Receives one message; *fd is -1 or a descriptor that the caller owns. 1, 0 at the end, -1 on error or malformed. */
+int ipc_recv(int sock, struct ipc_msg *m, int *fd);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c - tool_main: from argv to one of help, documents, offline run or live run.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/run.h"
+#include "flow/offline.h"
+
+static int print_text(const struct tool *t, const struct run_cfg *rc, struct err *e)
+{
+	struct buf b = {.max = 1 << 20};
+	struct out out;
+
+	out_init(&out, STDOUT_FILENO);
+	if (rc->help)
+		doc_help(t, &b);
+	else if (rc->version)
+		buf_addf(&b, "%s %s (snoopkit)\n", t->name, SNOOP_VERSION);
+	else if (rc->list_columns)
+		columns_list(t->schema, &out);
+	else if (doc_print(t, rc->docs, &b, e) < 0)
+		return log_err(e);
+	buf_add(&out.b, b.p, b.n);
+	buf_free(&b);
+	int err = out_close(&out);
+	if (err && !out.closed) {
+		log_error("cannot write to standard output: %s", strerror(err));
+		return EXIT_RUNTIME;
+	}
+	return EXIT_FINE;
+}
+
+static int run(struct run *r, int argc, char **argv)
+{
+	struct err e = {0};
+	struct run_cfg *rc = &r->rc;
+
+	log_init(r->tool->name, 0, 0);
+	if (opts_parse(r->tool, argc, argv, rc, r->tool_cfg, &e) < 0)
+		return log_err(&e);
+	log_init(r->tool->name, rc->quiet, rc->verbose);
+	if (rc->help || rc->version || rc->list_columns || rc->docs)
+		return print_text(r->tool, rc, &e);
+	r->fc.timeout_ns = rc->timeout_ns;
+	if (r->tool->setup && r->tool->setup(r->tool_cfg, rc, &r->fc, &e) < 0)
+		return log_err(&e);
+	if (match_check(rc, r->tool->schema, &e) < 0)
+		return log_err(&e);
+	if (rc->columns) { /* a wrong column is found before anything starts */
+		const char **c = columns_parse(r->tool->schema, rc->columns, &e);
+		if (!c)
+			return log_err(&e);
+		free(c);
+	}
+	if (rc->filter) {
+		struct connfilter *cf = connfilter_new(rc->filter, &e);
+		if (!cf)
+			return log_err(&e);
+		connfilter_free(cf);
+	}
+	r->sh = ipc_shared_new();
+	if (!r->sh) {
+		log_error("out of memory");
+		return EXIT_RUNTIME;
+	}
+	return rc->read_file ? offline_run(r) : broker_run(r);
+}
+
+int tool_main(const struct tool *t, int argc, char **argv)
+{
+	struct run *r = calloc(1, sizeof(*r));
+	void *cfg = calloc(1, t->cfg_size ? t->cfg_size : 1);
+	int rc = EXIT_RUNTIME;
+
+	if (r && cfg) {
+		r->tool = t;
+		r->tool_cfg = cfg;
+		rc = run(r, argc, argv);
+	}
+	free(cfg);
+	free(r);
+	return rc;
+}

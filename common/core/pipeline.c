@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pipeline.c - see pipeline.h. Records that do not match are dropped first; secrets are gone before any sink
+ * sees a record.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/pipeline.h"
+
+#define PIDS_SLOTS 4096
+
+/* Containers by pid: direct-mapped, a collision forgets the older one (then the key is absent, never wrong). */
+struct pids {
+	struct {
+		uint32_t pid;
+		char container[65];
+	} slot[PIDS_SLOTS];
+};
+
+static int term_width(void)
+{
+	struct winsize ws;
+	const char *env = getenv("COLUMNS");
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col)
+		return ws.ws_col;
+	return env ? (int)strtol(env, NULL, 10) : 0;
+}
+
+int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
+                  struct err *e)
+{
+	bool tty = isatty(STDOUT_FILENO) == 1;
+	const char *no_color = getenv("NO_COLOR");
+
+	memset(p, 0, sizeof(*p));
+	p->tool = t;
+	p->rc = rc;
+	p->scratch.max = 4 << 20;
+	out_init(&p->out, STDOUT_FILENO);
+	if (rc->columns && schema == t->schema) {
+		p->columns = columns_parse(schema, rc->columns, e);
+		if (!p->columns)
+			return -1;
+	}
+	struct sink_cfg sc = {
+	    .tool = t->name,
+	    .schema = schema,
+	    .columns = p->columns,
+	    .out = &p->out,
+	    .tty = tty,
+	    .color = tty && !(no_color && *no_color),
+	    .width = tty ? term_width() : 0,
+	    .headers = rc->headers,
+	    .bodies = rc->body_max > 0,
+	};
+	p->sink = sink_find(rc->json ? "json" : "text");
+	if (!p->sink)
+		return err_set(e, EXIT_RUNTIME, "no such output format");
+	p->sink_state = p->sink->open(&sc, e);
+	if (!p->sink_state)
+		return -1;
+	if (t->totals && schema == t->schema)
+		p->totals = totals_new(t->totals, schema);
+	return 0;
+}
+
+static void set_container(struct pipeline *p, struct rec_base *b)
+{
+	if (!p->pids || !b->pid || b->container.p)
+		return;
+	unsigned i = b->pid % PIDS_SLOTS;
+	if (p->pids->slot[i].pid == b->pid) {
+		b->container.p = p->pids->slot[i].container;
+		b->container.n = strlen(p->pids->slot[i].container);
+	}
+}
+
+void pipeline_emit(void *ctx, struct record *r)
+{
+	struct pipeline *p = ctx;
+	struct rec_base *b = r->data;
+
+	if (p->done)
+		return;
+	if (b->time_ns != REC_UNKNOWN)
+		b->time_ns += (uint64_t)p->clock_ns;
+	set_container(p, b);
+	if (!match_record(p->rc, r))
+		return;
+	if (p->totals && !b->kind)
+		totals_add(p->totals, r);
+	if (!p->rc->show_secrets)
+		redact_record(r, &p->scratch);
+	if (p->sink->write(p->sink_state, r) < 0 || p->out.error) {
+		p->done = true;
+		return;
+	}
+	p->records++;
+	if (p->rc->count && p->records >= p->rc->count)
+		p->done = true;
+}
+
+void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
+{
+	if (!p->pids)
+		p->pids = calloc(1, sizeof(*p->pids));
+	if (!p->pids)
+		return;
+	unsigned i = pid % PIDS_SLOTS;
+	p->pids->slot[i].pid = pid;
+	memcpy(p->pids->slot[i].container, container, sizeof(p->pids->slot[i].container));
+	p->pids->slot[i].container[64] = 0;
+}
+
+void pipeline_flush(struct pipeline *p)
+{
+	if (!out_flush(&p->out))
+		p->done = true;
+}
+
+int pipeline_close(struct pipeline *p)
+{
+	int rc = EXIT_FINE;
+
+	if (p->sink_state)
+		p->sink->close(p->sink_state);
+	p->sink_state = NULL;
+	int err = out_close(&p->out);
+	if (err && !p->out.closed) {
+		log_error("cannot write to standard output: %s; %llu records were written before", strerror(err),
+		          (unsigned long long)p->records);
+		rc = EXIT_RUNTIME;
+	}
+	if (p->totals && !p->rc->quiet && !p->out.closed && p->records > 1) {
+		struct buf b = {.max = 1 << 20};
+		if (totals_print(p->totals, &b, term_width()) && b.n && write(STDERR_FILENO, b.p, b.n) < 0)
+			rc = EXIT_RUNTIME;
+		buf_free(&b);
+	}
+	totals_free(p->totals);
+	free(p->columns);
+	free(p->pids);
+	buf_free(&p->scratch);
+	return rc;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pipeline.h - what happens to a completed record: filter, count, redact, write. It must not know where it came from.
+ */
+#ifndef SNOOP_PIPELINE_H
+#define SNOOP_PIPELINE_H
+
+#include "core/tool.h"
+#include "sink/sink.h"
+
+struct pipeline {
+	const struct tool *tool;
+	const struct run_cfg *rc;
+	const struct sink *sink;
+	void *sink_state;
+	const char **columns;
+	struct out out;
+	struct totals *totals;
+	struct buf scratch;
+	struct pids *pids; /* containers by pid */
+	int64_t clock_ns;  /* added to FT_TIME values: monotonic to real time; 0 when they are real already */
+	uint64_t records;  /* written */
+	bool done;         /* -n reached, reader gone or output failed: stop */
+};
+
+/* Opens the sink on stdout. schema: of the records to come. 0, or -1 with e. */
+int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
+                  struct err *e);
+/* Emit callback: ctx is the pipeline. */
+void pipeline_emit(void *ctx, struct record *r);
+/* Remembers the container of a process (bounded). */
+void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container);
+/* Writes out what is buffered; call after each batch. */
+void pipeline_flush(struct pipeline *p);
+/* Ends the output, prints totals to stderr. EXIT_FINE, or EXIT_RUNTIME after telling why. */
+int pipeline_close(struct pipeline *p);
+
+#endif

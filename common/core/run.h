@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * run.h - what broker, worker and offline run share within core. It must not be included outside core/.
+ */
+#ifndef SNOOP_RUN_H
+#define SNOOP_RUN_H
+
+#include "core/ipc.h"
+#include "core/pipeline.h"
+#include "core/tool.h"
+#include "target/loader.h"
+
+struct run {
+	const struct tool *tool;
+	struct run_cfg rc;
+	void *tool_cfg;
+	struct flow_cfg fc; /* bounds and options from the tool's setup; callbacks are added by the runner */
+	struct ipc_shared *sh;
+	struct loader_shared ls; /* live only */
+	int sock;                /* own end of the socketpair, live only */
+};
+
+/* Sums the per-CPU counters. */
+void bpf_stats_sum(const struct bpf_stats *percpu, struct bpf_stats *out);
+
+/* The worker's whole life after the fork; gives up its copy of the loader; returns its exit code. */
+int worker_run(struct run *r, struct loader *l);
+/* Loads, attaches, runs worker and CMD; returns the exit code of the tool. */
+int broker_run(struct run *r);
+/* -r FILE; returns the exit code. */
+int offline_run(struct run *r);
+
+/* summary.c: the last line of a run. bs NULL: offline. */
+void summary_print(const struct run *r, const struct bpf_stats *bs, double elapsed_s, double cpu_s, uint64_t rss_kib);
+/* summary.c: after 5 s without a record, why nothing may be seen. */
+void silence_hint(const struct run *r, const struct bpf_stats *bs);
+
+extern const struct schema coverage_schema; /* coverage.c */
+void coverage_emit(struct pipeline *p, const struct coverage *c);
+
+#endif

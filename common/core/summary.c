@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * summary.c - what a run tells about itself: the last line, and why nothing was seen.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/run.h"
+#include "sink/sink.h"
+
+void bpf_stats_sum(const struct bpf_stats *percpu, struct bpf_stats *out)
+{
+	__u64 *sum = (__u64 *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (!percpu)
+		return;
+	for (int cpu = 0; cpu < STAT_CPUS; cpu++) {
+		const __u64 *v = (const __u64 *)&percpu[cpu];
+		for (size_t i = 0; i < sizeof(*out) / sizeof(*sum); i++)
+			sum[i] += v[i];
+	}
+}
+
+/* "what: N" for each counter that is not zero; these are the things that a reader of the output must know. */
+static void losses(const struct run *r, const struct bpf_stats *bs, char *out, size_t n)
+{
+	const struct flow_stats *f = &r->sh->flow;
+	const struct {
+		unsigned long long n;
+		const char *what;
+	} item[] = {
+	    {f->evicted, "connections evicted"},
+	    {f->late_events, "events after their connection's end"},
+	    {bs ? bs->lost_small : 0, "open/close notices lost"},
+	    {bs ? bs->faults : 0, "unreadable buffers"},
+	    {bs ? bs->iov_overflow : 0, "calls with more buffers than are followed"},
+	    {bs ? bs->compat_calls : 0, "calls of 32-bit tasks not covered"},
+	    {bs ? bs->uring_nocopy : 0, "io_uring operations not captured"},
+	    {f->h2, "HTTP/2 connections not decoded"},
+	};
+	size_t at = 0;
+
+	out[0] = 0;
+	for (size_t i = 0; i < sizeof(item) / sizeof(item[0]); i++)
+		if (item[i].n && at < n)
+			at += (size_t)snprintf(out + at, n - at, "; %llu %s", item[i].n, item[i].what);
+}
+
+void summary_print(const struct run *r, const struct bpf_stats *bs, double elapsed_s, double cpu_s, uint64_t rss_kib)
+{
+	const struct flow_stats *f = &r->sh->flow;
+	unsigned long long lost_ev = bs ? bs->lost_events : 0, lost_by = bs ? bs->lost_bytes : f->lost_bytes;
+	unsigned long long conns = f->decoded;
+	char more[512], bytes[16], mem[16], line[1024];
+
+	losses(r, bs, more, sizeof(more));
+	fmt_bytes(bytes, bs ? bs->bytes : f->bytes);
+	fmt_bytes(mem, rss_kib * 1024);
+	snprintf(
+	    line, sizeof(line),
+	    "%llu %ss on %llu connections; %llu events, %s; lost %llu events, %llu bytes%s; tool used %.1f %% cpu, "
+	    "%s memory in %.1f s",
+	    (unsigned long long)r->sh->records, r->tool->hint_unit, conns, bs ? (unsigned long long)bs->events : 0ULL,
+	    bytes, lost_ev, lost_by, more, elapsed_s > 0 ? 100 * cpu_s / elapsed_s : 0, mem, elapsed_s);
+	/* Each byte of the decoded connections is in exactly one of these. */
+	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
+	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
+	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
+	if (lost_ev || lost_by || (bs && bs->lost_small))
+		log_always("%s", line);
+	else
+		log_note("%s", line);
+}
+
+void silence_hint(const struct run *r, const struct bpf_stats *bs)
+{
+	const struct flow_stats *f = &r->sh->flow;
+	const struct ipc_shared *sh = r->sh;
+
+	if (sh->targets == 0)
+		log_note("nothing seen yet: no process matches");
+	else if (f->h2)
+		log_note("nothing seen yet: %llu HTTP/2 connections are not decoded by this version",
+		         (unsigned long long)f->h2);
+	else if (bs->compat_calls)
+		log_note("nothing seen yet: %llu calls came from 32-bit tasks, which are not covered",
+		         (unsigned long long)bs->compat_calls);
+	else if (bs->tls_conns && !sh->files)
+		log_note(
+		    "nothing seen yet: %llu TLS connections, but no TLS library that can be hooked; try --coverage",
+		    (unsigned long long)bs->tls_conns);
+	else if (bs->tls_old)
+		log_note("nothing seen yet: %llu TLS connections, %llu of them older than the tool; try --coverage",
+		         (unsigned long long)bs->tls_conns, (unsigned long long)bs->tls_old);
+	else if (bs->uring_nocopy)
+		log_note("nothing seen yet: %llu io_uring operations of a kind that is not captured",
+		         (unsigned long long)bs->uring_nocopy);
+	else if (bs->conns && f->decoded)
+		log_note("nothing to show yet: %llu connections speak a known protocol, no %s has matched and ended",
+		         (unsigned long long)f->decoded, r->tool->hint_unit);
+	else if (bs->conns)
+		log_note(
+		    "nothing seen yet: %llu connections, none with a protocol that is decoded (QUIC and other UDP are "
+		    "not looked at)",
+		    (unsigned long long)bs->conns);
+	else
+		log_note(
+		    "nothing seen yet: the traced processes have moved no data on stream sockets (QUIC and other UDP "
+		    "are not looked at)");
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * worker.c - the unprivileged half: reads the rings, runs flow and pipeline, resolves ELF files for the broker.
+ *
+ * It holds the mapped rings, the socketpair and standard output, and no capability. Everything that
+ * comes from outside (payload, ELF files) is parsed here and nowhere else.
+ */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/live.h"
+#include "core/log.h"
+#include "core/run.h"
+
+#define TICK_MS       10
+#define BATCH_BYTES   (4u << 20) /* look at the broker and the clock at least this often */
+#define HINT_AFTER_NS 5000000000ULL
+#define SEC_NS        1000000000ULL
+
+struct worker {
+	struct live live; /* first: the flow callbacks' context is both */
+	struct run *run;
+	struct pipeline pipe;
+	struct ring_buffer *data, *small;
+	int epoll;
+	size_t batch; /* bytes taken since the loop last looked around */
+	uint64_t start_ns, second_ns, inflight_ns;
+	bool stop, hinted;
+};
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct worker *w = ctx;
+
+	live_event(&w->live, data, size);
+	w->batch += size;
+	/* A negative value ends this round; the event counts as taken. */
+	return w->batch >= BATCH_BYTES ? -EAGAIN : 0;
+}
+
+/* One round: closes that were there before the data are applied after it. True while more may be waiting. */
+static bool drain(struct worker *w)
+{
+	w->batch = 0;
+	ring_buffer__consume(w->small);
+	w->batch = 0;
+	bool more = ring_buffer__consume(w->data) == -EAGAIN;
+	if (!more)
+		live_closes(&w->live);
+	return more;
+}
+
+/* Nothing that a hostile ELF file or payload could reach should be worth reaching. */
+static void drop_privileges(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {{0}};
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	if (syscall(SYS_capset, &h, d) < 0)
+		log_detail("worker keeps its capabilities: %s", strerror(errno));
+}
+
+static void answer_resolve(struct worker *w, const struct ipc_msg *q, int fd)
+{
+	struct ipc_msg m = {.type = IPC_PLAN};
+	char path[sizeof(q->u.path)];
+
+	memcpy(path, q->u.path, sizeof(path));
+	path[sizeof(path) - 1] = 0;
+	if (fd < 0)
+		m.u.plan.rc = err_set(&m.u.plan.err, EXIT_RUNTIME, "no descriptor came with %s", path);
+	else
+		m.u.plan.rc = plan_resolve(fd, path, &m.u.plan.plan, &m.u.plan.err);
+	if (ipc_send(w->run->sock, &m, -1) < 0)
+		w->stop = true;
+}
+
+static void on_message(struct worker *w)
+{
+	struct ipc_msg m;
+	int fd;
+	int rc = ipc_recv(w->run->sock, &m, &fd);
+
+	if (rc <= 0) {
+		w->stop = true; /* the broker is gone: finish what is here */
+		return;
+	}
+	switch (m.type) {
+	case IPC_RESOLVE:
+		answer_resolve(w, &m, fd);
+		break;
+	case IPC_COVERAGE:
+		coverage_emit(&w->pipe, &m.u.coverage);
+		break;
+	case IPC_PROC:
+		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
+		break;
+	default:
+		w->stop = true;
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void each_second(struct worker *w, uint64_t now)
+{
+	const struct run_cfg *rc = &w->run->rc;
+	struct ipc_shared *sh = w->run->sh;
+
+	/* Sampled often, so that records follow a clock that is being adjusted. */
+	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	live_touch(&w->live);
+	if (!sh->tracing)
+		w->start_ns = now;
+	if (!w->hinted && !w->pipe.records && sh->tracing && now - w->start_ns >= HINT_AFTER_NS) {
+		struct bpf_stats bs;
+		bpf_stats_sum(w->run->ls.stats, &bs);
+		flow_get_stats(w->live.flow, &sh->flow);
+		silence_hint(w->run, &bs);
+		w->hinted = true;
+	}
+	if (rc->inflight_ns && now - w->inflight_ns >= rc->inflight_ns) {
+		flow_inflight(w->live.flow, now, rc->inflight_ns);
+		w->inflight_ns = now;
+	}
+}
+
+static void publish(struct worker *w)
+{
+	w->run->sh->records = w->pipe.records;
+	flow_get_stats(w->live.flow, &w->run->sh->flow);
+	if (w->pipe.done)
+		w->run->sh->done = 1;
+}
+
+static int loop(struct worker *w)
+{
+	struct epoll_event ev[4];
+
+	while (!w->stop && !w->pipe.done) {
+		int n = epoll_wait(w->epoll, ev, 4, TICK_MS);
+		for (int i = 0; i < n; i++)
+			if (ev[i].data.fd == w->run->sock)
+				on_message(w);
+		drain(w);
+		uint64_t now = clock_ns(CLOCK_MONOTONIC);
+		flow_tick(w->live.flow, now);
+		if (now - w->second_ns >= SEC_NS) {
+			w->second_ns = now;
+			each_second(w, now);
+		}
+		pipeline_flush(&w->pipe);
+	}
+	while (!w->pipe.done && drain(w))
+		;
+	flow_finish(w->live.flow, clock_ns(CLOCK_MONOTONIC));
+	publish(w);
+	int rc = pipeline_close(&w->pipe);
+	publish(w);
+	return rc;
+}
+
+static void on_record(void *ctx, struct record *rec)
+{
+	pipeline_emit(&((struct worker *)ctx)->pipe, rec);
+}
+
+static int setup(struct worker *w, struct err *e)
+{
+	struct run *r = w->run;
+	struct epoll_event ev = {.events = EPOLLIN};
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	w->data = ring_buffer__new(r->ls.data_ring_fd, on_event, w, NULL);
+	w->small = ring_buffer__new(r->ls.small_ring_fd, on_event, w, NULL);
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!w->data || !w->small || w->epoll < 0)
+		return err_set(e, EXIT_RUNTIME, "cannot map the ring buffers: %s", strerror(errno));
+	ev.data.fd = r->sock;
+	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->sock, &ev);
+	/* Edge-triggered on the map: wake only when the kernel forces it, not because something waits. */
+	ev.events = EPOLLIN | EPOLLET;
+	ev.data.fd = r->ls.data_ring_fd;
+	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->ls.data_ring_fd, &ev);
+
+	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
+		return -1;
+	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	w->start_ns = w->second_ns = w->inflight_ns = now;
+	w->live.ctl = r->ls.ctl;
+	if (r->rc.filter) {
+		w->live.connfilter = connfilter_new(r->rc.filter, e);
+		if (!w->live.connfilter)
+			return -1;
+	}
+	struct flow_cfg fc = r->fc;
+	fc.decoders = decoders;
+	fc.emit = on_record;
+	fc.skip = live_skip;
+	fc.verdict = live_verdict;
+	fc.admit = live_admit;
+	fc.ctx = w;
+	w->live.flow = flow_new(&fc);
+	return w->live.flow ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
+}
+
+int worker_run(struct run *r, struct loader *l)
+{
+	struct err e = {0};
+	struct worker *w = calloc(1, sizeof(*w));
+
+	/* The broker decides when to stop; a ^C reaches both. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	if (!w)
+		return EXIT_RUNTIME;
+	w->run = r;
+	if (setup(w, &e) < 0)
+		return log_err(&e);
+	loader_forget(l);
+	drop_privileges();
+	return loop(w);
+}

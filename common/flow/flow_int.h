@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * flow_int.h - what the files of flow/ share among themselves: connections, streams, queues.
+ *
+ * Nothing outside common/flow/ includes it. flow.c owns the table and every life cycle, stream.c the order of
+ * bytes, detect.c the choice of a decoder, complete.c the records.
+ */
+#ifndef SNOOP_FLOW_INT_H
+#define SNOOP_FLOW_INT_H
+
+#include "base/buf.h"
+#include "flow/flow.h"
+
+#define FLOW_DETECT_MAX 4096 /* first bytes looked at; a decoder still undecided then does not want them */
+#define FLOW_SKIP_MIN   4096 /* shorter stretches are not worth a word to the source */
+#define FLOW_RECENT     8192 /* ids remembered after their end; a power of two */
+
+/* A stretch of a stream that waits for its turn: bytes, or the knowledge that they will not come. */
+struct item {
+	struct item *next; /* by off, never overlapping */
+	uint64_t off, n;   /* n: stream bytes, also of a missing stretch */
+	uint64_t ts_ns;
+	struct origin who;
+	uint8_t edge, missing, why; /* why: enum gap_why of a missing stretch */
+	uint32_t at;                /* b[at] is the byte at off */
+	uint8_t b[];
+};
+
+/* One direction. */
+struct stream {
+	uint64_t next;    /* position of the next byte for the decoder */
+	uint64_t skip_to; /* the source was told that nothing below is needed */
+	uint64_t fin_at;  /* position of the end, UINT64_MAX: wherever it is; valid with fin */
+	uint64_t acked;   /* offline: the peer has everything below */
+	uint64_t wait_ns; /* since when the head cannot go on, 0: it can */
+	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
+	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */
+	struct item *head, *tail;
+	uint32_t queued;    /* cost of the queue in bytes */
+	uint32_t lost_seen; /* flow_data.lost at the last event */
+	bool known, from_start, fin, fin_done;
+};
+
+enum conn_state {
+	CONN_NEW,     /* no data yet */
+	CONN_LOOKING, /* protocol unknown */
+	CONN_DECODED,
+	CONN_IGNORED, /* not admitted, not understood, or left the protocol */
+};
+
+enum { LRU_ACTIVE, LRU_IDLE, LRU_LISTS };
+
+/* A doubly linked list through conns; `which` link is fixed per list. */
+struct link {
+	struct conn *prev, *next;
+};
+struct list {
+	struct conn *first, *last; /* first: oldest */
+};
+
+struct conn {
+	uint64_t id, number; /* number: in records, from 1; 0 until decoded */
+	uint64_t last_ns, close_ns;
+	struct conn *hnext;
+	struct link lru, wait;
+	const struct decoder *dec;
+	void *st; /* decoder's state, owned; NULL until decoded */
+	struct rec_addr local, remote;
+	char *names; /* owned: paths of a Unix connection's ends */
+	const char *tls, *attribution;
+	struct stream s[2];
+	uint8_t state, list, waiting, no_start, tls_looks;
+	uint8_t closing, why; /* ends when reorder_ns passed; why: enum end_why */
+};
+
+enum recent_how { RECENT_NONE, RECENT_ENDED, RECENT_DROPPED /* evicted: more of it is a joined connection */ };
+struct recent {
+	uint64_t id;
+	uint8_t how;
+};
+
+struct flow {
+	struct flow_cfg cfg;
+	struct flow_stats stats;
+	struct emitter em;
+	struct conn *cur; /* whose decoder is running */
+	uint64_t now;
+	struct conn **buckets;
+	size_t nbuckets;
+	struct list lru[LRU_LISTS], wait;
+	struct recent *recent;
+	size_t queued;
+	uint64_t counted; /* snapshots seen by the counting emitter */
+	struct buf body[2], note;
+};
+
+/* What a run of a stream may do without waiting any longer. */
+enum { EXP_HOLE = 1, EXP_FORCE = 4 };
+#define EXP(what, dir) ((unsigned)(what) << (dir))
+#define EXP_HOLES      (EXP(EXP_HOLE, 0) | EXP(EXP_HOLE, 1))
+#define EXP_ALL        (EXP_HOLES | EXP(EXP_FORCE, 0) | EXP(EXP_FORCE, 1))
+
+/* ---- stream.c ---- */
+/* Puts an event into its direction and feeds what is in order. */
+void stream_data(struct flow *f, struct conn *c, const struct flow_data *d);
+/* Feeds both directions as far as they go; expire: EXP() bits. */
+void conn_run(struct flow *f, struct conn *c, unsigned expire);
+/* Waits that are over by now end. */
+void conn_expire(struct flow *f, struct conn *c);
+/* Decodes all that is queued, waiting for nothing. */
+void conn_flush(struct flow *f, struct conn *c);
+void stream_clear(struct flow *f, struct stream *s);
+
+/* ---- detect.c ---- */
+/* Looks for the protocol in first, the bytes at s->next of dir. >0: decoded now, 0: more bytes are needed, <0: not here
+ * (the connection may be ignored now). */
+int conn_detect(struct flow *f, struct conn *c, int dir, struct span first);
+
+/* ---- flow.c ---- */
+/* Nothing more of it is wanted. */
+void conn_ignore(struct flow *f, struct conn *c);
+/* Keeps c in the list of waiting connections, or not. */
+void conn_waits(struct flow *f, struct conn *c, bool waits);
+/* The longest waiting connection but `not`, NULL none. */
+struct conn *flow_waiting(const struct flow *f, const struct conn * not );
+
+/* ---- complete.c ---- */
+/* Fills in what the decoder cannot know and hands r to cfg.emit. */
+void complete_record(struct flow *f, const struct conn *c, struct record *r);
+
+#endif

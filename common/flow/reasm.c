@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * reasm.c - TCP segments to stream positions: connections, initial sequence numbers, ends, acknowledgements.
+ *
+ * The order of bytes, duplicates and gaps are flow's work, as with live events: this file only turns wrapping
+ * sequence numbers into 64-bit positions. It must not know protocols above TCP, nor where packets come from.
+ */
+#include <stdlib.h>
+
+#include <sys/socket.h>
+
+#include "flow/offline.h"
+
+enum { TH_FIN = 1, TH_SYN = 2, TH_RST = 4, TH_ACK = 16 };
+
+/* Two positions further apart than the largest window (RFC 7323 section 2.3) cannot be of one connection. */
+#define MAX_WINDOW (1LL << 30)
+
+/* Both ends of a connection; end 0 is the lower one. It has no padding: compared as bytes. */
+struct key {
+	uint16_t v6, port[2];
+	uint8_t ip[2][16];
+};
+
+/* What one end sends. */
+struct half {
+	uint32_t base; /* sequence number of position 0 */
+	uint64_t high; /* position behind the highest byte seen */
+	uint64_t fin_at;
+	bool known, from_start, placed, fin, fin_acked;
+};
+
+struct tcp {
+	struct key key;
+	uint64_t id;
+	struct tcp *hnext, *prev, *next; /* prev, next: by last packet */
+	struct half h[2];
+	uint8_t client; /* index of the end that is the client */
+	bool ended;     /* late packets of it are ignored */
+};
+
+struct reasm {
+	struct flow *f;
+	struct reasm_stats stats;
+	struct tcp **buckets;
+	size_t nbuckets, open, max;
+	struct tcp *first, *last; /* first: longest idle */
+	uint64_t next_id, now;
+};
+
+struct reasm *reasm_new(struct flow *f, size_t max_conns)
+{
+	struct reasm *r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->f = f;
+	r->max = max_conns ? max_conns : 65536;
+	for (r->nbuckets = 64; r->nbuckets < r->max && r->nbuckets < 65536;)
+		r->nbuckets *= 2;
+	r->buckets = calloc(r->nbuckets, sizeof(*r->buckets));
+	if (!r->buckets) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+/* FNV-1a over the key's bytes. */
+static struct tcp **slot_of(struct reasm *r, const struct key *k)
+{
+	const uint8_t *p = (const uint8_t *)k;
+	uint32_t hash = 2166136261u;
+	for (size_t i = 0; i < sizeof(*k); i++)
+		hash = (hash ^ p[i]) * 16777619u;
+	struct tcp **t = &r->buckets[(hash ^ hash >> 16) & (r->nbuckets - 1)];
+	while (*t && memcmp(&(*t)->key, k, sizeof(*k)))
+		t = &(*t)->hnext;
+	return t;
+}
+
+/* Returns which end the sender is. */
+static int key_of(const struct tcp_seg *s, struct key *k)
+{
+	int c = memcmp(s->saddr, s->daddr, 16);
+	int from = c ? c > 0 : s->sport > s->dport;
+
+	memset(k, 0, sizeof(*k));
+	k->v6 = s->family_v6;
+	memcpy(k->ip[from], s->saddr, 16);
+	memcpy(k->ip[!from], s->daddr, 16);
+	k->port[from] = s->sport;
+	k->port[!from] = s->dport;
+	return from;
+}
+
+static void unlink_tcp(struct reasm *r, struct tcp *t)
+{
+	*(t->prev ? &t->prev->next : &r->first) = t->next;
+	*(t->next ? &t->next->prev : &r->last) = t->prev;
+}
+
+static void append_tcp(struct reasm *r, struct tcp *t)
+{
+	t->prev = r->last;
+	t->next = NULL;
+	*(r->last ? &r->last->next : &r->first) = t;
+	r->last = t;
+}
+
+static void drop_tcp(struct reasm *r, struct tcp *t)
+{
+	*slot_of(r, &t->key) = t->hnext;
+	unlink_tcp(r, t);
+	free(t);
+	r->open--;
+}
+
+static void end_tcp(struct reasm *r, struct tcp *t, enum end_why why)
+{
+	if (!t->ended)
+		flow_end(r->f, t->id, why, r->now);
+	t->ended = true;
+}
+
+/* A new connection between k's ends, in place of an old one of the same. NULL when out of memory. */
+static struct tcp *new_tcp(struct reasm *r, const struct key *k, int from, const struct tcp_seg *s)
+{
+	while (r->open && r->open >= r->max) {
+		end_tcp(r, r->first, END_EVICTED);
+		drop_tcp(r, r->first);
+	}
+	struct tcp *t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->key = *k;
+	t->id = ++r->next_id;
+	bool syn = s->flags & TH_SYN, ack = s->flags & TH_ACK;
+	/* A SYN names the client. Without one the higher port is taken for the client's; records correct that from who
+	 * sends the requests. */
+	t->client = (uint8_t)(syn ? (ack ? !from : from) : k->port[1] > k->port[0]);
+	struct tcp **slot = slot_of(r, k);
+	*slot = t;
+	append_tcp(r, t);
+	r->open++;
+	r->stats.conns++;
+	return t;
+}
+
+/* Position of a sequence number, relative to the highest byte seen: RFC 9293 section 3.4. */
+static int64_t position(const struct half *h, uint32_t seq)
+{
+	uint32_t high = h->base + (uint32_t)h->high;
+	return (int64_t)h->high + (int32_t)(seq - high);
+}
+
+static bool far_off(const struct half *h, uint32_t seq)
+{
+	int64_t d = position(h, seq) - (int64_t)h->high;
+	return h->known && (d > MAX_WINDOW || d < -MAX_WINDOW);
+}
+
+/* Is this segment of another, later connection between the same ends? */
+static bool is_reuse(const struct tcp *t, int from, const struct tcp_seg *s)
+{
+	const struct half *h = &t->h[from];
+
+	if (s->flags & TH_RST)
+		return false;
+	if ((s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
+		bool again = h->known && h->base == s->seq + 1 && h->from_start && !t->ended;
+		return !again;
+	}
+	if (s->flags & TH_SYN) /* SYN and ACK: our SYN was not captured, or this answers the one we know */
+		return h->known && h->base != s->seq + 1;
+	return s->wire_len && far_off(h, s->seq);
+}
+
+static void learn_bases(struct tcp *t, int from, const struct tcp_seg *s)
+{
+	struct half *h = &t->h[from], *o = &t->h[!from];
+	bool syn = s->flags & TH_SYN;
+
+	if (!h->known && (syn || s->wire_len || s->flags & TH_FIN)) {
+		h->known = true;
+		h->base = s->seq + syn;
+		h->from_start = syn;
+	}
+	if (o->known || !(s->flags & TH_ACK) || s->flags & TH_RST)
+		return;
+	/* The first acknowledgement tells where the other end stands: at its start, if this is the handshake. */
+	o->known = true;
+	o->base = s->ack;
+	o->from_start = syn || (h->known && h->from_start && s->seq == h->base && !s->wire_len && !h->high);
+}
+
+static struct rec_addr addr_of(const struct key *k, int i)
+{
+	struct rec_addr a = {.family = k->v6 ? AF_INET6 : AF_INET, .port = k->port[i]};
+	memcpy(a.ip, k->ip[i], 16);
+	return a;
+}
+
+/* Hands bytes of one end to flow; none: says that this direction is known from its start, so that a hole there shows.
+ */
+static void give(struct reasm *r, struct tcp *t, int from, uint64_t off, uint64_t want, struct span b)
+{
+	struct half *h = &t->h[from];
+	struct flow_data d = {
+	    .conn_id = t->id,
+	    .ts_ns = r->now,
+	    .off = off,
+	    .want = want,
+	    .dir = from == t->client,
+	    .flags = FLOW_EDGE | (h->from_start ? FLOW_FROM_START : 0),
+	    .bytes = b,
+	    .local = addr_of(&t->key, t->client),
+	    .remote = addr_of(&t->key, !t->client),
+	};
+	h->placed = true;
+	flow_data(r->f, &d);
+}
+
+/* The segment's bytes, those before position 0 (older than the capture, keep-alive probes) left out. */
+static void data(struct reasm *r, struct tcp *t, int from, const struct tcp_seg *s, int64_t at)
+{
+	struct half *h = &t->h[from], *o = &t->h[!from];
+	struct span b = s->payload;
+	uint64_t want = s->wire_len;
+
+	if (at < 0) {
+		uint64_t before = (uint64_t)-at;
+		if (before >= want)
+			return;
+		b = span_sub(b, (size_t)before, b.n);
+		want -= before;
+		at = 0;
+	}
+	if (!o->placed && o->from_start)
+		give(r, t, !from, 0, 0, (struct span){0});
+	if ((uint64_t)at > h->high)
+		r->stats.out_of_order++;
+	if ((uint64_t)at + want > h->high)
+		h->high = (uint64_t)at + want;
+	give(r, t, from, (uint64_t)at, want, b);
+}
+
+/* What the sender has of the other end's bytes. */
+static void acked(struct reasm *r, struct tcp *t, int from, const struct tcp_seg *s)
+{
+	struct half *o = &t->h[!from];
+	int64_t at = position(o, s->ack);
+
+	if (!(s->flags & TH_ACK) || !o->known || far_off(o, s->ack) || at < 0)
+		return;
+	if (o->fin && (uint64_t)at > o->fin_at) {
+		o->fin_acked = true;
+		at = (int64_t)o->fin_at;
+	}
+	flow_acked(r->f, t->id, from != t->client, (uint64_t)at, r->now);
+}
+
+static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_seg *s)
+{
+	struct half *h = &t->h[from];
+	bool syn = s->flags & TH_SYN;
+
+	learn_bases(t, from, s);
+	/* The SYN takes a number of its own; data with it (RFC 7413) follows. */
+	int64_t at = h->known ? position(h, s->seq + syn) : 0;
+	if (h->known && s->wire_len && !(s->flags & TH_RST))
+		data(r, t, from, s, at);
+	if (h->known && s->flags & TH_FIN && !h->fin && at + (int64_t)s->wire_len >= 0) {
+		h->fin = true;
+		h->fin_at = (uint64_t)(at + (int64_t)s->wire_len);
+		flow_fin(r->f, t->id, from == t->client, h->fin_at, r->now);
+	}
+	acked(r, t, from, s);
+	if (s->flags & TH_RST)
+		end_tcp(r, t, END_RESET);
+	else if (t->h[0].fin_acked && t->h[1].fin_acked)
+		end_tcp(r, t, END_CLOSED);
+}
+
+static void tcp_packet(struct reasm *r, const struct tcp_seg *s)
+{
+	struct key k;
+	int from = key_of(s, &k);
+	struct tcp *t = *slot_of(r, &k);
+
+	if (t && is_reuse(t, from, s)) {
+		end_tcp(r, t, END_CLOSED);
+		drop_tcp(r, t);
+		t = NULL;
+	}
+	if (!t && !(s->flags & TH_SYN) && !s->wire_len)
+		return; /* the tail of a connection that ended before the capture began, or a bare ACK */
+	if (!t)
+		t = new_tcp(r, &k, from, s);
+	if (!t || t->ended)
+		return;
+	unlink_tcp(r, t);
+	append_tcp(r, t);
+	segment(r, t, from, s);
+}
+
+void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns)
+{
+	struct tcp_seg s;
+
+	if (ts_ns > r->now)
+		r->now = ts_ns;
+	flow_tick(r->f, r->now);
+	r->stats.packets++;
+	switch (packet_parse(dlt, pkt, wire_len, &s)) {
+	case PKT_TCP:
+		r->stats.tcp++;
+		tcp_packet(r, &s);
+		break;
+	case PKT_OTHER:
+		r->stats.other++;
+		break;
+	case PKT_FRAGMENT:
+		r->stats.fragments++;
+		break;
+	case PKT_MALFORMED:
+		r->stats.malformed++;
+		break;
+	}
+}
+
+void reasm_finish(struct reasm *r)
+{
+	for (struct tcp *t = r->first; t; t = t->next)
+		if (t->h[0].fin && t->h[1].fin)
+			end_tcp(r, t, END_CLOSED);
+	flow_finish(r->f, r->now);
+}
+
+void reasm_get_stats(const struct reasm *r, struct reasm_stats *s)
+{
+	struct flow_stats fs;
+
+	flow_get_stats(r->f, &fs);
+	*s = r->stats;
+	s->retransmitted_bytes = fs.dup_bytes;
+	s->missing_bytes = fs.lost_bytes;
+}
+
+void reasm_free(struct reasm *r)
+{
+	if (!r)
+		return;
+	while (r->first)
+		drop_tcp(r, r->first);
+	free(r->buckets);
+	free(r);
+}

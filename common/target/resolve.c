@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * resolve.c - one ELF file into a plan: asks the TLS libraries of the table in turn.
+ *
+ * Runs in the worker, which has no privilege: the file may be hostile. It must not attach or know processes.
+ */
+#include <string.h>
+
+#include "elf/elf.h"
+#include "tls/plan.h"
+#include "tls/tls.h"
+
+int plan_resolve(int fd, const char *path, struct plan *out, struct err *e)
+{
+	struct err why = {0};
+	memset(out, 0, sizeof(*out));
+	struct elf *elf = elf_open(fd, &why);
+	if (!elf)
+		return err_set(e, why.code, "%s: %s", path, why.text);
+	for (size_t i = 0; tls_libs[i]; i++) {
+		if (!tls_libs[i]->match(elf))
+			continue;
+		out->lib = (uint8_t)tls_libs[i]->id;
+		tls_libs[i]->plan(elf, out);
+		break;
+	}
+	elf_close(elf);
+	return 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * openssl.c - OpenSSL 1.0 to 3.x, shared or linked statically into a program that exports it (Node).
+ *
+ * SSL_read and SSL_read_ex hand their arguments on to one internal function, which BIO users reach as well: where
+ * that is proven, only it is probed (likewise for writing), else the exported functions are. It looks at symbols,
+ * never at file names, and must not know processes or BPF beyond program names.
+ */
+#include <stdio.h>
+
+#include "elf/elf.h"
+#include "tls/sites.h"
+#include "tls/tls.h"
+
+enum { READ, READ_EX, WRITE, WRITE_EX, NEW, FREE, SET_FD, SET_RFD, SET_WFD, NFUNC };
+
+static const char *const funcs[NFUNC] = {
+    [READ] = "SSL_read",         [READ_EX] = "SSL_read_ex", [WRITE] = "SSL_write",
+    [WRITE_EX] = "SSL_write_ex", [NEW] = "SSL_new",         [FREE] = "SSL_free",
+    [SET_FD] = "SSL_set_fd",     [SET_RFD] = "SSL_set_rfd", [SET_WFD] = "SSL_set_wfd",
+};
+
+/* One direction: its two exported functions and the programs for each form. */
+struct direction {
+	int plain, ex;
+	const char *plain_enter, *plain_exit, *ex_enter, *ex_exit;
+};
+
+static const struct direction reading = {
+    READ, READ_EX, "ossl_read_enter", "ossl_read_exit", "ossl_read_ex_enter", "ossl_read_ex_exit"};
+static const struct direction writing = {
+    WRITE, WRITE_EX, "ossl_write_enter", "ossl_write_exit", "ossl_write_ex_enter", "ossl_write_ex_exit"};
+
+static bool openssl_match(const struct elf *elf)
+{
+	/* SSL_CTX_ctrl is in every OpenSSL, but not in GnuTLS's OpenSSL wrapper. */
+	static const char *const must[] = {"SSL_read", "SSL_write", "SSL_new", "SSL_CTX_ctrl"};
+	struct elf_sym sym[4], grease;
+	return elf_funcs(elf, must, 4, sym) == 4 && !elf_func(elf, "SSL_CTX_set_grease_enabled", &grease);
+}
+
+static void add(struct plan *out, const char *prog, uint64_t off, bool ret)
+{
+	if (out->nsites == PLAN_MAX_SITES)
+		return;
+	struct plan_site *s = &out->site[out->nsites++];
+	snprintf(s->prog, sizeof(s->prog), "%s", prog);
+	s->offset = off;
+	s->ret = ret;
+}
+
+/* The only function that fn calls with its own session, buffer and length, and with `readbytes` in rcx. */
+static uint64_t passes_on(const struct elf *elf, const struct elf_sym *fn, enum site_value readbytes)
+{
+	struct site_calls c;
+	uint64_t found = 0;
+	if (!sites_calls(elf, fn, &c) || c.indirect)
+		return 0;
+	for (unsigned i = 0; i < c.n; i++) {
+		const struct site_call *k = &c.v[i];
+		if (k->arg[0] != SITE_ARG0 || k->arg[1] != SITE_ARG1 || k->arg[2] != SITE_ARG2 ||
+		    k->arg[3] != readbytes)
+			continue;
+		if (found)
+			return 0;
+		found = k->target;
+	}
+	return found && elf_is_code(elf, found) && !sites_is_stub(elf, found) ? found : 0;
+}
+
+/* The internal function that both exported forms of a direction hand their arguments to; 0 unless proven. */
+static uint64_t shared_by(const struct elf *elf, const struct direction *d, const struct elf_sym *sym)
+{
+	uint64_t addr = passes_on(elf, &sym[d->plain], SITE_STACK);
+	return addr && addr == passes_on(elf, &sym[d->ex], SITE_ARG3) ? addr : 0;
+}
+
+/* Probes of one direction; writes into how (n bytes) what they are. */
+static void plan_direction(const struct elf *elf, const struct direction *d, const struct elf_sym *sym, uint64_t shared,
+                           struct plan *out, char *how, size_t n)
+{
+	const struct elf_sym *plain = &sym[d->plain], *ex = &sym[d->ex];
+	uint64_t off;
+	if (shared && elf_addr_to_off(elf, shared, &off)) {
+		add(out, d->ex_enter, off, false);
+		add(out, d->ex_exit, off, true);
+		snprintf(how, n, "%s+%s via internal 0x%llx (%s)", funcs[d->plain], funcs[d->ex],
+		         (unsigned long long)shared, sites_emulated(elf, shared) ? "emulated" : "single-stepped");
+		return;
+	}
+	/* OpenSSL before 1.1.1 has no _ex forms, and its BIO_f_ssl goes through the plain ones. */
+	add(out, d->plain_enter, plain->off, false);
+	add(out, d->plain_exit, plain->off, true);
+	if (ex->addr) {
+		add(out, d->ex_enter, ex->off, false);
+		add(out, d->ex_exit, ex->off, true);
+	}
+	bool fast = sites_emulated(elf, plain->addr) && (!ex->addr || sites_emulated(elf, ex->addr));
+	snprintf(how, n, "%s%s%s (%s)%s", funcs[d->plain], ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",
+	         fast ? "emulated" : "single-stepped", ex->addr ? ", not via BIO_f_ssl" : "");
+}
+
+static void openssl_plan(const struct elf *elf, struct plan *out)
+{
+	struct elf_sym sym[NFUNC];
+	char in[68], to[68];
+	elf_funcs(elf, funcs, NFUNC, sym);
+	uint64_t rd = shared_by(elf, &reading, sym), wr = shared_by(elf, &writing, sym);
+	if (rd == wr) /* folded together: it cannot be told which way the bytes go */
+		rd = wr = 0;
+	plan_direction(elf, &reading, sym, rd, out, in, sizeof(in));
+	plan_direction(elf, &writing, sym, wr, out, to, sizeof(to));
+	add(out, "ossl_new_exit", sym[NEW].off, true);
+	if (sym[FREE].addr)
+		add(out, "ossl_free", sym[FREE].off, false);
+	for (int i = SET_FD; i <= SET_WFD; i++)
+		if (sym[i].addr)
+			add(out, "ossl_set_fd", sym[i].off, false);
+	snprintf(out->how, sizeof(out->how), "%s; %s; entry and return", in, to);
+}
+
+static const char *const sonames[] = {"libssl.so.3", "libssl.so.1.1", NULL};
+
+const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan, sonames};

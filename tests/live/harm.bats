@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# No harm: the target lives and answers right through starts, stops and kills of the tool; nothing is left behind;
+# nothing of a neighbour is seen; memory stays small.
+load lib
+
+start_server() # NAME [tls] -> PORT_NAME, PID_NAME
+{
+	local port
+	read -r port < <(free_ports 1)
+	[ "${2:-}" = tls ] && make_cert
+	# shellcheck disable=SC2086
+	spawn "server-$1" python3 "$PEER" serve "$port" ${2:+$T/cert.pem $T/key.pem}
+	wait_until 100 grep -q ready "$T/server-$1"
+	eval "PORT_$1=$port PID_$1=$PID"
+}
+
+# BPF objects in the kernel that no process holds: what a killed tool could leave behind.
+orphans() { python3 "$ROOT/tests/live/orphans.py" | sort; }
+no_new_orphans() { [ -z "$(comm -13 "$T/orphans.before" <(orphans))" ]; }
+left_by_tool() { [ -n "$(tool_processes)" ]; }
+
+@test "100 starts, stops and SIGKILLs under load: every answer right, no probe, map or process left" {
+	local i load_plain load_tls worker rc
+	start_nginx ""
+	start_server tls tls
+	orphans >"$T/orphans.before"
+	is clean "$(python3 "$ROOT/tests/live/target_text.py" "$WORKER" libssl)"
+	touch "$T/loading"
+	# Clients that check every answer, as long as the cycles last.
+	spawn load_tls bash -c "n=0; while [ -e $T/loading ]; do
+		python3 $PEER tokens https://127.0.0.1:$PORT_tls/size 4 50 2000 >/dev/null || exit 1; n=\$((n + 200)); done; echo \$n"
+	load_tls=$PID
+	spawn load_plain bash -c "n=0; while [ -e $T/loading ]; do
+		for u in http://127.0.0.1:$PORT https://127.0.0.1:$TLS_PORT; do
+			h2load --h1 -n 500 -c 4 \$u/1k | grep -q '500 done, 500 succeeded, 0 failed, 0 errored' || exit 1
+			n=\$((n + 500)); done; done; echo \$n"
+	load_plain=$PID
+	for ((i = 0; i < 100; i++)); do
+		"$HTTPSNOOP" -p "$NGINX,$PID_tls" >"$T/out" 2>"$T/err" </dev/null 3>&- &
+		SNOOP=$!
+		case $((i % 5)) in
+		0) sleep 0.0$((i % 10)) && kill -KILL $SNOOP ;; # while loading or attaching
+		1) wait_until 100 snoop_ready && kill -KILL $SNOOP ;;
+		2) wait_until 100 snoop_ready && kill -INT $SNOOP ;;
+		3)
+			wait_until 100 snoop_ready
+			worker=$(pgrep -P $SNOOP)
+			kill -KILL $SNOOP "$worker"
+			;;
+		4) wait_until 100 snoop_ready && sleep 0.05 && kill -TERM $SNOOP ;;
+		esac
+		rc=0
+		wait $SNOOP || rc=$?
+		case $((i % 5)) in 2 | 4) is 0 "$rc" ;; esac
+	done
+	rm "$T/loading"
+	wait_until 300 gone "$load_tls"
+	wait_until 300 gone "$load_plain"
+	wait "$load_tls"
+	wait "$load_plain"
+	[ "$(cat "$T/load_plain")" -ge 1000 ]
+	[ "$(cat "$T/load_tls")" -ge 200 ]
+	is "$WORKER" "$(pgrep -P "$NGINX")" # the same worker all along
+	wait_until 100 no_new_orphans || { comm -13 "$T/orphans.before" <(orphans) && false; }
+	run ! wait_until 1 left_by_tool
+	is clean "$(python3 "$ROOT/tests/live/target_text.py" "$WORKER" libssl)"
+	is clean "$(python3 "$ROOT/tests/live/target_text.py" "$PID_tls" libssl)"
+}
+
+@test "while tracing, the target's libssl is changed, and restored at the end" {
+	# Proves that the check above can see a probe.
+	start_nginx ""
+	start_snoop -p "$NGINX"
+	contains "$(python3 "$ROOT/tests/live/target_text.py" "$WORKER" libssl)" 'bytes differ'
+	stop_snoop
+	is clean "$(python3 "$ROOT/tests/live/target_text.py" "$WORKER" libssl)"
+}
+
+@test "a neighbour with the same libssl: nothing of it in output, rings, maps or memory" {
+	local mine=TARGET.$RANDOM$RANDOM canary=CANARY.$RANDOM$RANDOM worker
+	start_server target tls
+	start_server neighbour tls
+	start_server plain
+	start_snoop --json --strict -v --body -p "$PID_target"
+	local tls plain
+	spawn canary_tls python3 "$PEER" canary "https://127.0.0.1:$PORT_neighbour/x" "$canary" 3
+	tls=$PID
+	spawn canary_plain python3 "$PEER" canary "http://127.0.0.1:$PORT_plain/x" "$canary" 3
+	plain=$PID
+	python3 "$PEER" canary "https://127.0.0.1:$PORT_target/x" "$mine" 2 >"$T/mine"
+	worker=$(pgrep -P "$SNOOP")
+	# The search finds what is there: the target's own token.
+	contains "$(python3 "$ROOT/tests/live/find_bytes.py" "$mine" "$SNOOP" "$worker")" 'memory .*bpf-map'
+	is "" "$(python3 "$ROOT/tests/live/find_bytes.py" "$canary" "$SNOOP" "$worker")"
+	wait_until 100 gone "$plain"
+	wait_until 100 gone "$tls"
+	is "" "$(python3 "$ROOT/tests/live/find_bytes.py" "$canary" "$SNOOP" "$worker")"
+	stop_snoop
+	is 0 "$SNOOP_STATUS"
+	[ "$(cat "$T/canary_tls")" -gt 100 ]
+	[ "$(cat "$T/canary_plain")" -gt 100 ]
+	is "$(cat "$T/mine")" "$(count_records ".path == \"/x/$mine\"")"
+	run ! grep "$canary" "$T/out" "$T/err"
+}
+
+@test "RSS below 32 MB with 10000 open connections, all of them known" {
+	local p sum=0 rss
+	[ "$(ulimit -n)" -ge 12000 ] || skip "needs 12000 descriptors"
+	start_nginx ""
+	start_snoop --json -p "$NGINX"
+	mkfifo "$T/hold-in"
+	python3 "$PEER" hold "$PORT" 10000 <"$T/hold-in" >"$T/hold" 2>"$T/hold.err" 3>&- &
+	PIDS+=("$!")
+	exec 9>"$T/hold-in"
+	wait_until 600 grep -q 'holding 10000' "$T/hold"
+	sleep 1
+	for p in $SNOOP $(pgrep -P "$SNOOP"); do
+		rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$p/status")
+		echo "pid $p: VmRSS $rss kB"
+		sum=$((sum + rss))
+	done
+	exec 9>&-
+	echo "sum $sum kB"
+	[ "$sum" -gt 0 ] && [ "$sum" -lt 32768 ]
+	stop_snoop
+	is 0 "$SNOOP_STATUS"
+	is 0 "$(lost_events)"
+	is 10000 "$(count_records '.status == 200 and .nth == 1')"
+	run ! grep -q evicted "$T/err"
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# Clients and servers of other kinds: curl, python3's blocking http and ssl, IPv6, Unix sockets.
+load lib
+
+start_server() # [tls] -> python server on $PORT, pid $SERVER
+{
+	read -r PORT < <(free_ports 1)
+	[ "${1:-}" = tls ] && make_cert
+	# shellcheck disable=SC2086
+	spawn server python3 "$PEER" serve "$PORT" ${1:+$T/cert.pem $T/key.pem}
+	SERVER=$PID
+	wait_until 100 grep -q ready "$T/server"
+}
+
+# rows ROLE - what the records say, as the client printed it.
+rows() { records "select(.role == \"$1\") | [.method, .path, .status] | @tsv"; }
+
+@test "python3 server, plain: every request of a kept connection, once" {
+	start_server
+	start_snoop -p "$SERVER" --json
+	python3 "$PEER" get "http://127.0.0.1:$PORT/a" 200 >"$T/want"
+	stop_snoop
+	rows server >"$T/got"
+	diff "$T/want" "$T/got"
+	is "$(seq 200)" "$(records .nth)"
+}
+
+@test "python3 server, TLS (SSL_read_ex, SSL_write_ex): every request of a kept connection, once" {
+	start_server tls
+	start_snoop -p "$SERVER" --json
+	python3 "$PEER" get "https://127.0.0.1:$PORT/a" 200 >"$T/want"
+	stop_snoop
+	rows server >"$T/got"
+	diff "$T/want" "$T/got"
+	is 200 "$(count_records '.tls == "openssl" and .attribution')"
+}
+
+@test "python3 client, plain and TLS, run by the tool" {
+	local p1
+	start_server
+	p1=$PORT
+	start_server tls
+	"$HTTPSNOOP" --json -- python3 "$PEER" get "http://127.0.0.1:$p1/p" 50 >"$T/out.all" 2>"$T/err"
+	grep '^{' "$T/out.all" >"$T/out"
+	grep -v '^{' "$T/out.all" >"$T/want"
+	rows client >"$T/got"
+	diff "$T/want" "$T/got"
+	"$HTTPSNOOP" --json -- python3 "$PEER" get "https://127.0.0.1:$PORT/s" 50 >"$T/out.all" 2>"$T/err"
+	grep '^{' "$T/out.all" >"$T/out"
+	grep -v '^{' "$T/out.all" >"$T/want"
+	rows client >"$T/got"
+	diff "$T/want" "$T/got"
+	is 50 "$(count_records ".tls == \"openssl\" and .remote == \"127.0.0.1:$PORT\"")"
+}
+
+@test "curl as client, plain and TLS: from its first instruction, addresses and host right" {
+	start_nginx ""
+	"$HTTPSNOOP" --json -- curl -sk -o "$T/a" "http://127.0.0.1:$PORT/1k" >"$T/out" 2>"$T/err"
+	"$HTTPSNOOP" --json -- curl -sk --http1.1 -o "$T/a" "https://localhost:$TLS_PORT/1k" --resolve "localhost:$TLS_PORT:127.0.0.1" \
+		>>"$T/out" 2>>"$T/err"
+	is 2 "$(count_records '.role == "client" and .method == "GET" and .path == "/1k" and .status == 200 and .resp_bytes == 1000 and .comm == "curl"')"
+	is "127.0.0.1:$PORT localhost:$TLS_PORT" "$(records .host | paste -sd ' ')"
+	is "127.0.0.1:$PORT 127.0.0.1:$TLS_PORT" "$(records .remote | paste -sd ' ')"
+	is 1 "$(count_records '.tls == "openssl" and .nth == 1')"
+}
+
+@test "POST with body, HEAD, PUT, several 1xx, as server" {
+	start_server
+	start_snoop -p "$SERVER" --json --body
+	curl -s -o "$T/a" -d 'name=value' "http://127.0.0.1:$PORT/form"
+	curl -s -I -o "$T/a" "http://127.0.0.1:$PORT/size/777"
+	head -c 3000 /dev/zero | tr '\0' p >"$T/put"
+	curl -s -o "$T/a" -T "$T/put" -H 'Expect: 100-continue' "http://127.0.0.1:$PORT/file"
+	stop_snoop
+	is 1 "$(count_records '.method == "POST" and .req_bytes == 10 and .req_body == "name=value"')"
+	is 1 "$(count_records '.method == "HEAD" and .resp_bytes == 0 and .status == 200')"
+	is 1 "$(count_records '.method == "PUT" and .req_bytes == 3000 and .status == 200')"
+	is 3 "$(count_records true)"
+}
+
+@test "IPv6 and Unix sockets" {
+	read -r PORT < <(free_ports 1)
+	spawn server python3 -c "
+import http.server, socket, socketserver, sys, threading
+sys.path.insert(0, '$ROOT/tests/live'); import peer
+class V6(peer.Server): address_family = socket.AF_INET6
+class Unix(socketserver.ThreadingMixIn, socketserver.UnixStreamServer): daemon_threads = True
+class H(peer.Handler):
+    def address_string(self): return 'unix'
+threading.Thread(target=V6(('::1', $PORT), peer.Handler).serve_forever, daemon=True).start()
+u = Unix('$T/sock', H); print('ready', flush=True); u.serve_forever()"
+	wait_until 100 grep -q ready "$T/server"
+	start_snoop -p "$PID" --json
+	curl -s -o "$T/a" "http://[::1]:$PORT/six"
+	curl -s -o "$T/a" --unix-socket "$T/sock" http://unix.example/over --next -s -o "$T/a" --unix-socket "$T/sock" http://unix.example/again
+	stop_snoop
+	is "[::1]:$PORT" "$(records 'select(.path == "/six") | .local')"
+	is "unix:$T/sock" "$(records 'select(.path == "/over") | .local')"
+	is 1 "$(count_records '.path == "/again" and .nth == 2 and .host == "unix.example"')"
+	is 3 "$(count_records '.status == 200 and .role == "server"')"
+}
