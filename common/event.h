@@ -122,6 +122,8 @@ struct bpf_cfg {
 	__u32 peek_only;   /* 1: count, never copy (bench floor) */
 	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
 	__u32 want_cipher; /* copy TLS records too (keys engine) */
+	__u32 pidns_inum;  /* inode number of the tool's pid namespace (set by the loader) */
+	__u32 uring_args;  /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 pad0;
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];

@@ -31,10 +31,10 @@ enum field_type {
 };
 
 enum field_flags {
-	FF_TEXT = 1,   /* in the default text columns */
-	FF_FLEX = 2,   /* takes the remaining terminal width; cut there, never when piped */
-	FF_NOCOL = 4,  /* not a column (headers, bodies): printed as a block below the line */
-	FF_RIGHT = 8,  /* right aligned */
+	FF_TEXT = 1,    /* in the default text columns */
+	FF_FLEX = 2,    /* takes the remaining terminal width; cut there, never when piped */
+	FF_NOCOL = 4,   /* not a column (headers, bodies): printed as a block below the line */
+	FF_RIGHT = 8,   /* right aligned */
 	FF_STATUS = 16, /* coloured by status class on a terminal */
 	FF_REMARK = 32, /* text: appended to the line as key=value when known (error, lost_bytes) */
 };
@@ -60,13 +60,13 @@ struct rec_headers {
 };
 
 struct field {
-	const char *key;      /* JSON key and column name */
-	const char *head;     /* column heading */
-	const char *help;     /* one line for --list-columns, man page, README */
+	const char *key;  /* JSON key and column name */
+	const char *head; /* column heading */
+	const char *help; /* one line for --list-columns, man page, README */
 	enum field_type type;
-	unsigned char width;  /* column width */
-	unsigned char flags;  /* enum field_flags */
-	unsigned short off;   /* offset in the record struct */
+	unsigned char width; /* column width */
+	unsigned char flags; /* enum field_flags */
+	unsigned short off;  /* offset in the record struct */
 };
 
 struct schema {
@@ -96,19 +96,35 @@ struct rec_base {
 #define REC_OFF(type, member) ((unsigned short)__builtin_offsetof(type, member))
 
 /* First and last fields of every schema; T is the record struct, whose member `base` is a struct rec_base. */
-#define REC_HEAD_FIELDS(T)                                                                                                \
-	{"time", "TIME", "when: the request's first byte, a stall's start, else the event (RFC 3339, UTC)", FT_TIME, 15,     \
-	 FF_TEXT, REC_OFF(T, base.time_ns)},                                                                                \
-	{"kind", "KIND", "record type, for tools with several", FT_NAME, 10, 0, REC_OFF(T, base.kind)},                      \
-	{"pid", "PID", "process doing the I/O", FT_ID, 7, FF_TEXT | FF_RIGHT, REC_OFF(T, base.pid)},                         \
-	{"tid", "TID", "thread doing the I/O", FT_ID, 7, FF_RIGHT, REC_OFF(T, base.tid)},                                    \
-	{"comm", "COMM", "command name of the thread", FT_STR, 12, FF_TEXT, REC_OFF(T, base.comm)},                          \
-	{"conn", "CONN", "number of the connection in this run", FT_NUM, 5, FF_TEXT | FF_RIGHT, REC_OFF(T, base.conn)}, \
-	{"local", "LOCAL", "own address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.local)},                    \
-	{"remote", "REMOTE", "peer's address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.remote)},              \
-	{"role", "ROLE", "client or server", FT_NAME, 6, FF_TEXT, REC_OFF(T, base.role)},                                    \
-	{"container", "CONTAINER", "container id", FT_STR, 12, 0, REC_OFF(T, base.container)}
-#define REC_TAIL_FIELDS(T) {"note", "NOTE", "remarks in plain words", FT_STR, 20, 0, REC_OFF(T, base.note)}
+#define REC_HEAD_FIELDS(T)                                                                                             \
+	{"time",                                                                                                       \
+	 "TIME",                                                                                                       \
+	 "when: the request's first byte, a stall's start, else the event (RFC 3339, UTC)",                            \
+	 FT_TIME,                                                                                                      \
+	 15,                                                                                                           \
+	 FF_TEXT,                                                                                                      \
+	 REC_OFF(T, base.time_ns)},                                                                                    \
+	    {"kind", "KIND", "record type, for tools with several", FT_NAME, 10, 0, REC_OFF(T, base.kind)},            \
+	    {"pid", "PID", "process doing the I/O", FT_ID, 7, FF_TEXT | FF_RIGHT, REC_OFF(T, base.pid)},               \
+	    {"tid", "TID", "thread doing the I/O", FT_ID, 7, FF_RIGHT, REC_OFF(T, base.tid)},                          \
+	    {"comm", "COMM", "command name of the thread", FT_STR, 12, FF_TEXT, REC_OFF(T, base.comm)},                \
+	    {"conn",                                                                                                   \
+	     "CONN",                                                                                                   \
+	     "number of the connection in this run",                                                                   \
+	     FT_NUM,                                                                                                   \
+	     5,                                                                                                        \
+	     FF_TEXT | FF_RIGHT,                                                                                       \
+	     REC_OFF(T, base.conn)},                                                                                   \
+	    {"local", "LOCAL", "own address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.local)},          \
+	    {"remote", "REMOTE", "peer's address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.remote)},    \
+	    {"role", "ROLE", "client or server", FT_NAME, 6, FF_TEXT, REC_OFF(T, base.role)},                          \
+	{                                                                                                              \
+		"container", "CONTAINER", "container id", FT_STR, 12, 0, REC_OFF(T, base.container)                    \
+	}
+#define REC_TAIL_FIELDS(T)                                                                                             \
+	{                                                                                                              \
+		"note", "NOTE", "remarks in plain words", FT_STR, 20, FF_REMARK, REC_OFF(T, base.note)                 \
+	}
 
 /* Field of that key, or 0. record.c */
 const struct field *schema_find(const struct schema *s, const char *key);

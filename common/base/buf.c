@@ -15,14 +15,14 @@ static size_t buf_bound(const struct buf *b)
 	return b->max ? b->max : SIZE_MAX / 2;
 }
 
-bool buf_reserve(struct buf *b, size_t n)
+bool buf_grow(struct buf *b, size_t n)
 {
 	size_t bound = buf_bound(b);
 
-	if (n <= b->cap - b->n)
-		return b->n + n <= bound;
 	if (b->n > bound || n > bound - b->n)
 		return false;
+	if (n <= b->cap - b->n)
+		return true;
 
 	/* Doubling keeps appending linear; the bound keeps the last step from overshooting. */
 	size_t cap = b->cap ? b->cap : BUF_MIN;
@@ -36,26 +36,6 @@ bool buf_reserve(struct buf *b, size_t n)
 	b->p = p;
 	b->cap = cap;
 	return true;
-}
-
-bool buf_add(struct buf *b, const void *p, size_t n)
-{
-	if (!buf_reserve(b, n))
-		return false;
-	if (n)
-		memcpy(b->p + b->n, p, n);
-	b->n += n;
-	return true;
-}
-
-bool buf_addc(struct buf *b, char c)
-{
-	return buf_add(b, &c, 1);
-}
-
-bool buf_adds(struct buf *b, const char *s)
-{
-	return buf_add(b, s, strlen(s));
 }
 
 bool buf_addf(struct buf *b, const char *fmt, ...)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -96,7 +97,8 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	const char *cgroup = ts->cgroup;
 	struct err no_cgroup = {0};
 	/* A container is its cgroup where the unified hierarchy knows it; else the processes that are in it now. */
-	if (ts->container && !cgroup && !target_container_cgroup(ts->container, b->cgroup, sizeof(b->cgroup), &no_cgroup))
+	if (ts->container && !cgroup &&
+	    !target_container_cgroup(ts->container, b->cgroup, sizeof(b->cgroup), &no_cgroup))
 		cgroup = b->cgroup;
 	b->by_pid = ts->npids || rc->cmd || (ts->container && !cgroup);
 	c->self_tgid = (__u32)getpid();
@@ -130,6 +132,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 		if (lc->cgroup_fd < 0)
 			return -1;
 	}
+	b->selective = c->filters & (FILTER_COMM | FILTER_UID | FILTER_CGROUP);
 	lc->elf = b->run->tool->bpf;
 	lc->elf_size = (unsigned long)(b->run->tool->bpf_end - b->run->tool->bpf);
 	lc->ring_bytes = rc->buffer_bytes ? rc->buffer_bytes : 8u << 20;
@@ -206,13 +209,13 @@ static void stop_worker(struct broker *b)
 		return;
 	ipc_send(b->run->sock, &m, -1);
 	for (;;) {
-		pid_t p = waitpid(b->worker, &b->worker_status, WNOHANG);
+		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
 		if (p == b->worker || (p < 0 && errno == ECHILD))
 			break;
 		if (now_s() > end) {
 			log_error("output is blocked: giving up what is not written yet");
 			kill(b->worker, SIGKILL);
-			waitpid(b->worker, &b->worker_status, 0);
+			wait4(b->worker, &b->worker_status, 0, &b->worker_usage);
 			break;
 		}
 		struct pollfd pf = {.fd = b->run->sock, .events = POLLIN};
@@ -390,6 +393,22 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 	close(ep);
 }
 
+/* Tests and scripts wait for this line: from here on nothing is missed. */
+static void tell_started(const struct broker *b)
+{
+	const struct run_cfg *rc = &b->run->rc;
+	char who[64];
+
+	if (rc->cmd)
+		snprintf(who, sizeof(who), "%.60s", rc->cmd[0]);
+	else if (b->by_pid)
+		snprintf(who, sizeof(who), "%u process%s", b->present, b->present == 1 ? "" : "es");
+	else
+		snprintf(who, sizeof(who), "%s", b->selective ? "matching processes" : "all processes");
+	log_note("tracing %s (%s)%s", who, loader_rungs(b->loader),
+	         rc->duration_ns || rc->cmd ? "" : "; stop with Ctrl-C");
+}
+
 static int trace(struct broker *b, struct err *e)
 {
 	struct ring_buffer *procs;
@@ -403,8 +422,7 @@ static int trace(struct broker *b, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
 	b->run->sh->tracing = 1;
-	log_note("tracing %s (%s)%s", b->run->rc.cmd ? b->run->rc.cmd[0] : "", loader_rungs(b->loader),
-	         b->run->rc.duration_ns || b->run->rc.cmd ? "" : "; stop with Ctrl-C");
+	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {
 		ring_buffer__free(procs);
 		return -1;
@@ -435,7 +453,8 @@ int broker_run(struct run *r)
 
 	int rc = trace(b, &e);
 	/* Probes go first, so that the target is left alone while the worker drains. */
-	attacher_free(b->attacher);
+	if (b->attacher)
+		attacher_free(b->attacher);
 	loader_detach(b->loader);
 	stop_worker(b);
 	if (rc < 0) {

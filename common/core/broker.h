@@ -23,8 +23,9 @@ struct broker {
 	struct run *run;
 	struct loader *loader;
 	struct attacher *attacher;
-	bool by_pid;      /* FILTER_PID: the kernel keeps a set of processes */
-	uint32_t present; /* processes found at start */
+	bool by_pid;       /* FILTER_PID: the kernel keeps a set of processes */
+	bool selective;    /* by name, user or cgroup: matching processes may come and go */
+	uint32_t present;  /* processes found at start */
 	char cgroup[4096]; /* of --container */
 	pid_t worker;
 	int worker_status;

@@ -133,7 +133,8 @@ static int bad_arg(const struct match *m, const char *what, struct err *e)
 	return err_set(e, EXIT_USAGE, "option --%s: '%s' is not %s", m->opt, m->arg, what);
 }
 
-static int check_list(const struct match *m, struct err *e)
+/* A field whose values are a fixed set takes nothing else: a typing error would silently show nothing. */
+static int check_list(const struct match *m, const struct field *f, struct err *e)
 {
 	const char *at = m->arg;
 	struct span item;
@@ -141,7 +142,7 @@ static int check_list(const struct match *m, struct err *e)
 	while (next_item(&at, &item)) {
 		if (item.n == 0)
 			return err_set(e, EXIT_USAGE, "option --%s: '%s' has an empty element", m->opt, m->arg);
-		if (m->values && m->values[0] != '@' && !word_in_list(m->values, (const char *)item.p, item.n))
+		if (m->values && f->type == FT_NAME && !word_in_list(m->values, (const char *)item.p, item.n))
 			return err_set(e, EXIT_USAGE, "option --%s: '%.*s' is none of: %s", m->opt, (int)item.n,
 			               (const char *)item.p, m->values);
 	}
@@ -156,13 +157,14 @@ static int check_one(const struct match *m, const struct schema *s, struct err *
 
 	if (m->spec.op == MATCH_PRED)
 		return m->arg && !*m->arg ? err_set(e, EXIT_USAGE, "option --%s: the text is empty", m->opt) : 0;
-	if (!schema_find(s, m->spec.field))
+	const struct field *f = schema_find(s, m->spec.field);
+	if (!f)
 		return err_set(e, EXIT_RUNTIME, "option --%s: records have no '%s'", m->opt, m->spec.field);
 	if (!*m->arg)
 		return err_set(e, EXIT_USAGE, "option --%s: the value is empty", m->opt);
 	switch (m->spec.op) {
 	case MATCH_LIST:
-		return check_list(m, e);
+		return check_list(m, f, e);
 	case MATCH_STATUS:
 		while (next_item(&at, &item))
 			if (!status_range(item, &a, &b))

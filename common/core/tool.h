@@ -45,19 +45,19 @@ struct match_spec {
 };
 
 struct opt {
-	char s;             /* short form, 0 none */
-	const char *name;   /* long form */
-	const char *arg;    /* name of the argument in the help ("PID[,PID]"), NULL: takes none */
-	const char *help;   /* one sentence */
+	char s;           /* short form, 0 none */
+	const char *name; /* long form */
+	const char *arg;  /* name of the argument in the help ("PID[,PID]"), NULL: takes none */
+	const char *help; /* one sentence */
 	enum opt_kind kind;
-	bool optional;      /* the argument may be left out (--body[=BYTES]) */
-	bool hidden;        /* not in help, man, completions (tests only) */
-	size_t off;         /* into struct run_cfg for common options, into the tool's cfg for its own */
-	uint64_t dflt;      /* optional OPT_NUM/SIZE/DURATION without argument */
+	bool optional; /* the argument may be left out (--body[=BYTES]) */
+	bool hidden;   /* not in help, man, completions (tests only) */
+	size_t off;    /* into struct run_cfg for common options, into the tool's cfg for its own */
+	uint64_t dflt; /* optional OPT_NUM/SIZE/DURATION without argument */
 	int (*call)(void *cfg, const char *arg, struct err *e);
 	struct match_spec match;
-	const char *values; /* space-separated words: for completions, and all that MATCH_LIST takes. Or a kind, for
-			     * completions only: "@file", "@dir", "@pid", "@user", "@comm", "@columns" */
+	const char *values; /* space-separated words: for completions; and all that MATCH_LIST takes, on an FT_NAME. Or
+	                     * a kind, for completions only: "@file", "@dir", "@pid", "@user", "@comm", "@columns" */
 	bool run;           /* off is into struct run_cfg although the option is the tool's own */
 };
 
@@ -72,34 +72,34 @@ struct match {
 /* What the common options say (design: "Options that every tool has"). */
 struct run_cfg {
 	struct target_spec target;
-	const char *filter;      /* pcap-filter expression, NULL */
-	char **cmd;              /* after "--", NULL */
+	const char *filter; /* pcap-filter expression, NULL */
+	char **cmd;         /* after "--", NULL */
 	bool json;
-	const char *columns;     /* -o */
+	const char *columns; /* -o */
 	bool list_columns;
-	const char *read_file;   /* -r */
+	const char *read_file;       /* -r */
 	uint64_t duration_ns, count; /* 0: no limit */
-	uint64_t buffer_bytes;   /* data ring; 0: 8 MiB */
+	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
-	const char *rung;        /* hidden: force a probe rung, for tests */
-	const char *docs;        /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
+	const char *rung; /* hidden: force a probe rung, for tests */
+	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
-	bool headers;            /* text: print headers; a tool's option may set it */
-	uint64_t body_max;       /* bytes of bodies shown, 0 none; a tool's option may set it */
-	uint64_t timeout_ns;     /* 0: default 60 s */
-	uint64_t inflight_ns;    /* 0: off */
+	bool headers;         /* text: print headers; a tool's option may set it */
+	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
+	uint64_t timeout_ns;  /* 0: default 60 s */
+	uint64_t inflight_ns; /* 0: off */
 };
 
 /* Totals printed at the end, per group of field values. */
 struct totals_spec {
-	const char *const *group; /* keys, NULL-terminated */
-	const char *value;        /* key of an FT_US field: p50, p95, p99 */
+	const char *const *group;                                /* keys, NULL-terminated */
+	const char *value;                                       /* key of an FT_US field: p50, p95, p99 */
 	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
-	size_t max_groups;        /* bound; the rest is counted as "others". 0: 1000 */
-	const char *cut;          /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
+	size_t max_groups;                                       /* bound; the rest is counted as "others". 0: 1000 */
+	const char *cut; /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
 };
 
 struct example {
@@ -107,16 +107,16 @@ struct example {
 };
 
 struct tool {
-	const char *name, *summary;    /* summary: one line */
-	const char *description;       /* man page; paragraphs separated by an empty line */
+	const char *name, *summary;     /* summary: one line */
+	const char *description;        /* man page; paragraphs separated by an empty line */
 	const struct example *examples; /* ends with command NULL; the first are shown by --help */
-	const struct opt *opts;        /* the tool's own, ends with name NULL */
+	const struct opt *opts;         /* the tool's own, ends with name NULL */
 	size_t cfg_size;
 	const struct schema *schema;
-	const char *hint_unit;         /* what a record is, for messages: "exchange" */
+	const char *hint_unit; /* what a record is, for messages: "exchange" */
 	const struct totals_spec *totals;
 	const unsigned char *bpf, *bpf_end; /* the BPF object, embedded at build time */
-	bool tls_calls;                /* attach TLS library probes */
+	bool tls_calls;                     /* attach TLS library probes */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };

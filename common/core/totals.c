@@ -322,9 +322,9 @@ bool totals_print(const struct totals *t, struct buf *b, int width)
 		for (struct group *g = t->slot[i]; g; g = g->next)
 			v[n++] = g;
 	qsort(v, n, sizeof(*v), by_count);
-	bool ok = n == 0 || buf_addf(b, "%8s %7s %8s %8s %8s ", "COUNT", "ERRORS", "P50", "P95", "P99");
+	bool ok = n == 0 || buf_addf(b, "%8s %7s %8s %8s %8s ", "count", "errors", "p50", "p95", "p99");
 	for (size_t i = 0; ok && n && i < t->nby; i++)
-		ok = buf_addf(b, " %s", t->by[i]->head);
+		ok = buf_addf(b, " %s", t->by[i]->key);
 	ok = ok && (n == 0 || buf_addc(b, '\n')) && print_rows(t, v, n, b, room);
 	free(v);
 	return ok;

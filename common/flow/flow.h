@@ -22,7 +22,8 @@ enum flow_data_flags {
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
 };
 
-/* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. */
+/* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only says
+ * where the direction stands. */
 struct flow_data {
 	uint64_t conn_id; /* the source's id, never reused */
 	uint64_t ts_ns;   /* CLOCK_REALTIME */
@@ -41,13 +42,13 @@ struct flow_data {
 struct flow_cfg {
 	const struct decoder *const *decoders; /* NULL-terminated */
 	struct dec_opts dec;
-	size_t max_conns;    /* bound of connections kept; the longest idle is evicted and counted. 0: 65536 */
-	size_t max_queued;   /* bound of out-of-order bytes per direction. 0: 1 MiB */
+	size_t max_conns;        /* bound of connections kept; the longest idle is evicted and counted. 0: 65536 */
+	size_t max_queued;       /* bound of out-of-order bytes per direction. 0: 1 MiB */
 	size_t max_queued_total; /* of all connections. 0: 16 MiB */
-	uint64_t reorder_ns; /* how long a hole, or a response without its request, is waited for. 0: 100 ms */
-	uint64_t timeout_ns; /* --timeout: an exchange without a byte for this long. 0: 60 s */
-	size_t body_max;     /* decoded body bytes in records, 0: none */
-	bool offline;        /* no traced process: records have no role, local is the client's end */
+	uint64_t reorder_ns;     /* how long a hole, or a response without its request, is waited for. 0: 100 ms */
+	uint64_t timeout_ns;     /* --timeout: an exchange without a byte for this long. 0: 60 s */
+	size_t body_max;         /* decoded body bytes in records, 0: none */
+	bool offline;            /* no traced process: records have no role, local is the client's end */
 
 	/* Completed record. Valid during the call. */
 	void (*emit)(void *ctx, struct record *r);
@@ -61,12 +62,13 @@ struct flow_cfg {
 };
 
 struct flow_stats {
-	uint64_t conns, open;          /* connections seen, present now */
-	uint64_t decoded;              /* connections with a protocol */
-	uint64_t undecoded;            /* given up: no decoder wants them */
-	uint64_t h2, tls_cipher;       /* of those: HTTP/2, TLS records */
-	uint64_t evicted;              /* to keep within max_conns */
-	uint64_t bytes, lost_bytes, uncaptured_bytes, skipped_bytes; /* stream bytes seen, lost, not captured, not needed */
+	uint64_t conns, open;    /* connections seen, present now */
+	uint64_t decoded;        /* connections with a protocol */
+	uint64_t undecoded;      /* given up: no decoder wants them */
+	uint64_t h2, tls_cipher; /* of those: HTTP/2, TLS records */
+	uint64_t evicted;        /* to keep within max_conns */
+	uint64_t bytes, lost_bytes, uncaptured_bytes,
+	    skipped_bytes; /* stream bytes seen, lost, not captured, not needed */
 	uint64_t gaps, overlaps, dup_bytes, late_events;
 };
 

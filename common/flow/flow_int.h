@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "flow/flow.h"
 
-#define FLOW_DETECT_MAX 256  /* first bytes looked at; a decoder still undecided then does not want them */
+#define FLOW_DETECT_MAX 4096 /* first bytes looked at; a decoder still undecided then does not want them */
 #define FLOW_SKIP_MIN   4096 /* shorter stretches are not worth a word to the source */
 #define FLOW_RECENT     8192 /* ids remembered after their end; a power of two */
 
@@ -34,6 +34,7 @@ struct stream {
 	uint64_t acked;   /* offline: the peer has everything below */
 	uint64_t wait_ns; /* since when the head cannot go on, 0: it can */
 	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
+	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */
 	struct item *head, *tail;
 	uint32_t queued;    /* cost of the queue in bytes */
 	uint32_t lost_seen; /* flow_data.lost at the last event */

@@ -14,14 +14,14 @@
 
 /* packet.c: one TCP segment of a packet. */
 struct tcp_seg {
-	uint8_t family_v6;          /* 0: IPv4, 1: IPv6 */
+	uint8_t family_v6; /* 0: IPv4, 1: IPv6 */
 	uint8_t saddr[16], daddr[16];
-	uint16_t sport, dport;      /* host order */
+	uint16_t sport, dport; /* host order */
 	uint32_t seq, ack;
 	uint16_t window;
-	uint8_t flags;              /* TCP flags byte */
-	struct span payload;        /* captured part */
-	size_t wire_len;            /* payload length on the wire; more than payload.n when the snaplen cut it */
+	uint8_t flags;       /* TCP flags byte */
+	struct span payload; /* captured part */
+	size_t wire_len;     /* payload length on the wire; more than payload.n when the snaplen cut it */
 };
 
 enum packet_result { PKT_TCP, PKT_OTHER, PKT_FRAGMENT, PKT_MALFORMED };
@@ -40,12 +40,14 @@ struct reasm_stats {
 struct reasm *reasm_new(struct flow *f, size_t max_conns);
 /* ts_ns: the packet's time. */
 void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns);
+/* The capture ended: connections closed by both ends are ended, what is open is emitted as ongoing (flow_finish). */
 void reasm_finish(struct reasm *r);
 void reasm_get_stats(const struct reasm *r, struct reasm_stats *s);
 void reasm_free(struct reasm *r);
 
 /* capfile.c (libpcap): reads a pcap or pcapng file ("-": stdin) through r, with an optional pcap filter.
- * Returns 0, or -1 with e set; a truncated file is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is polled per packet. */
+ * Returns 0, or -1 with e set; a truncated file is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is
+ * polled per packet. */
 int capfile_read(const char *path, const char *filter, struct reasm *r, const volatile int *stop, struct err *e);
 
 /* connfilter.c (libpcap): a pcap filter judged once per connection on a synthetic packet (decision 7). Terms that

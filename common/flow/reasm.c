@@ -27,7 +27,7 @@ struct half {
 	uint32_t base; /* sequence number of position 0 */
 	uint64_t high; /* position behind the highest byte seen */
 	uint64_t fin_at;
-	bool known, from_start, fin, fin_acked;
+	bool known, from_start, placed, fin, fin_acked;
 };
 
 struct tcp {
@@ -200,10 +200,30 @@ static struct rec_addr addr_of(const struct key *k, int i)
 	return a;
 }
 
+/* Hands bytes of one end to flow; none: says that this direction is known from its start, so that a hole there shows.
+ */
+static void give(struct reasm *r, struct tcp *t, int from, uint64_t off, uint64_t want, struct span b)
+{
+	struct half *h = &t->h[from];
+	struct flow_data d = {
+	    .conn_id = t->id,
+	    .ts_ns = r->now,
+	    .off = off,
+	    .want = want,
+	    .dir = from == t->client,
+	    .flags = FLOW_EDGE | (h->from_start ? FLOW_FROM_START : 0),
+	    .bytes = b,
+	    .local = addr_of(&t->key, t->client),
+	    .remote = addr_of(&t->key, !t->client),
+	};
+	h->placed = true;
+	flow_data(r->f, &d);
+}
+
 /* The segment's bytes, those before position 0 (older than the capture, keep-alive probes) left out. */
 static void data(struct reasm *r, struct tcp *t, int from, const struct tcp_seg *s, int64_t at)
 {
-	struct half *h = &t->h[from];
+	struct half *h = &t->h[from], *o = &t->h[!from];
 	struct span b = s->payload;
 	uint64_t want = s->wire_len;
 
@@ -215,22 +235,13 @@ static void data(struct reasm *r, struct tcp *t, int from, const struct tcp_seg 
 		want -= before;
 		at = 0;
 	}
+	if (!o->placed && o->from_start)
+		give(r, t, !from, 0, 0, (struct span){0});
 	if ((uint64_t)at > h->high)
 		r->stats.out_of_order++;
 	if ((uint64_t)at + want > h->high)
 		h->high = (uint64_t)at + want;
-	struct flow_data d = {
-	    .conn_id = t->id,
-	    .ts_ns = r->now,
-	    .off = (uint64_t)at,
-	    .want = want,
-	    .dir = from == t->client,
-	    .flags = FLOW_EDGE | (h->from_start ? FLOW_FROM_START : 0),
-	    .bytes = b,
-	    .local = addr_of(&t->key, t->client),
-	    .remote = addr_of(&t->key, !t->client),
-	};
-	flow_data(r->f, &d);
+	give(r, t, from, (uint64_t)at, want, b);
 }
 
 /* What the sender has of the other end's bytes. */
@@ -322,6 +333,7 @@ void reasm_finish(struct reasm *r)
 	for (struct tcp *t = r->first; t; t = t->next)
 		if (t->h[0].fin && t->h[1].fin)
 			end_tcp(r, t, END_CLOSED);
+	flow_finish(r->f, r->now);
 }
 
 void reasm_get_stats(const struct reasm *r, struct reasm_stats *s)

@@ -66,7 +66,7 @@ static void count_dup(struct flow *f, struct stream *s, uint64_t n)
 	/* Live, positions overlap when two threads write at once: as many bytes are missing elsewhere, and not by
 	 * another path. Offline it is a retransmission. */
 	if (!f->cfg.offline)
-		s->lost += n;
+		s->dup += n;
 }
 
 /* Queues [p->off, p->off + p->n), without what is there already: the first copy stays. */
@@ -225,14 +225,16 @@ static bool run_hole(struct flow *f, struct conn *c, int dir, uint64_t to, bool 
 	struct stream *s = &c->s[dir];
 	uint64_t n = to - s->next;
 	uint64_t skip = s->skip_to > s->next ? min_u64(n, s->skip_to - s->next) : 0;
-	uint64_t rest = n - skip, lost = min_u64(rest, s->lost);
+	uint64_t rest = n - skip, lost;
 
-	if (rest > lost && !expired)
+	if (rest > s->lost && !expired)
 		return false;
+	lost = min_u64(rest, s->lost + s->dup);
 	/* Offline there is no other path: what is not in the file was not captured by whoever wrote it. */
 	if (f->cfg.offline)
 		lost = rest;
-	s->lost -= min_u64(s->lost, lost + skip);
+	s->dup -= lost > s->lost ? min_u64(s->dup, lost - s->lost) : 0;
+	s->lost -= min_u64(s->lost, n);
 	/* Bytes at the start are missing: what follows is like a connection joined late. */
 	if (c->state == CONN_LOOKING)
 		s->from_start = false;
@@ -240,6 +242,12 @@ static bool run_hole(struct flow *f, struct conn *c, int dir, uint64_t to, bool 
 	gap(f, c, dir, lost, GAP_LOST, f->now);
 	gap(f, c, dir, rest - lost, GAP_UNCAPTURED, f->now);
 	return true;
+}
+
+/* Live, an end without a position may have overtaken the last bytes: it waits for them. */
+static bool end_unknown(const struct flow *f, const struct stream *s)
+{
+	return s->fin && s->fin_at == UINT64_MAX && !f->cfg.offline;
 }
 
 /* Nothing is queued: is the direction at its end, or does the peer have bytes that never came? */
@@ -250,7 +258,7 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 
 	if (s->known && end > s->next && c->state != CONN_IGNORED && !s->fin_done)
 		return run_hole(f, c, dir, end, expired);
-	if (!s->fin || s->fin_done)
+	if (!s->fin || s->fin_done || (end_unknown(f, s) && !expired))
 		return false;
 	s->fin_done = true;
 	if (!c->st)
@@ -287,10 +295,11 @@ static bool stream_waits(const struct flow *f, const struct conn *c, const struc
 {
 	const struct item *it = s->head;
 
-	if (c->state == CONN_IGNORED || !s->known)
+	if (c->state == CONN_IGNORED)
 		return false;
 	if (!it)
-		return !s->fin_done && (s->acked > s->next || (s->fin && !f->cfg.offline && s->fin_at > s->next));
+		return !s->fin_done && (end_unknown(f, s) || (s->known && s->acked > s->next) ||
+		                        (s->known && s->fin && !f->cfg.offline && s->fin_at > s->next));
 	if (it->off > s->next)
 		return !f->cfg.offline || s->acked >= it->off;
 	return c->state == CONN_DECODED || it->next;
@@ -369,8 +378,10 @@ static void place(struct flow *f, struct conn *c, const struct flow_data *d)
 
 	if (!s->known) {
 		s->known = true;
-		s->from_start = d->flags & FLOW_FROM_START && !c->no_start;
-		s->next = s->from_start ? 0 : d->off;
+		/* Not 0 when the position was given up on detection: it never goes back. */
+		s->from_start = d->flags & FLOW_FROM_START && !c->no_start && !s->next;
+		if (!s->from_start && d->off > s->next)
+			s->next = d->off;
 		s->lost_seen = s->from_start ? 0 : d->lost;
 	} else if (c->state == CONN_LOOKING && !s->from_start && d->off > s->next &&
 	           !(s->tail && s->tail->off + s->tail->n == d->off)) {
@@ -390,13 +401,20 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	struct span b = d->bytes;
 	uint64_t off = d->off, want = d->want < b.n ? b.n : d->want;
 
-	if (!want || off > UINT64_MAX - want)
+	if (off > UINT64_MAX - want || (!want && s->known))
 		return;
 	place(f, c, d);
+	if (!want)
+		return;
 	if (s->fin_done) {
 		f->stats.late_events++;
 		return;
 	}
+	/* First of all: it moves the position. */
+	if (s->head || off > s->next)
+		make_room(f, c, d->dir, b.n + sizeof(struct item));
+	if (c->state == CONN_IGNORED)
+		return;
 	bool edge = d->flags & FLOW_EDGE;
 	if (off < s->next) {
 		uint64_t dup = min_u64(want, s->next - off);
@@ -408,10 +426,8 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 		edge = false;
 	}
 	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .edge = edge};
-	if (b.n && (s->head || off != s->next))
-		make_room(f, c, d->dir, b.n + sizeof(it));
 	/* The usual case: in order, and never copied. */
-	if (b.n && !s->head && off == s->next && c->state != CONN_IGNORED) {
+	if (b.n && !s->head && off == s->next) {
 		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0};
 		size_t n = deliver(f, c, d->dir, &k, b);
 		b = span_sub(b, n, b.n);

@@ -48,8 +48,8 @@ enum end_why {
 };
 
 struct dec_opts {
-	size_t body_max; /* bytes of each body to keep for the record; 0: none */
-	size_t head_max; /* bound of one message head; 0: 256 KiB */
+	size_t body_max;    /* bytes of each body to keep for the record; 0: none */
+	size_t head_max;    /* bound of one message head; 0: 256 KiB */
 	unsigned depth_max; /* bound of requests waiting for a response on one connection; 0: 1024 */
 };
 
@@ -95,7 +95,8 @@ struct decoder {
 	/* Emits a snapshot (kind "inflight", age_us) of each exchange whose request began before min_ts_ns. */
 	void (*inflight)(void *st, uint64_t before_ts_ns, uint64_t now_ns, const struct emitter *em);
 
-	/* False when the stream turned out not to be this protocol, or left it (101, CONNECT): nothing more is wanted. */
+	/* False when the stream turned out not to be this protocol, or left it (101, CONNECT): nothing more is wanted.
+	 */
 	bool (*wants)(const void *st);
 
 	void (*fini)(void *st); /* frees what the state owns; emits nothing */

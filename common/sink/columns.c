@@ -77,18 +77,14 @@ int columns_resolve(const struct schema *s, const char *const *names, struct col
 	if (names)
 		return n;
 
-	bool paired = false;
+	/* conn and nth are one column by default, in nth's place. */
+	bool pair = is_pair(s, COLUMN_PAIR);
 	for (unsigned long i = 0; i < s->n && n < COLUMNS_MAX; i++) {
 		const struct field *f = &s->fields[i];
-		if (!(f->flags & FF_TEXT))
-			continue;
-		if (is_pair(s, COLUMN_PAIR) && (!strcmp(f->key, "conn") || !strcmp(f->key, "nth"))) {
-			if (!paired && column_resolve(s, COLUMN_PAIR, &out[n++], e) < 0)
-				return -1;
-			paired = true;
-			continue;
-		}
-		out[n++] = (struct column){.name = f->key, .f = f};
+		if (pair && !strcmp(f->key, "nth"))
+			column_resolve(s, COLUMN_PAIR, &out[n++], e);
+		else if (f->flags & FF_TEXT && !(pair && !strcmp(f->key, "conn")))
+			out[n++] = (struct column){.name = f->key, .f = f};
 	}
 	return n;
 }

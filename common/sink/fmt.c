@@ -4,10 +4,9 @@
  */
 #include "sink/sink.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/dec.h"
 #include "base/utf8.h"
 
 static bool put_hex(struct buf *b, const uint8_t *p, size_t n)
@@ -79,9 +78,15 @@ size_t text_fit(struct span safe, size_t columns)
 
 size_t text_width(struct span safe)
 {
-	size_t w = 0;
+	size_t w = 0, i = 0;
+	uint64_t v;
 
-	for (size_t i = 0; i < safe.n;) {
+	for (; safe.n - i >= sizeof(v); i += sizeof(v), w += sizeof(v)) {
+		memcpy(&v, safe.p + i, sizeof(v));
+		if (v & 0x8080808080808080ULL)
+			break;
+	}
+	while (i < safe.n) {
 		size_t len = safe.p[i] < 0x80 ? 1 : utf8_seq(safe.p + i, safe.n - i);
 		if (len < 2)
 			w++;
@@ -92,29 +97,53 @@ size_t text_width(struct span safe)
 	return w;
 }
 
+/* A number, a point and `digits` digits of frac when there are any, then the suffix. */
+static void number(char out[16], rec_u64 whole, unsigned frac, int digits, const char *suffix)
+{
+	size_t n = dec_u64(out, whole);
+
+	if (digits)
+		out[n++] = '.';
+	if (digits == 2)
+		out[n++] = (char)('0' + frac / 10);
+	if (digits)
+		out[n++] = (char)('0' + frac % 10);
+	do
+		out[n++] = *suffix;
+	while (*suffix++);
+}
+
 /* v / unit with three significant digits, rounded: "1.23", "12.3", "123". False when that would be 1000 or more. */
 static bool three_digits(char out[16], rec_u64 v, rec_u64 unit, const char *suffix)
 {
-	static const rec_u64 scales[] = {100, 10, 1};
+	static const unsigned scales[] = {100, 10, 1};
 
 	for (int i = 0; i < 3; i++) {
 		/* Split so that v * scale cannot overflow. */
 		rec_u64 n = v / unit * scales[i] + (v % unit * scales[i] + unit / 2) / unit;
 		if (n >= 1000)
 			continue;
-		if (scales[i] == 1)
-			snprintf(out, 16, "%llu%s", n, suffix);
-		else
-			snprintf(out, 16, "%llu.%0*llu%s", n / scales[i], 2 - i, n % scales[i], suffix);
+		number(out, n / scales[i], (unsigned)(n % scales[i]), 2 - i, suffix);
 		return true;
 	}
 	return false;
 }
 
+/* "2m03s", "1h02m", "4d01h" */
+static void two_units(char out[16], rec_u64 high, const char *h, unsigned low, const char *l)
+{
+	size_t n = dec_u64(out, high);
+
+	out[n++] = *h;
+	dec_two(out + n, low);
+	out[n + 2] = *l;
+	out[n + 3] = 0;
+}
+
 void fmt_us(char out[16], rec_u64 us)
 {
 	if (us < 1000) {
-		snprintf(out, 16, "%lluus", us);
+		number(out, us, 0, 0, "us");
 		return;
 	}
 	if (us < 1000000 && three_digits(out, us, 1000, "ms"))
@@ -123,11 +152,11 @@ void fmt_us(char out[16], rec_u64 us)
 		return;
 	rec_u64 s = us / 1000000 + (us % 1000000 >= 500000);
 	if (s < 3600)
-		snprintf(out, 16, "%llum%02llus", s / 60, s % 60);
+		two_units(out, s / 60, "m", (unsigned)(s % 60), "s");
 	else if (s < 360000)
-		snprintf(out, 16, "%lluh%02llum", s / 3600, s % 3600 / 60);
+		two_units(out, s / 3600, "h", (unsigned)(s % 3600 / 60), "m");
 	else
-		snprintf(out, 16, "%llud%02lluh", s / 86400, s % 86400 / 3600);
+		two_units(out, s / 86400, "d", (unsigned)(s % 86400 / 3600), "h");
 }
 
 void fmt_bytes(char out[16], rec_u64 n)
@@ -136,7 +165,7 @@ void fmt_bytes(char out[16], rec_u64 n)
 	rec_u64 unit = 1024;
 
 	if (n < 1000) {
-		snprintf(out, 16, "%llu", n);
+		number(out, n, 0, 0, "");
 		return;
 	}
 	for (size_t i = 0; i < 6; i++, unit *= 1024)
@@ -153,26 +182,88 @@ static bool fmt_unix(struct buf *b, struct rec_str path)
 	return buf_add(b, path.p, path.n);
 }
 
-bool fmt_addr(struct buf *b, const struct rec_addr *a)
+static size_t put_v4(char *out, const unsigned char *ip)
 {
-	char ip[INET6_ADDRSTRLEN];
+	size_t n = 0;
 
-	switch (a->family) {
-	case AF_INET:
-		return buf_addf(b, "%u.%u.%u.%u:%u", a->ip[0], a->ip[1], a->ip[2], a->ip[3], a->port);
-	case AF_INET6:
-		return inet_ntop(AF_INET6, a->ip, ip, sizeof(ip)) && buf_addf(b, "[%s]:%u", ip, a->port);
-	case AF_UNIX:
-		return fmt_unix(b, a->path);
-	default:
-		return true;
+	for (int i = 0; i < 4; i++) {
+		if (i)
+			out[n++] = '.';
+		n += dec_u64(out + n, ip[i]);
 	}
+	return n;
 }
 
-static void two(char *p, unsigned v)
+static size_t put_hex16(char *out, unsigned v)
 {
-	p[0] = (char)('0' + v / 10);
-	p[1] = (char)('0' + v % 10);
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (int shift = 12; shift >= 0; shift -= 4)
+		if (n || shift == 0 || v >> shift)
+			out[n++] = hex[v >> shift & 15];
+	return n;
+}
+
+/* RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as "::";
+ * IPv4-mapped addresses end in dotted form. */
+static size_t put_v6(char *out, const unsigned char *ip)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	unsigned g[8];
+	int best = -1, best_n = 1;
+	size_t n = 0;
+
+	if (!memcmp(ip, mapped, 12)) {
+		memcpy(out, "::ffff:", 7);
+		return 7 + put_v4(out + 7, ip + 12);
+	}
+	for (int i = 0; i < 8; i++)
+		g[i] = (unsigned)ip[2 * i] << 8 | ip[2 * i + 1];
+	for (int i = 0; i < 8; i++) {
+		int k = i;
+		while (k < 8 && g[k] == 0)
+			k++;
+		if (k - i > best_n) {
+			best = i;
+			best_n = k - i;
+		}
+		if (k > i)
+			i = k;
+	}
+	for (int i = 0; i < 8; i++) {
+		if (i == best) {
+			out[n++] = ':';
+			out[n++] = ':';
+			i += best_n - 1;
+			continue;
+		}
+		if (i && out[n - 1] != ':')
+			out[n++] = ':';
+		n += put_hex16(out + n, g[i]);
+	}
+	return n;
+}
+
+bool fmt_addr(struct buf *b, const struct rec_addr *a)
+{
+	char out[64]; /* "[" 8 * 4 digits, 7 colons "]:" 5 digits */
+	size_t n = 0;
+
+	if (a->family == AF_UNIX)
+		return fmt_unix(b, a->path);
+	if (a->family == AF_INET) {
+		n = put_v4(out, a->ip);
+	} else if (a->family == AF_INET6) {
+		out[n++] = '[';
+		n += put_v6(out + n, a->ip);
+		out[n++] = ']';
+	} else {
+		return true;
+	}
+	out[n++] = ':';
+	n += dec_u64(out + n, a->port);
+	return buf_add(b, out, n);
 }
 
 /* Leap days from 1970 to the start of year y (Gregorian calendar). */
@@ -210,14 +301,14 @@ void fmt_time_rfc3339(char out[32], rec_u64 ns)
 
 	civil((unsigned)(sec / 86400), &y, &m, &d);
 	memcpy(out, "0000-00-00T00:00:00.000000Z", 28);
-	two(out, y / 100);
-	two(out + 2, y % 100);
-	two(out + 5, m);
-	two(out + 8, d);
-	two(out + 11, day / 3600);
-	two(out + 14, day / 60 % 60);
-	two(out + 17, day % 60);
-	two(out + 20, us / 10000);
-	two(out + 22, us / 100 % 100);
-	two(out + 24, us % 100);
+	dec_two(out, y / 100);
+	dec_two(out + 2, y % 100);
+	dec_two(out + 5, m);
+	dec_two(out + 8, d);
+	dec_two(out + 11, day / 3600);
+	dec_two(out + 14, day / 60 % 60);
+	dec_two(out + 17, day % 60);
+	dec_two(out + 20, us / 10000);
+	dec_two(out + 22, us / 100 % 100);
+	dec_two(out + 24, us % 100);
 }

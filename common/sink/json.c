@@ -103,25 +103,40 @@ static void *json_open(const struct sink_cfg *cfg, struct err *e)
 	jsonw_key(&w, span_str("tool"));
 	jsonw_str(&w, span_str(cfg->tool));
 	j->tool_n = j->keys.n - j->tool_at;
+	if (w.failed || !buf_reserve(&j->keys, JSONW_PAD)) {
+		err_set(e, EXIT_RUNTIME, "out of memory");
+		json_close(j);
+		return NULL;
+	}
+	memset(j->keys.p + j->keys.n, 0, JSONW_PAD);
 	return j;
 }
 
-/* Eight bytes at a step, ASCII case folded away (bit 5); equality is decided by span_ieq, not here. */
+/* One step of the hash; ASCII case is folded away (bit 5). */
+static inline uint64_t mix(uint64_t h, const char *p, size_t n)
+{
+	uint64_t w = 0;
+
+	memcpy(&w, p, n);
+	h = (h ^ (w | 0x2020202020202020ULL)) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+/* Equality is decided by span_ieq, not here. The last step overlaps the one before. */
 static uint64_t name_hash(uint64_t seed, struct rec_str s)
 {
-	uint64_t h = seed ^ s.n, w;
-	unsigned long i = 0;
+	uint64_t h = seed ^ s.n;
 
-	for (; s.n - i >= sizeof(w); i += sizeof(w)) {
-		memcpy(&w, s.p + i, sizeof(w));
-		h = (h ^ (w | 0x2020202020202020ULL)) * 0x9e3779b97f4a7c15ULL;
-		h ^= h >> 29;
+	if (s.n >= 8) {
+		for (unsigned long i = 0; i + 8 < s.n; i += 8)
+			h = mix(h, s.p + i, 8);
+		return mix(h, s.p + s.n - 8, 8);
 	}
-	w = 0;
-	for (unsigned shift = 0; i < s.n; i++, shift += 8)
-		w |= (uint64_t)((uint8_t)s.p[i] | 0x20) << shift;
-	h = (h ^ w) * 0x9e3779b97f4a7c15ULL;
-	return h ^ h >> 32;
+	if (s.n >= 4)
+		return mix(mix(h, s.p, 4), s.p + s.n - 4, 4);
+	for (unsigned long i = 0; i < s.n; i++)
+		h = mix(h, s.p + i, 1);
+	return h;
 }
 
 static bool names_room(struct names *t, size_t n)
@@ -180,11 +195,11 @@ static void put_headers(struct json *j, struct jsonw *w, const struct rec_header
 	for (uint32_t i = 0; i < h->n; i++) {
 		if (t->last[i] == UINT32_MAX)
 			continue;
-		jsonw_key(w, str_span(h->v[i].name));
 		if (!t->next[i]) {
-			jsonw_str(w, str_span(h->v[i].value));
+			jsonw_pair(w, str_span(h->v[i].name), str_span(h->v[i].value));
 			continue;
 		}
+		jsonw_key(w, str_span(h->v[i].name));
 		jsonw_arr(w);
 		for (uint32_t k = i + 1; k; k = t->next[k - 1])
 			jsonw_str(w, str_span(h->v[k - 1].value));
@@ -250,27 +265,25 @@ static void put_tool(struct json *j, struct jsonw *w)
 }
 
 /* Columns that are no field of their own, which only -o brings. */
-static bool put_column(struct json *j, struct jsonw *w, const struct record *r, const struct key *k)
+static void put_column(struct json *j, struct jsonw *w, const struct record *r, const struct key *k)
 {
+	const char *d = r->data;
+
 	j->scratch.n = 0;
 	if (!k->c.f) {
 		if (!column_header(r, k->c.header, &j->scratch))
-			return true;
-	} else if (k->c.nth) {
-		const char *d = r->data;
+			return;
+	} else {
 		if (!rec_known(r, k->c.f))
-			return true;
+			return;
 		buf_addf(&j->scratch, "%llu#", *(const rec_u64 *)(d + k->c.f->off));
 		if (rec_known(r, k->c.nth))
 			buf_addf(&j->scratch, "%llu", *(const rec_u64 *)(d + k->c.nth->off));
 		else
 			buf_addc(&j->scratch, '?');
-	} else {
-		return false;
 	}
 	put_key(j, w, k->at, k->n);
 	put_scratch(j, w);
-	return true;
 }
 
 static int json_write(void *st, const struct record *r)
@@ -290,7 +303,11 @@ static int json_write(void *st, const struct record *r)
 			put_tool(j, &w);
 			tool = true;
 		}
-		if (put_column(j, &w, r, k) || !rec_known(r, f))
+		if (!f || k->c.nth) {
+			put_column(j, &w, r, k);
+			continue;
+		}
+		if (!rec_known(r, f))
 			continue;
 		const void *p = (const char *)r->data + f->off;
 		if (f->type == FT_BODY) {

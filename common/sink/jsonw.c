@@ -4,6 +4,8 @@
  */
 #include "sink/jsonw.h"
 
+#include "base/dec.h"
+
 /* What a byte needs inside a string: 0 nothing, 'u' \u00XX, 'm' part of a multi-byte sequence, else a short escape. */
 static const char escape[256] = {
     [0x00 ... 0x07] = 'u', ['\b'] = 'b',          ['\t'] = 't', ['\n'] = 'n',  [0x0b] = 'u', ['\f'] = 'f',
@@ -17,19 +19,20 @@ void jsonw_init(struct jsonw *w, struct buf *b)
 	w->first[0] = 1;
 }
 
-static void put(struct jsonw *w, const void *p, size_t n)
+static inline void put(struct jsonw *w, const void *p, size_t n)
 {
 	if (!buf_add(w->b, p, n))
 		w->failed = true;
 }
 
-static void putc_(struct jsonw *w, char c)
+static inline void putc_(struct jsonw *w, char c)
 {
-	put(w, &c, 1);
+	if (!buf_addc(w->b, c))
+		w->failed = true;
 }
 
 /* The comma before every value or key but the first at this depth; none between a key and its value (first is 2). */
-static void separate(struct jsonw *w)
+static inline void separate(struct jsonw *w)
 {
 	unsigned char *f = &w->first[w->depth];
 
@@ -79,57 +82,131 @@ void jsonw_arr_end(struct jsonw *w)
 	pop(w, ']');
 }
 
-static bool put_escaped(struct buf *b, uint8_t c)
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+/* Some of the bytes cannot stand in a string as they are: controls, '"', '\\', DEL, and all above ASCII. */
+static inline bool any_special16(bytes16 v)
+{
+	bytes16 bad = (bytes16)((v < 0x20) | (v == '"') | (v == '\\') | (v >= 0x7f));
+	uint64_t half[2];
+
+	memcpy(half, &bad, sizeof(half));
+	return half[0] | half[1];
+}
+
+static inline bool any_special8(uint64_t v)
+{
+	const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
+	uint64_t quote = v ^ ('"' * ones), back = v ^ ('\\' * ones), del = v ^ (0x7f * ones);
+
+	/* x - ones has a high bit where a byte of x was 0 (or follows one, which is a false alarm at worst) */
+	return (v | (v - 0x20 * ones) | (quote - ones) | (back - ones) | (del - ones)) & high;
+}
+
+/* One byte, or one multi-byte sequence, at p; o moves behind what it became (at most 6 bytes per byte). */
+static size_t put_special(uint8_t **o, const uint8_t *p, size_t n)
 {
 	static const char hex[] = "0123456789abcdef";
-	char out[6] = {'\\', escape[c], '0', '0', hex[c >> 4], hex[c & 15]};
+	size_t len = 1;
+	uint8_t c = *p;
 
-	return buf_add(b, out, escape[c] == 'u' ? 6 : 2);
-}
-
-/* One multi-byte sequence, or one byte that is part of none; returns how many bytes were taken, 0 on failure. */
-static size_t put_multi(struct buf *b, const uint8_t *p, size_t n)
-{
-	size_t len = utf8_seq(p, n);
-
-	if (len == 0)
-		return buf_add(b, "\xef\xbf\xbd", 3) ? 1 : 0;
-	if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0) /* C1 controls */
-		return buf_addf(b, "\\u00%02x", p[1]) ? 2 : 0;
-	return buf_add(b, p, len) ? len : 0;
-}
-
-/* The string with its quotes. */
-static bool put_string(struct buf *b, struct span s)
-{
-	const uint8_t *p = s.p, *end = s.p + s.n;
-
-	if (!buf_reserve(b, s.n + 2) || !buf_addc(b, '"'))
-		return false;
-	while (p < end) {
-		const uint8_t *run = p;
-		while (p < end && !escape[*p])
-			p++;
-		if (p > run && !buf_add(b, run, (size_t)(p - run)))
-			return false;
-		if (p == end)
-			break;
-		if (escape[*p] != 'm') {
-			if (!put_escaped(b, *p++))
-				return false;
-			continue;
-		}
-		size_t len = put_multi(b, p, (size_t)(end - p));
-		if (!len)
-			return false;
-		p += len;
+	if (!escape[c]) {
+		*(*o)++ = c;
+		return 1;
 	}
-	return buf_addc(b, '"');
+	if (escape[c] == 'm') {
+		len = utf8_seq(p, n);
+		if (len == 0) {
+			memcpy(*o, "\xef\xbf\xbd", 3); /* U+FFFD */
+			*o += 3;
+			return 1;
+		}
+		if (len != 2 || c != 0xc2 || p[1] >= 0xa0) {
+			memcpy(*o, p, len);
+			*o += len;
+			return len;
+		}
+		c = p[1]; /* a C1 control */
+	}
+	char out[6] = {'\\', escape[c], '0', '0', hex[c >> 4], hex[c & 15]};
+	if (escape[c] == 'm')
+		out[1] = 'u';
+	memcpy(*o, out, 6);
+	*o += out[1] == 'u' ? 6 : 2;
+	return len;
+}
+
+/* Escapes p[0..n) at o, which has room for 6 * n bytes; a sequence may end behind n, but not behind all. *done is what
+ * was read. Plain bytes go 16 or 8 at a step; near the end the last 16 or 8 are taken again: if none is special, those
+ * before came out as they are, and are written once more over themselves. */
+static inline uint8_t *put_escaped(uint8_t *o, const uint8_t *p, size_t n, size_t all, size_t *done)
+{
+	size_t i = 0;
+
+	while (i < n) {
+		if (n >= 16) {
+			bytes16 v;
+			size_t at = n - i < 16 ? n - 16 : i;
+			memcpy(&v, p + at, 16);
+			if (!any_special16(v)) {
+				o -= i - at;
+				memcpy(o, &v, 16);
+				o += 16;
+				i = at + 16;
+				continue;
+			}
+		} else if (n >= 8) {
+			uint64_t v;
+			size_t at = n - i < 8 ? n - 8 : i;
+			memcpy(&v, p + at, 8);
+			if (!any_special8(v)) {
+				o -= i - at;
+				memcpy(o, &v, 8);
+				o += 8;
+				i = at + 8;
+				continue;
+			}
+		}
+		while (i < n && !escape[p[i]])
+			*o++ = p[i++];
+		if (i < n)
+			i += put_special(&o, p + i, all - i);
+	}
+	*done = i;
+	return o;
+}
+
+/* At most this many bytes at a time, so that room for the worst case is not room for six bodies. */
+#define PIECE 4096
+
+/* The string with its quotes, closed by `end`: the quote and at most one byte more. */
+static bool put_string(struct buf *b, struct span s, const char *end, size_t end_n)
+{
+	size_t done = 0;
+
+	if (s.n <= PIECE && buf_reserve(b, 6 * s.n + 8)) { /* nearly always */
+		uint8_t *o = b->p + b->n;
+		*o++ = '"';
+		o = put_escaped(o, s.p, s.n, s.n, &done);
+		memcpy(o, end, end_n);
+		b->n = (size_t)(o + end_n - b->p);
+		return true;
+	}
+	if (!buf_addc(b, '"'))
+		return false;
+	do {
+		size_t n = s.n < PIECE ? s.n : PIECE;
+		if (!buf_reserve(b, 6 * n + 8))
+			return false;
+		b->n = (size_t)(put_escaped(b->p + b->n, s.p, n, s.n, &done) - b->p);
+		s = span_sub(s, done, s.n);
+	} while (s.n);
+	return buf_add(b, end, end_n);
 }
 
 bool jsonw_quote(struct buf *b, struct span key)
 {
-	return put_string(b, key) && buf_addc(b, ':');
+	return put_string(b, key, "\":", 2);
 }
 
 void jsonw_key(struct jsonw *w, struct span key)
@@ -142,29 +219,53 @@ void jsonw_key(struct jsonw *w, struct span key)
 
 void jsonw_ready_key(struct jsonw *w, struct span quoted)
 {
-	separate(w);
-	put(w, quoted.p, quoted.n);
+	struct buf *b = w->b;
+
+	if (quoted.n > JSONW_PAD || !buf_reserve(b, JSONW_PAD + 1)) {
+		separate(w);
+		put(w, quoted.p, quoted.n);
+	} else {
+		if (!w->first[w->depth])
+			b->p[b->n++] = ',';
+		memcpy(b->p + b->n, quoted.p, JSONW_PAD);
+		b->n += quoted.n;
+	}
 	w->first[w->depth] = 2;
 }
 
 void jsonw_str(struct jsonw *w, struct span s)
 {
 	separate(w);
-	if (!put_string(w->b, s))
+	if (!put_string(w->b, s, "\"", 1))
 		w->failed = true;
+}
+
+void jsonw_pair(struct jsonw *w, struct span key, struct span s)
+{
+	size_t done;
+
+	if (key.n > PIECE || s.n > PIECE || !buf_reserve(w->b, 6 * (key.n + s.n) + 8)) {
+		jsonw_key(w, key);
+		jsonw_str(w, s);
+		return;
+	}
+	separate(w);
+	uint8_t *o = w->b->p + w->b->n; /* the reserve includes the comma */
+	*o++ = '"';
+	o = put_escaped(o, key.p, key.n, key.n, &done);
+	memcpy(o, "\":\"", 3);
+	o = put_escaped(o + 3, s.p, s.n, s.n, &done);
+	*o++ = '"';
+	w->b->n = (size_t)(o - w->b->p);
 }
 
 void jsonw_u64(struct jsonw *w, uint64_t v)
 {
-	char out[20];
-	size_t at = sizeof(out);
+	char out[DEC_MAX];
+	size_t at = dec_right(out, v);
 
 	separate(w);
-	do {
-		out[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	put(w, out + at, sizeof(out) - at);
+	put(w, out + at, DEC_MAX - at);
 }
 
 void jsonw_bool(struct jsonw *w, bool v)

@@ -4,11 +4,10 @@
  *
  * Every byte that comes from outside passes text_safe(), on a terminal or not: output is also read from files.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/utf8.h"
+#include "base/dec.h"
 #include "sink/columns.h"
 #include "sink/pretty.h"
 
@@ -117,14 +116,9 @@ static void put_clock(struct text *t, rec_u64 ns)
 
 static bool put_num(struct buf *b, rec_u64 v)
 {
-	char out[20];
-	size_t at = sizeof(out);
+	char out[DEC_MAX];
 
-	do {
-		out[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	return buf_add(b, out + at, sizeof(out) - at);
+	return buf_add(b, out, dec_u64(out, v));
 }
 
 /* A known value of one field, safe. */
@@ -322,6 +316,18 @@ static bool chosen(const struct text *t, const struct field *f)
 	return false;
 }
 
+/* A key without its unit: the value of text has one. */
+static void put_name(struct buf *b, const char *key)
+{
+	size_t n = strlen(key);
+
+	if (n > 3 && !strcmp(key + n - 3, "_us"))
+		n -= 3;
+	else if (n > 6 && !strcmp(key + n - 6, "_bytes"))
+		n -= 6;
+	buf_add(b, key, n);
+}
+
 /* What must not be overlooked, whichever columns were chosen. */
 static void fill_remarks(struct text *t, const struct record *r)
 {
@@ -332,7 +338,7 @@ static void fill_remarks(struct text *t, const struct record *r)
 			continue;
 		if (t->remarks.n)
 			buf_addc(&t->remarks, ' ');
-		buf_adds(&t->remarks, f->key);
+		put_name(&t->remarks, f->key);
 		if (f->type == FT_TRUE)
 			continue;
 		buf_addc(&t->remarks, '=');

@@ -21,18 +21,24 @@ struct attacher_cfg {
 	void *ctx;
 };
 
+/* NULL when out of memory. Raises this process's soft limit of open files: call it after cmd_hold, so that CMD runs
+ * with the limit it would have had. */
 struct attacher *attacher_new(const struct attacher_cfg *cfg);
-/* Looks at the executable mappings of pid and attaches what is new. Returns how many files were newly attached; -1 when pid is gone. */
+/* Looks at the executable mappings of pid and attaches what is new; where its C library lies, also the TLS libraries
+ * that it may load later (tls_lib.sonames). Returns how many files were newly attached; -1 when pid is gone. */
 int attacher_scan(struct attacher *a, uint32_t pid);
-/* `-- CMD`: the executable (through #! lines) and its DT_NEEDED closure, before it runs. Returns files newly attached. */
+/* The process ended: what is remembered of it is dropped (the files stay hooked). Needed only to save memory. */
+void attacher_forget(struct attacher *a, uint32_t pid);
+/* `-- CMD`: the executable (through #! lines), its DT_NEEDED closure, and the TLS libraries that it may load later,
+ * before it runs. Returns files newly attached. */
 int attacher_prepare(struct attacher *a, const char *exe);
 /* One line per (process, TLS library or reason) for --coverage. */
 struct coverage {
 	uint32_t pid;
 	char comm[16];
 	char file[256];
-	const char *lib;  /* "openssl", or NULL */
-	char how[160];    /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
+	const char *lib; /* "openssl", or NULL */
+	char how[160];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
 	bool covered;
 };
 void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, const struct coverage *c), void *ctx);

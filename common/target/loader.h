@@ -8,6 +8,7 @@
 #define SNOOP_LOADER_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "event.h"
@@ -31,6 +32,10 @@ int loader_attach(struct loader *l, struct err *e);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 
+/* Are mappings of files by traced processes reported (PROC_MMAP, just before they are made)? Else look again from time to
+ * time. After loader_attach. */
+bool loader_sees_mmap(const struct loader *l);
+
 /* Attaches program prog at a file offset, for all processes (filtered in BPF). path may be /proc/self/fd/N.
  * An opaque handle, or NULL with e. */
 void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e);
@@ -49,8 +54,11 @@ struct loader_shared {
 };
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 
-/* In the worker after fork: closes every BPF descriptor that it does not need; keeps the mappings. */
+/* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards only
+ * the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
+/* Detaches every program, uprobes too (their handles end); maps and counters stay readable. */
+void loader_detach(struct loader *l);
 /* Detaches and unloads everything. */
 void loader_close(struct loader *l);
 

@@ -33,10 +33,10 @@ static const struct direction writing = {
 
 static bool openssl_match(const struct elf *elf)
 {
-	/* SSL_CTX_ctrl is in every OpenSSL, but neither in BoringSSL nor in GnuTLS's OpenSSL wrapper. */
+	/* SSL_CTX_ctrl is in every OpenSSL, but not in GnuTLS's OpenSSL wrapper. */
 	static const char *const must[] = {"SSL_read", "SSL_write", "SSL_new", "SSL_CTX_ctrl"};
-	struct elf_sym sym[4];
-	return elf_funcs(elf, must, 4, sym) == 4;
+	struct elf_sym sym[4], grease;
+	return elf_funcs(elf, must, 4, sym) == 4 && !elf_func(elf, "SSL_CTX_set_grease_enabled", &grease);
 }
 
 static void add(struct plan *out, const char *prog, uint64_t off, bool ret)
@@ -68,19 +68,27 @@ static uint64_t passes_on(const struct elf *elf, const struct elf_sym *fn, enum 
 	return found && elf_is_code(elf, found) && !sites_is_stub(elf, found) ? found : 0;
 }
 
-/* Probes of one direction; appends to how (n bytes) what they are. */
-static void plan_direction(const struct elf *elf, const struct direction *d, const struct elf_sym *sym,
+/* The internal function that both exported forms of a direction hand their arguments to; 0 unless proven. */
+static uint64_t shared_by(const struct elf *elf, const struct direction *d, const struct elf_sym *sym)
+{
+	uint64_t addr = passes_on(elf, &sym[d->plain], SITE_STACK);
+	return addr && addr == passes_on(elf, &sym[d->ex], SITE_ARG3) ? addr : 0;
+}
+
+/* Probes of one direction; writes into how (n bytes) what they are. */
+static void plan_direction(const struct elf *elf, const struct direction *d, const struct elf_sym *sym, uint64_t shared,
                            struct plan *out, char *how, size_t n)
 {
 	const struct elf_sym *plain = &sym[d->plain], *ex = &sym[d->ex];
-	uint64_t off, shared = passes_on(elf, plain, SITE_STACK);
-	if (shared && ex->addr && shared == passes_on(elf, ex, SITE_ARG3) && elf_addr_to_off(elf, shared, &off)) {
+	uint64_t off;
+	if (shared && elf_addr_to_off(elf, shared, &off)) {
 		add(out, d->ex_enter, off, false);
 		add(out, d->ex_exit, off, true);
 		snprintf(how, n, "%s+%s via internal 0x%llx (%s)", funcs[d->plain], funcs[d->ex],
 		         (unsigned long long)shared, sites_emulated(elf, shared) ? "emulated" : "single-stepped");
 		return;
 	}
+	/* OpenSSL before 1.1.1 has no _ex forms, and its BIO_f_ssl goes through the plain ones. */
 	add(out, d->plain_enter, plain->off, false);
 	add(out, d->plain_exit, plain->off, true);
 	if (ex->addr) {
@@ -88,24 +96,29 @@ static void plan_direction(const struct elf *elf, const struct direction *d, con
 		add(out, d->ex_exit, ex->off, true);
 	}
 	bool fast = sites_emulated(elf, plain->addr) && (!ex->addr || sites_emulated(elf, ex->addr));
-	snprintf(how, n, "%s%s%s (%s)", funcs[d->plain], ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",
-	         fast ? "emulated" : "single-stepped");
+	snprintf(how, n, "%s%s%s (%s)%s", funcs[d->plain], ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",
+	         fast ? "emulated" : "single-stepped", ex->addr ? ", not via BIO_f_ssl" : "");
 }
 
 static void openssl_plan(const struct elf *elf, struct plan *out)
 {
 	struct elf_sym sym[NFUNC];
-	char in[72], to[72];
+	char in[68], to[68];
 	elf_funcs(elf, funcs, NFUNC, sym);
-	plan_direction(elf, &reading, sym, out, in, sizeof(in));
-	plan_direction(elf, &writing, sym, out, to, sizeof(to));
+	uint64_t rd = shared_by(elf, &reading, sym), wr = shared_by(elf, &writing, sym);
+	if (rd == wr) /* folded together: it cannot be told which way the bytes go */
+		rd = wr = 0;
+	plan_direction(elf, &reading, sym, rd, out, in, sizeof(in));
+	plan_direction(elf, &writing, sym, wr, out, to, sizeof(to));
 	add(out, "ossl_new_exit", sym[NEW].off, true);
 	if (sym[FREE].addr)
 		add(out, "ossl_free", sym[FREE].off, false);
 	for (int i = SET_FD; i <= SET_WFD; i++)
 		if (sym[i].addr)
 			add(out, "ossl_set_fd", sym[i].off, false);
-	snprintf(out->how, sizeof(out->how), "%s; %s", in, to);
+	snprintf(out->how, sizeof(out->how), "%s; %s; entry and return", in, to);
 }
 
-const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan};
+static const char *const sonames[] = {"libssl.so.3", "libssl.so.1.1", NULL};
+
+const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan, sonames};

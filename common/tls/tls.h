@@ -22,6 +22,9 @@ struct tls_lib {
 	bool (*match)(const struct elf *elf);
 	/* Fills sites and how, or why. */
 	void (*plan)(const struct elf *elf, struct plan *out);
+	/* Names under which programs load it while they run (Python, PHP, Ruby), NULL-terminated; NULL: none. They only
+	 * say where to look in advance: what is found there is recognised as above. */
+	const char *const *sonames;
 };
 
 extern const struct tls_lib *const tls_libs[]; /* NULL-terminated: table.c */

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * conn.bpf.h - connections: one entry per socket (or TLS session) that a traced process uses, with its identity,
+ * addresses and stream positions.
+ *
+ * It must not know how payload is found or sent. Entries are never deleted at close: data may still be read after a
+ * reset; the inode shows a new life of the same sock, the LRU bounds the rest.
+ */
+#ifndef SNOOP_CONN_BPF_H
+#define SNOOP_CONN_BPF_H
+
+#include "filter.bpf.h"
+
+enum conn_kind { CONN_SOCKET = 0, CONN_TLS = 1 };
+
+struct conn_key {
+	__u64 ptr;  /* struct sock, or the library's session object */
+	__u32 tgid; /* of a session; 0 for sockets, which processes may share */
+	__u32 kind;
+};
+
+enum conn_flags {
+	CONN_START_IN = 1, /* seen from byte 0 of that direction: 1 << enum ev_dir */
+	CONN_START_OUT = 2,
+	CONN_OWN_POS = 4,    /* positions are counted here, not by TCP */
+	CONN_EMITTED = 8,    /* user space has heard of it */
+	CONN_NAMED = 16,     /* EV_UNIX was sent */
+	CONN_EOF = 32,       /* EV_EOF was sent */
+	CONN_KTLS = 64,      /* plaintext above the kernel's TLS */
+	CONN_NESTED = 128,   /* session: its socket was found by a nested call */
+	CONN_FD = 256,       /* session: fd is set and not yet resolved */
+	CONN_BORN = 512,     /* session: seen from its creation */
+	CONN_COUNTED = 1024, /* in bpf_stats.tls_conns */
+};
+
+struct conn {
+	__u64 id;
+	__u64 link;    /* socket: id of the session on it; session: id of its socket */
+	__u64 link_sk; /* session: its struct sock */
+	__u64 pos[2];  /* end of what was seen, per direction */
+	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life */
+	__u32 lost[2]; /* bytes lost to a full ring */
+	__u32 ino;
+	__u32 pid, tid; /* last user */
+	__u32 flags;
+	__u32 verdict;
+	__s32 fd;
+	struct ev_addr addr;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct conn_key);
+	__type(value, struct conn);
+} conns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, STAT_CPUS);
+	__type(key, __u32);
+	__type(value, struct bpf_stats);
+} stats SEC(".maps");
+
+static __always_inline struct bpf_stats *stat_slot(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id() % STAT_CPUS;
+
+	return bpf_map_lookup_elem(&stats, &cpu);
+}
+
+/*
+ * Which inode numbers are newer than our hooks (filled once they are attached). Numbers are handed out from batches of
+ * 1024, one batch per CPU at a time (get_next_ino): per batch in use, the last number that was taken. Under
+ * INO_LAST_BATCH, the latest batch of all.
+ */
+#define INO_BATCH_BITS 10
+#define INO_LAST_BATCH (~0U)
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} ino_refs SEC(".maps");
+
+#define STAT_ADD(field, n)                                                                                             \
+	do {                                                                                                           \
+		struct bpf_stats *st_ = stat_slot();                                                                   \
+		if (st_)                                                                                               \
+			__sync_fetch_and_add(&st_->field, (n));                                                        \
+	} while (0)
+
+/*
+ * What a global function needs to know of a call, in one scalar (5.10 takes nothing else): bits 0-31 the key's tgid,
+ * 32 its kind, 33 direction, 34-37 where the bytes are, 38 end of stream, 40-47 enum ev_data_flags, 48-51 enum
+ * tls_lib_id.
+ */
+#define META_KIND    (1ULL << 32)
+#define META_DIR     (1ULL << 33)
+#define META_SRC(s)  ((__u64)(s) << 34)
+#define META_EOF     (1ULL << 38)
+#define META_EVF(f)  ((__u64)(f) << 40)
+#define META_LIB(l)  ((__u64)(l) << 48)
+#define meta_dir(m)  ((__u32)((m) >> 33) & 1)
+#define meta_kind(m) ((__u32)((m) >> 32) & 1)
+#define meta_src(m)  ((__u32)((m) >> 34) & 15)
+#define meta_evf(m)  ((__u32)((m) >> 40) & 255)
+#define meta_lib(m)  ((__u32)((m) >> 48) & 15)
+
+/* Where the bytes of a call are. */
+enum src {
+	SRC_NONE = 0,  /* not to be had: counted only */
+	SRC_BUF = 1,   /* one buffer */
+	SRC_IOV = 2,   /* a vector in user memory */
+	SRC_MSG = 3,   /* struct user_msghdr in user memory */
+	SRC_SAVED = 4, /* a vector that was copied into map `vectors`; ptr is its key */
+	SRC_LATER = 5, /* io_uring: known at completion */
+};
+
+static __always_inline struct conn *conn_find(__u64 ptr, __u64 meta)
+{
+	struct conn_key key = {.ptr = ptr, .tgid = (__u32)meta, .kind = meta_kind(meta)};
+
+	return bpf_map_lookup_elem(&conns, &key);
+}
+
+static __always_inline void conn_drop(__u64 ptr, __u64 meta)
+{
+	struct conn_key key = {.ptr = ptr, .tgid = (__u32)meta, .kind = meta_kind(meta)};
+
+	bpf_map_delete_elem(&conns, &key);
+}
+
+/* Unique in a run, and its low bits are spread (they pick the control slot): a bijection of (time, CPU). */
+static __always_inline __u64 new_id(void)
+{
+	__u64 x = bpf_ktime_get_ns() << 8 | (bpf_get_smp_processor_id() & 255);
+
+	x ^= x >> 33;
+	x *= 0xff51afd7ed558ccdULL;
+	x ^= x >> 33;
+	return x;
+}
+
+/* Inode number of the socket: sockets live as long as their inode, so a different one is a different life. */
+static __always_inline __u32 sock_ino(struct sock *sk)
+{
+	struct socket_alloc *sa = (void *)BPF_CORE_READ(sk, sk_socket);
+
+	return sa ? BPF_CORE_READ(sa, vfs_inode.i_ino) : 0;
+}
+
+/*
+ * Was this socket made after the hooks were attached? False when that cannot be told. Numbers wrap at 2^32: beyond
+ * 2^16 batches from the last one known nothing is claimed.
+ */
+static __always_inline bool ino_is_new(__u32 ino)
+{
+	__u32 batch = (ino - 1) >> INO_BATCH_BITS, key = INO_LAST_BATCH, ahead;
+	__u32 *last = bpf_map_lookup_elem(&ino_refs, &key), *ref;
+
+	if (!ino || !last)
+		return false;
+	ahead = (batch - *last) & (~0U >> INO_BATCH_BITS);
+	if (ahead && ahead < 1 << 16)
+		return true;
+	ref = bpf_map_lookup_elem(&ino_refs, &batch);
+	return ref && ino > *ref;
+}
+
+/* Ports in host order. Read again while the peer is unknown (TCP fast open). */
+static __always_inline void read_addr(struct sock *sk, struct ev_addr *a)
+{
+	a->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (a->family == AF_UNIX)
+		return;
+	a->lport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	a->rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (a->family == AF_INET) {
+		BPF_CORE_READ_INTO((__u32 *)a->laddr, sk, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__u32 *)a->raddr, sk, __sk_common.skc_daddr);
+	} else {
+		BPF_CORE_READ_INTO((struct in6_addr *)a->laddr, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO((struct in6_addr *)a->raddr, sk, __sk_common.skc_v6_daddr);
+	}
+}
+
+/* Has the kernel's TLS taken the socket over? Then its callers pass plaintext and TCP's positions count ciphertext. */
+static __always_inline bool sock_ktls(struct sock *sk)
+{
+	const struct tcp_ulp_ops *ulp = BPF_CORE_READ((struct tcp_sock *)sk, inet_conn.icsk_ulp_ops);
+	char name[4] = {};
+
+	if (!ulp)
+		return false;
+	bpf_core_read(name, sizeof(name), &ulp->name);
+	return name[0] == 't' && name[1] == 'l' && name[2] == 's' && !name[3];
+}
+
+/* The 64-bit value that is congruent to low mod 2^32 and nearest to the estimate. */
+static __always_inline __u64 widen(__u64 estimate, __u32 low)
+{
+	return estimate + (__s32)(low - (__u32)estimate);
+}
+
+/* A FIN that the reader has consumed counts as one position; it is no byte. */
+static __always_inline __u32 fin_read(struct sock *sk, __u32 copied, __u32 nxt)
+{
+	return copied == nxt && (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1);
+}
+
+/* Current end of what was received (read by the process) or sent, as TCP knows it. */
+static __always_inline __u64 tcp_pos(struct sock *sk, __u32 dir, __u32 base)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 seq, edge;
+
+	if (dir == DIR_IN) {
+		seq = BPF_CORE_READ(tp, copied_seq);
+		edge = BPF_CORE_READ(tp, rcv_nxt);
+		seq -= fin_read(sk, seq, edge);
+		return widen(BPF_CORE_READ(tp, bytes_received) - (edge - seq), base + seq);
+	}
+	seq = BPF_CORE_READ(tp, write_seq);
+	edge = BPF_CORE_READ(tp, snd_una);
+	return widen(BPF_CORE_READ(tp, bytes_acked) + (seq - edge), base + seq);
+}
+
+/*
+ * The constants that turn sequence numbers into positions: both counters move together with their sequence number
+ * (tcp_rcv_nxt_update, tcp_snd_una_update), but softirq may move them between two loads, so read until stable.
+ * bytes_acked counts the SYN of an active open: then one more was acked or sent than bytes_sent knows (4.19+).
+ */
+static __always_inline void tcp_bases(struct sock *sk, struct conn *c)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	__u32 una = 0, nxt = 0;
+	__u64 acked = 0, sent = 0;
+
+	for (int i = 0; i < 4; i++) {
+		__u32 again = BPF_CORE_READ(tp, rcv_nxt);
+
+		c->base[DIR_IN] = (__u32)BPF_CORE_READ(tp, bytes_received) - again;
+		if (BPF_CORE_READ(tp, rcv_nxt) == again)
+			break;
+	}
+	for (int i = 0; i < 4; i++) {
+		una = BPF_CORE_READ(tp, snd_una);
+		nxt = BPF_CORE_READ(tp, snd_nxt);
+		acked = BPF_CORE_READ(tp, bytes_acked);
+		sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+		if (BPF_CORE_READ(tp, snd_una) == una && BPF_CORE_READ(tp, snd_nxt) == nxt)
+			break;
+	}
+	c->base[DIR_OUT] = (__u32)acked - una;
+	if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK)
+		nxt--; /* the FIN */
+	if ((__u32)acked + (nxt - una) - (__u32)sent == 1)
+		c->base[DIR_OUT]--;
+}
+
+/*
+ * A new entry for a socket. ret: bytes of the present call, which moved direction meta_dir(meta). Direction by
+ * direction the connection is known from its start when nothing had passed before. Unix sockets count nothing: they
+ * are when they were made after us. 0, or -1 when it is not to be traced.
+ */
+__noinline int conn_new(__u64 skp, __u64 meta, __u64 ret)
+{
+	struct conn_key key = {.ptr = skp};
+	struct sock *sk = (void *)skp;
+	struct conn c = {};
+	bool eof = meta & META_EOF;
+
+	if (!sock_wanted(sk))
+		return -1;
+	c.id = new_id();
+	c.ino = sock_ino(sk);
+	read_addr(sk, &c.addr);
+	if (c.addr.family == AF_UNIX) {
+		c.flags = CONN_OWN_POS;
+		if (ino_is_new(c.ino))
+			c.flags |= CONN_START_IN | CONN_START_OUT;
+	} else if (sock_ktls(sk)) {
+		c.flags = CONN_OWN_POS | CONN_KTLS;
+	} else {
+		tcp_bases(sk, &c);
+		c.pos[DIR_IN] = tcp_pos(sk, DIR_IN, c.base[DIR_IN]);
+		c.pos[DIR_OUT] = tcp_pos(sk, DIR_OUT, c.base[DIR_OUT]);
+		if (c.pos[DIR_IN] == (meta_dir(meta) == DIR_IN && !eof ? ret : 0))
+			c.flags |= CONN_START_IN;
+		if (c.pos[DIR_OUT] == (meta_dir(meta) == DIR_OUT ? ret : 0))
+			c.flags |= CONN_START_OUT;
+	}
+	if (bpf_map_update_elem(&conns, &key, &c, BPF_NOEXIST))
+		return -1;
+	STAT_ADD(conns, 1);
+	return 0;
+}
+
+#endif

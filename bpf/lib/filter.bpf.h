@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * filter.bpf.h - is this task, is this socket meant? Nothing of other processes goes further than this file.
+ *
+ * It knows the configuration and the set of traced processes; it must not know events or payload.
+ */
+#ifndef SNOOP_FILTER_BPF_H
+#define SNOOP_FILTER_BPF_H
+
+#include "kernel.bpf.h"
+#include "event.h"
+
+const volatile struct bpf_cfg cfg SEC(".rodata.cfg");
+
+/* Traced processes by tgid in the tool's pid namespace. Filled by user space, kept by the fork and exit hooks. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, __u32);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+} cgroups SEC(".maps");
+
+#define PIDNS_MAX_LEVEL 32
+
+/* The number of a struct pid in the tool's pid namespace; 0: not visible from there. */
+static __always_inline __u32 pid_nr(struct pid *pid)
+{
+	void *numbers = __builtin_preserve_access_index(&pid->numbers[0]);
+	__u64 up[2] = {}; /* struct upid: nr, ns */
+	struct pid_namespace *ns;
+
+	if (cfg.pidns_level >= PIDNS_MAX_LEVEL || BPF_CORE_READ(pid, level) < cfg.pidns_level)
+		return 0;
+	bpf_probe_read_kernel(up, sizeof(up), numbers + cfg.pidns_level * sizeof(up));
+	ns = (void *)up[1];
+	return BPF_CORE_READ(ns, ns.inum) == cfg.pidns_inum ? (__u32)up[0] : 0;
+}
+
+/* tgid of a task in the tool's pid namespace. */
+static __always_inline __u32 task_tgid(struct task_struct *t)
+{
+	if (!cfg.pidns_level)
+		return BPF_CORE_READ(t, tgid);
+	return pid_nr(BPF_CORE_READ(t, group_leader, thread_pid));
+}
+
+/* tgid << 32 | tid of the current task in the tool's pid namespace. */
+static __always_inline __u64 current_ids(void)
+{
+	struct task_struct *t;
+
+	if (!cfg.pidns_level)
+		return bpf_get_current_pid_tgid();
+	t = (void *)bpf_get_current_task();
+	return (__u64)task_tgid(t) << 32 | pid_nr(BPF_CORE_READ(t, thread_pid));
+}
+
+static __always_inline bool comm_matches(struct task_struct *t)
+{
+	char comm[16];
+
+	BPF_CORE_READ_INTO(&comm, t, group_leader, comm);
+	for (int i = 0; i < 16; i++) {
+		if (comm[i] != cfg.comm[i])
+			return false;
+		if (!comm[i])
+			break;
+	}
+	return true;
+}
+
+/* Is the current task one to trace? Conditions combine with AND; without FILTER_PID the tool's own processes are out.
+ */
+static __always_inline bool task_wanted(void)
+{
+	__u32 tgid = current_ids() >> 32;
+
+	if (!tgid || tgid == cfg.self_tgid)
+		return false;
+	if (cfg.filters & FILTER_PID) {
+		if (!bpf_map_lookup_elem(&targets, &tgid))
+			return false;
+	} else {
+		struct task_struct *parent = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), real_parent);
+
+		if (task_tgid(parent) == cfg.self_tgid)
+			return false;
+	}
+	if ((cfg.filters & FILTER_UID) && (__u32)bpf_get_current_uid_gid() != cfg.uid)
+		return false;
+	if ((cfg.filters & FILTER_COMM) && !comm_matches((struct task_struct *)bpf_get_current_task()))
+		return false;
+	if ((cfg.filters & FILTER_CGROUP) && bpf_current_task_under_cgroup(&cgroups, 0) != 1)
+		return false;
+	return true;
+}
+
+/* Is the socket one to trace? Needs its ports and namespace: false while they are unknown and asked for. */
+static __always_inline bool sock_wanted(struct sock *sk)
+{
+	if ((cfg.filters & FILTER_NETNS) && BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) != cfg.netns_inum)
+		return false;
+	if (cfg.filters & FILTER_PORT) {
+		__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		__u16 lport = BPF_CORE_READ(sk, __sk_common.skc_num);
+		__u16 rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+
+		if (family == AF_UNIX)
+			return false;
+		for (int i = 0; i < SNOOP_MAX_PORTS; i++) {
+			if ((__u32)i >= cfg.nports)
+				return false;
+			if (cfg.ports[i] == lport || cfg.ports[i] == rport)
+				return true;
+		}
+		return false;
+	}
+	return true;
+}
+
+#endif

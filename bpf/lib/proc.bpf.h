@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * proc.bpf.h - life of the traced processes: keeps the set of targets, tells the broker what to look at.
+ *
+ * It must not know payload.
+ */
+#ifndef SNOOP_PROC_BPF_H
+#define SNOOP_PROC_BPF_H
+
+#include "syscalls.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 << 10);
+} procs SEC(".maps");
+
+static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
+{
+	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
+
+	if (!e) {
+		STAT_ADD(lost_small, 1);
+		return 0;
+	}
+	fill_head(&e->h, 0, EV_PROC);
+	e->h.pid = pid;
+	e->what = what;
+	e->ppid = ppid;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* parent, child */
+SEC("raw_tp/sched_process_fork")
+int proc_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (void *)ctx->args[0], *child = (void *)ctx->args[1];
+	__u32 ppid, pid, one = 1;
+
+	if (BPF_CORE_READ(parent, tgid) == BPF_CORE_READ(child, tgid))
+		return 0; /* a thread */
+	ppid = task_tgid(parent);
+	pid = task_tgid(child);
+	if (!pid || !ppid || pid == cfg.self_tgid || ppid == cfg.self_tgid)
+		return 0;
+	if (cfg.filters & FILTER_PID) {
+		if (!cfg.follow || !bpf_map_lookup_elem(&targets, &ppid))
+			return 0;
+		bpf_map_update_elem(&targets, &pid, &one, BPF_ANY);
+	}
+	return task_wanted() ? emit_proc(pid, ppid, PROC_FORK) : 0;
+}
+
+/* task, old pid, bprm: comm is the new one already */
+SEC("raw_tp/sched_process_exec")
+int proc_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *t = (void *)ctx->args[0];
+
+	if (!task_wanted())
+		return 0;
+	return emit_proc(task_tgid(t), task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXEC);
+}
+
+/* task: the last thread ends its process */
+SEC("raw_tp/sched_process_exit")
+int proc_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *t = (void *)ctx->args[0];
+	__u32 pid;
+
+	if (BPF_CORE_READ(t, signal, live.counter) > 0 || !task_wanted())
+		return 0;
+	pid = task_tgid(t);
+	bpf_map_delete_elem(&targets, &pid);
+	return emit_proc(pid, task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXIT);
+}
+
+enum { NR_MMAP = 9, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20 };
+
+/*
+ * A traced process is about to map a file: a library comes, seen before it is there (the broker looks a moment later).
+ * This raw tracepoint costs only mmap; enabling a syscall tracepoint would slow every system call.
+ */
+SEC("raw_tp/vm_unmapped_area")
+int proc_mmap(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct regs r = {};
+	__u64 ids;
+
+	if (!task_wanted())
+		return 0;
+	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	if (r.nr != NR_MMAP || r.ax != (__u64)-ENOSYS || (r.r10 & MAP_ANONYMOUS) || !(r.r10 & MAP_PRIVATE))
+		return 0;
+	ids = current_ids();
+	return emit_proc(ids >> 32, 0, PROC_MMAP);
+}
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * sock.bpf.h - a socket call ended: which connection, which position, end of stream; state changes of TCP sockets.
+ *
+ * It must not know how the call was observed or where its buffers are (syscalls.bpf.h, uring.bpf.h).
+ */
+#ifndef SNOOP_SOCK_BPF_H
+#define SNOOP_SOCK_BPF_H
+
+#include "emit.bpf.h"
+
+static __always_inline struct file *fd_file(__u32 fd)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(t, files, fdt);
+	struct file **slots, *f = NULL;
+
+	if (fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	slots = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&f, sizeof(f), slots + fd);
+	return f;
+}
+
+/* The sock behind a file that is a socket, else NULL. */
+static __always_inline struct sock *file_sock(struct file *f)
+{
+	struct socket *so;
+
+	if (!f || (BPF_CORE_READ(f, f_inode, i_mode) & 0170000) != 0140000)
+		return NULL;
+	so = BPF_CORE_READ(f, private_data);
+	return BPF_CORE_READ(so, sk);
+}
+
+static __always_inline struct sock *fd_sock(__u32 fd)
+{
+	return file_sock(fd_file(fd));
+}
+
+/* Byte streams only: TCP (not MPTCP, SMC) and Unix stream sockets. */
+static __always_inline bool sock_is_stream(struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+		return false;
+	if (family == AF_UNIX)
+		return true;
+	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+}
+
+/* A read returned nothing: is it the end of the stream, or was nothing asked for? The socket's state tells. */
+static __always_inline bool sock_at_eof(struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 copied, nxt;
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
+		return (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) && !BPF_CORE_READ(sk, sk_receive_queue.qlen);
+	/* a FIN is here and all before it was read; under MSG_PEEK it is not taken */
+	copied = BPF_CORE_READ(tp, copied_seq);
+	nxt = BPF_CORE_READ(tp, rcv_nxt);
+	return (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1) && (copied == nxt || copied + 1 == nxt);
+}
+
+/*
+ * Accounts a call of ret bytes on a stream socket of a traced process: finds or makes the connection and moves its
+ * position. Returns the position of the call's first byte, or -1 when the call is not to be traced.
+ */
+__noinline __s64 sock_enter(__u64 skp, __u64 meta, __u64 ret)
+{
+	struct sock *sk = (void *)skp;
+	struct conn *c = conn_find(skp, 0);
+	__u32 dir = meta_dir(meta);
+	__u64 ids = current_ids(), end;
+
+	if (c && (c->ino != sock_ino(sk) || (!(c->flags & CONN_KTLS) && c->addr.family != AF_UNIX && sock_ktls(sk)))) {
+		conn_drop(skp, 0);
+		c = NULL;
+	}
+	if (!c) {
+		if (conn_new(skp, meta, ret))
+			return -1;
+		c = conn_find(skp, 0);
+		if (!c)
+			return -1;
+	} else if (c->addr.family != AF_UNIX && !c->addr.rport) {
+		read_addr(sk, &c->addr);
+	}
+	c->pid = ids >> 32;
+	c->tid = (__u32)ids;
+	if (c->flags & CONN_OWN_POS)
+		end = c->pos[dir] + ret;
+	else
+		end = tcp_pos(sk, dir, c->base[dir]);
+	if (end > c->pos[dir])
+		c->pos[dir] = end;
+	return end - ret;
+}
+
+/* Entry of all socket hooks: ret as the call returned it, flags as recvmsg was given them (0 for sends). */
+static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u64 ptr_to, __u64 cnt)
+{
+	__s64 off;
+
+	if (ret == 0) {
+		struct conn *c = conn_find((__u64)sk, 0);
+
+		if (meta_dir(meta) != DIR_IN || !c || !sock_at_eof(sk) || c->ino != sock_ino(sk))
+			return 0;
+		if (!(c->flags & CONN_EMITTED) || (c->flags & CONN_EOF))
+			return 0;
+		off = sock_enter((__u64)sk, meta | META_EOF, 0);
+		if (off < 0 || emit_chunk((__u64)sk, meta | META_EOF, 0, 0, off))
+			return 0;
+		c = conn_find((__u64)sk, 0);
+		if (c)
+			c->flags |= CONN_EOF;
+		return 0;
+	}
+	off = sock_enter((__u64)sk, meta, ret);
+	if (off < 0 || meta_src(meta) == SRC_LATER)
+		return off < 0 ? -1 : 0;
+	return stream_emit((__u64)sk, meta, ptr_to, (__u32)ret | cnt << 32, off);
+}
+
+/* conn_id's end goes to the small ring. The task at hand is any (softirq): the connection's last user is named. */
+static __always_inline void emit_close(const struct conn *c, __u64 tls_id, __u32 why)
+{
+	struct ev_close *e = bpf_ringbuf_reserve(&small, sizeof(*e), 0);
+
+	if (!e) {
+		STAT_ADD(lost_small, 1);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->h.ts_ns = bpf_ktime_get_ns();
+	e->h.conn_id = c->id;
+	e->h.pid = c->pid;
+	e->h.tid = c->tid;
+	e->h.type = EV_CLOSE;
+	e->tls_id = tls_id;
+	e->why = why;
+	bpf_ringbuf_submit(e, 0);
+}
+
+/* sk, oldstate, newstate. A socket that starts a new life loses its entry; the end of a known one is reported. */
+SEC("raw_tp/inet_sock_set_state")
+int set_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sock *sk = (void *)ctx->args[0];
+	__u32 old = ctx->args[1], new = ctx->args[2], why;
+	struct conn *c = conn_find((__u64)sk, 0);
+	int err;
+
+	if (!c)
+		return 0;
+	if (new == TCP_SYN_SENT || (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)) {
+		conn_drop((__u64)sk, 0);
+		return 0;
+	}
+	if (!(c->flags & CONN_EMITTED) && !c->link)
+		return 0;
+	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
+		why = CLOSE_LOCAL;
+	} else if (new == TCP_CLOSE || new == TCP_TIME_WAIT) {
+		err = BPF_CORE_READ(sk, sk_err);
+		if (err == ECONNRESET || err == EPIPE || err == ECONNABORTED)
+			why = CLOSE_RESET;
+		else if (err)
+			why = CLOSE_FREE; /* timed out, unreachable */
+		else if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT)
+			why = CLOSE_RESET; /* our side aborts */
+		else
+			why = CLOSE_FIN;
+	} else {
+		return 0;
+	}
+	emit_close(c, c->link, why);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * syscalls.bpf.h - payload rungs: how the end of a socket call is observed and where its buffers are.
+ *
+ *   sock_length   raw tracepoints sock_send_length, sock_recv_length (6.3+): sk and result; buffers from pt_regs
+ *   syscall_exit  tracepoints syscalls/sys_exit_* (5.15+): pt_regs of the task
+ *   raw_sys_exit  raw tracepoint sys_exit: passes pt_regs itself
+ *
+ * At a system call's end pt_regs still hold its arguments. It must not know positions or events.
+ */
+#ifndef SNOOP_SYSCALLS_BPF_H
+#define SNOOP_SYSCALLS_BPF_H
+
+#include "sock.bpf.h"
+
+/* System call numbers of x86-64. */
+enum {
+	NR_READ = 0,
+	NR_WRITE = 1,
+	NR_READV = 19,
+	NR_WRITEV = 20,
+	NR_SENDFILE = 40,
+	NR_SENDTO = 44,
+	NR_RECVFROM = 45,
+	NR_SENDMSG = 46,
+	NR_RECVMSG = 47,
+	NR_SPLICE = 275,
+	NR_RECVMMSG = 299,
+	NR_SENDMMSG = 307,
+	NR_PREADV2 = 327,
+	NR_PWRITEV2 = 328,
+};
+
+/* The part of pt_regs from r10 to orig_ax, in its order. */
+struct regs {
+	__u64 r10, r9, r8, ax, cx, dx, si, di, nr;
+};
+
+static __always_inline void read_regs(struct regs *r, struct pt_regs *regs)
+{
+	bpf_probe_read_kernel(r, sizeof(*r), &regs->r10);
+}
+
+/* What a system call says about the bytes it moves. */
+struct call {
+	__u64 meta; /* META_DIR, META_SRC */
+	__u64 ptr, cnt;
+	__u64 flags; /* MSG_*, where the call has any */
+	__u32 fd;
+	bool vector; /* sendmmsg, recvmmsg: ptr is the first of cnt struct mmsghdr */
+};
+
+static __always_inline bool decode_call(const struct regs *r, __u32 dir, struct call *c)
+{
+	c->fd = r->di;
+	c->ptr = r->si;
+	c->cnt = r->dx;
+	c->flags = 0;
+	c->vector = false;
+	c->meta = dir ? META_DIR : 0;
+	switch (r->nr) {
+	case NR_READ:
+	case NR_WRITE:
+		c->meta |= META_SRC(SRC_BUF);
+		break;
+	case NR_SENDTO:
+	case NR_RECVFROM:
+		c->meta |= META_SRC(SRC_BUF);
+		c->flags = r->r10;
+		break;
+	case NR_READV:
+	case NR_WRITEV:
+	case NR_PREADV2:
+	case NR_PWRITEV2:
+		c->meta |= META_SRC(SRC_IOV);
+		break;
+	case NR_SENDMSG:
+	case NR_RECVMSG:
+		c->meta |= META_SRC(SRC_MSG);
+		c->flags = r->dx;
+		break;
+	case NR_SENDMMSG:
+	case NR_RECVMMSG:
+		c->meta |= META_SRC(SRC_MSG);
+		c->flags = r->r10;
+		c->vector = true;
+		break;
+	case NR_SENDFILE:
+		break;
+	case NR_SPLICE:
+		if (dir)
+			c->fd = r->dx;
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+/* Direction of a system call on the socket that its first argument names (splice: receiving). -1: not one of ours. */
+static __always_inline int call_dir(__u64 nr)
+{
+	switch (nr) {
+	case NR_READ:
+	case NR_READV:
+	case NR_RECVFROM:
+	case NR_RECVMSG:
+	case NR_RECVMMSG:
+	case NR_PREADV2:
+	case NR_SPLICE:
+		return DIR_IN;
+	case NR_WRITE:
+	case NR_WRITEV:
+	case NR_SENDTO:
+	case NR_SENDMSG:
+	case NR_SENDMMSG:
+	case NR_PWRITEV2:
+	case NR_SENDFILE:
+		return DIR_OUT;
+	default:
+		return -1;
+	}
+}
+
+static __always_inline bool is_compat(void)
+{
+	return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) & TS_COMPAT;
+}
+
+/* MSG_PEEK leaves the bytes in place (but shows the end), the error queue and urgent data are not the stream. */
+static __always_inline bool recv_is_stream(__u64 flags, __s64 ret)
+{
+	return !(flags & (MSG_ERRQUEUE | MSG_OOB)) && (!(flags & MSG_PEEK) || ret == 0);
+}
+
+/* Bytes that pass without reaching user memory: TCP drops them under MSG_TRUNC, urgent ones are not in line. */
+static __always_inline __u64 flags_to_src(struct sock *sk, __u64 meta, __u64 flags)
+{
+	if (meta_dir(meta) == DIR_OUT ? (flags & MSG_OOB)
+	                              : (flags & MSG_TRUNC) && BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+		return meta & ~META_SRC(15);
+	return meta;
+}
+
+/* ---- rung sock_length ---- */
+
+/* Which message of a sendmmsg or recvmmsg a thread is at. */
+struct mmsg_at {
+	__u64 vec;
+	__u32 fd, vlen, next, prev_len;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct mmsg_at);
+} mmsgs SEC(".maps");
+
+/*
+ * The tracepoint fires per message with the same registers: count them. The count starts again with another vector,
+ * at the vector's end, after a failure, and when the entry before does not hold the length that was seen.
+ * True with c->ptr at the message.
+ */
+static __always_inline bool mmsg_step(struct call *c, __s64 ret)
+{
+	__u64 tid = bpf_get_current_pid_tgid();
+	struct mmsg_at *at = bpf_map_lookup_elem(&mmsgs, &tid), fresh = {};
+	__u64 vec = c->ptr;
+	__u32 len = 0;
+
+	if (ret < 0) {
+		bpf_map_delete_elem(&mmsgs, &tid);
+		return false;
+	}
+	if (at && at->vec == vec && at->fd == c->fd && at->vlen == (__u32)c->cnt && at->next < at->vlen) {
+		bpf_probe_read_user(&len, sizeof(len), &((struct mmsghdr_abi *)vec)[at->next - 1].msg_len);
+		if (len == at->prev_len)
+			fresh = *at;
+	}
+	fresh.vec = vec;
+	fresh.fd = c->fd;
+	fresh.vlen = c->cnt;
+	c->ptr = (__u64) & ((struct mmsghdr_abi *)vec)[fresh.next].msg_hdr;
+	fresh.next++;
+	fresh.prev_len = ret;
+	bpf_map_update_elem(&mmsgs, &tid, &fresh, BPF_ANY);
+	return true;
+}
+
+__noinline int uring_note(__u64 skp, __u64 meta, __u64 ret);
+
+static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 dir)
+{
+	struct sock *sk = (void *)ctx->args[0];
+	__s64 ret = (__s32)ctx->args[1];
+	struct regs r = {};
+	struct call c;
+
+	if (!task_wanted() || !sock_is_stream(sk))
+		return 0;
+	if (dir == DIR_IN && !recv_is_stream(ctx->args[2], ret))
+		return 0;
+	if (is_compat()) {
+		STAT_ADD(compat_calls, 1);
+		return 0;
+	}
+	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	/*
+	 * Is it the system call in the registers that was at work? During one ax is -ENOSYS, afterwards (task work)
+	 * its result; and its descriptor must be this very socket. Else the kernel itself or io_uring did it.
+	 */
+	if (r.ax != (__u64)-ENOSYS || !decode_call(&r, dir, &c))
+		return ret >= 0 ? uring_note((__u64)sk, dir ? META_DIR : 0, ret) : 0;
+	if (fd_sock(c.fd) != sk)
+		return 0;
+	if (c.vector && !mmsg_step(&c, ret))
+		return 0;
+	if (ret < 0)
+		return 0;
+	if (r.nr == NR_RECVMMSG && r.r8) /* may have ended by its timeout, unseen: the count could be off */
+		c.meta &= ~META_SRC(15);
+	c.meta = flags_to_src(sk, c.meta, dir ? c.flags : ctx->args[2]);
+	return sock_call(sk, c.meta, ret, c.ptr, c.cnt);
+}
+
+/* sk, ret, flags */
+SEC("raw_tp/sock_send_length")
+int sock_send(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_length(ctx, DIR_OUT);
+}
+
+SEC("raw_tp/sock_recv_length")
+int sock_recv(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_length(ctx, DIR_IN);
+}
+
+/*
+ * splice from a TCP socket passes no receive call; what it took shows as positions that moved. Unix sockets have no
+ * such hook: bytes spliced out of one are not seen on this rung.
+ */
+SEC("raw_tp/tcp_rcv_space_adjust")
+int splice_recv(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sock *sk = (void *)ctx->args[0];
+	struct conn *c = conn_find((__u64)sk, 0);
+	struct regs r = {};
+	__u64 end;
+
+	if (!c || (c->flags & CONN_OWN_POS) || !task_wanted())
+		return 0;
+	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	if (r.nr != NR_SPLICE || r.ax != (__u64)-ENOSYS || fd_sock(r.di) != sk)
+		return 0;
+	end = tcp_pos(sk, DIR_IN, c->base[DIR_IN]);
+	if (end <= c->pos[DIR_IN])
+		return 0;
+	return sock_call(sk, 0, end - c->pos[DIR_IN], 0, 0);
+}
+
+/* ---- rungs syscall_exit and raw_sys_exit ---- */
+
+#define MMSGS_MAX 1024 /* UIO_MAXIOV: the kernel takes no more */
+
+/* Bytes of the first n messages of a vector. */
+__noinline __u64 mmsg_total(__u64 vec, __u64 n)
+{
+	__u64 sum = 0;
+	__u32 len = 0;
+
+	for (__u32 i = 0; i < MMSGS_MAX; i++) {
+		if (i >= n)
+			break;
+		if (bpf_probe_read_user(&len, sizeof(len), &((struct mmsghdr_abi *)vec)[i].msg_len))
+			break;
+		sum += len;
+	}
+	return sum;
+}
+
+/* n messages of a vector were moved in one call. */
+__noinline int mmsg_emit(__u64 skp, __u64 meta, __u64 vec, __u64 n)
+{
+	__u64 total = mmsg_total(vec, n);
+	__s64 off;
+	__u32 len = 0;
+
+	if (!total)
+		return n ? sock_call((struct sock *)skp, meta, 0, 0, 0) : 0;
+	off = sock_enter(skp, meta, total);
+	if (off < 0)
+		return 0;
+	for (__u32 i = 0; i < IOVS_MAX; i++) {
+		struct mmsghdr_abi *m = &((struct mmsghdr_abi *)vec)[i];
+
+		if (i >= n || !total || bpf_probe_read_user(&len, sizeof(len), &m->msg_len))
+			return 0;
+		if (!len)
+			continue;
+		stream_emit(skp, meta, (__u64)&m->msg_hdr, len, off);
+		off += len;
+		total -= len;
+	}
+	STAT_ADD(iov_overflow, 1);
+	return stream_emit(skp, meta & ~META_SRC(15), 0, (__u32)total, off);
+}
+
+/* A system call that may have moved bytes of a socket ends with ret. */
+static __always_inline int on_exit(struct pt_regs *regs, __s64 ret)
+{
+	struct regs r = {};
+	struct sock *sk;
+	struct call c;
+	int dir;
+
+	read_regs(&r, regs);
+	dir = call_dir(r.nr);
+	if (dir < 0 || ret < 0 || !task_wanted())
+		return 0;
+	if (is_compat()) {
+		STAT_ADD(compat_calls, 1); /* its numbers mean other calls: an upper bound */
+		return 0;
+	}
+	if (!decode_call(&r, dir, &c))
+		return 0;
+	sk = fd_sock(c.fd);
+	if (r.nr == NR_SPLICE && !sk) {
+		dir = DIR_OUT;
+		c.meta = META_DIR;
+		sk = fd_sock(r.dx);
+	}
+	if (!sk || !sock_is_stream(sk) || (dir == DIR_IN && !recv_is_stream(c.flags, ret)))
+		return 0;
+	c.meta = flags_to_src(sk, c.meta, c.flags);
+	if (c.vector)
+		return mmsg_emit((__u64)sk, c.meta, c.ptr, ret);
+	return sock_call(sk, c.meta, ret, c.ptr, c.cnt);
+}
+
+#define SYSCALL_EXIT(call)                                                                                             \
+	SEC("tp/syscalls/sys_exit_" #call) int exit_##call(struct syscall_exit_ctx *ctx)                               \
+	{                                                                                                              \
+		return on_exit((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), ctx->ret);              \
+	}
+
+SYSCALL_EXIT(read)
+SYSCALL_EXIT(write)
+SYSCALL_EXIT(readv)
+SYSCALL_EXIT(writev)
+SYSCALL_EXIT(preadv2)
+SYSCALL_EXIT(pwritev2)
+SYSCALL_EXIT(sendto)
+SYSCALL_EXIT(recvfrom)
+SYSCALL_EXIT(sendmsg)
+SYSCALL_EXIT(recvmsg)
+SYSCALL_EXIT(sendmmsg)
+SYSCALL_EXIT(recvmmsg)
+SYSCALL_EXIT(sendfile64)
+SYSCALL_EXIT(splice)
+
+/* regs, ret */
+SEC("raw_tp/sys_exit")
+int exit_any(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_exit((struct pt_regs *)ctx->args[0], ctx->args[1]);
+}
+
+#endif

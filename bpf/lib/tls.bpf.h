@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * tls.bpf.h - plaintext at a TLS library's read and write calls, and which socket a session runs on.
+ *
+ * A call is remembered at its entry and sent at its return, when it succeeded, with exactly the length that it
+ * returned. It must not know where in which library the programs are attached, nor system calls.
+ */
+#ifndef SNOOP_TLS_BPF_H
+#define SNOOP_TLS_BPF_H
+
+#include "sock.bpf.h"
+
+struct tls_call {
+	__u64 ssl; /* 0: no call */
+	__u64 buf, num;
+	__u64 lenp; /* where the call stores the length; 0: it returns it */
+	__u64 sp;   /* at entry: tells the call's own return from those of calls inside */
+	__u64 meta; /* direction and library */
+};
+
+/*
+ * The calls a thread is in: [0] the outermost, [1] one on another session made inside it (a callback). Calls on the
+ * same session inside are the library's own and carry the same bytes.
+ */
+struct tls_calls {
+	struct tls_call c[2];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct tls_calls);
+} calls SEC(".maps");
+
+static __always_inline __u64 session_meta(__u64 meta)
+{
+	return (meta & ~0xffffffffULL) | META_KIND | (__u32)(current_ids() >> 32);
+}
+
+/* A session that is not known yet. born: it was just created, so every byte will be seen. */
+__noinline int session_new(__u64 ssl, __u64 meta, __u64 born)
+{
+	struct conn_key key = {.ptr = ssl, .tgid = (__u32)meta, .kind = CONN_TLS};
+	struct conn c = {};
+
+	c.id = new_id();
+	c.flags = CONN_OWN_POS;
+	if (born)
+		c.flags |= CONN_BORN | CONN_START_IN | CONN_START_OUT;
+	return bpf_map_update_elem(&conns, &key, &c, BPF_NOEXIST);
+}
+
+/* The session runs on socket skp: both entries name each other. */
+__noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 nested)
+{
+	struct conn *c = conn_find(ssl, meta), *s = conn_find(skp, 0);
+
+	if (s && s->ino != sock_ino((struct sock *)skp)) {
+		conn_drop(skp, 0);
+		s = NULL;
+	}
+	if (!s) {
+		if (conn_new(skp, 0, 0))
+			return -1;
+		s = conn_find(skp, 0);
+	}
+	if (!c || !s)
+		return -1;
+	c->link = s->id;
+	c->link_sk = skp;
+	c->ino = s->ino;
+	__builtin_memcpy(&c->addr, &s->addr, sizeof(c->addr));
+	c->flags &= ~(CONN_FD | CONN_NESTED);
+	if (nested)
+		c->flags |= CONN_NESTED;
+	s->link = c->id;
+	if (!(s->flags & CONN_KTLS))
+		s->verdict = VERDICT_TLS;
+	count_tls(s, !(c->flags & CONN_BORN));
+	return 0;
+}
+
+__noinline int tls_nested(__u64 skp)
+{
+	__u64 tid = bpf_get_current_pid_tgid(), meta;
+	struct tls_calls *t = bpf_map_lookup_elem(&calls, &tid);
+	struct tls_call *call;
+	struct conn *c, *s;
+
+	if (!t)
+		return 0;
+	call = t->c[1].ssl ? &t->c[1] : &t->c[0];
+	if (!call->ssl)
+		return 0;
+	meta = session_meta(call->meta);
+	c = conn_find(call->ssl, meta);
+	if (!c) {
+		session_new(call->ssl, meta, 0);
+		c = conn_find(call->ssl, meta);
+	}
+	if (c && !c->link && !(c->flags & CONN_FD))
+		session_link(call->ssl, meta, skp, 1);
+	s = conn_find(skp, 0);
+	return s && (s->flags & CONN_KTLS) ? 1 : 0;
+}
+
+/* len bytes of plaintext of a session passed at buf. */
+__noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
+{
+	__u64 ids = current_ids(), off;
+	__u32 dir = meta_dir(meta);
+	struct conn *c;
+	struct sock *sk;
+
+	c = conn_find(ssl, meta);
+	if (!c) {
+		session_new(ssl, meta, 0);
+		c = conn_find(ssl, meta);
+	}
+	if (!c)
+		return -1;
+	if (c->flags & CONN_FD) {
+		sk = fd_sock(c->fd);
+		if (!sk || !sock_is_stream(sk) || session_link(ssl, meta, (__u64)sk, 0))
+			c->flags &= ~CONN_FD;
+	}
+	if (!c->link && !(c->flags & CONN_BORN))
+		count_tls(c, true);
+	c->pid = ids >> 32;
+	c->tid = (__u32)ids;
+	off = c->pos[dir];
+	c->pos[dir] += len;
+	/* With a condition on the socket, a session whose socket is not known to meet it stays unseen. */
+	if ((cfg.filters & (FILTER_PORT | FILTER_NETNS)) && !c->link)
+		return 0;
+	return stream_emit(ssl, meta | META_SRC(SRC_BUF), buf, (__u32)len, off);
+}
+
+static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, bool ex)
+{
+	__u64 tid = bpf_get_current_pid_tgid();
+	struct tls_calls *t, fresh = {};
+	struct tls_call *c = &fresh.c[0];
+
+	if (!task_wanted())
+		return 0;
+	c->ssl = ctx->di;
+	c->buf = ctx->si;
+	c->num = ex ? ctx->dx : (__u32)ctx->dx;
+	c->lenp = ex ? ctx->cx : 0;
+	c->sp = ctx->sp;
+	c->meta = meta;
+	t = bpf_map_lookup_elem(&calls, &tid);
+	if (t && t->c[0].ssl && c->sp < t->c[0].sp) {
+		if (c->ssl == t->c[0].ssl || (t->c[1].ssl == c->ssl && c->sp < t->c[1].sp))
+			return 0;
+		t->c[1] = *c;
+		return 0;
+	}
+	/* None, or one whose return was never seen (a longjmp, a stack that was left). */
+	bpf_map_update_elem(&calls, &tid, &fresh, BPF_ANY);
+	return 0;
+}
+
+static __always_inline int call_exit(struct pt_regs *ctx)
+{
+	__u64 tid = bpf_get_current_pid_tgid(), sp = ctx->sp - 8, len;
+	struct tls_calls *t = bpf_map_lookup_elem(&calls, &tid);
+	__s32 ret = (__s32)ctx->ax;
+	struct tls_call c;
+
+	if (!t)
+		return 0;
+	if (t->c[0].ssl && t->c[0].sp == sp) {
+		c = t->c[0];
+		bpf_map_delete_elem(&calls, &tid);
+	} else if (t->c[1].ssl && t->c[1].sp == sp) {
+		c = t->c[1];
+		t->c[1].ssl = 0;
+	} else {
+		return 0;
+	}
+	if (ret <= 0)
+		return 0;
+	len = ret;
+	if (c.lenp && bpf_probe_read_user(&len, sizeof(len), (void *)c.lenp))
+		len = c.num + 1;
+	if (len > c.num) {
+		STAT_ADD(faults, 1);
+		return 0;
+	}
+	return len ? session_data(c.ssl, session_meta(c.meta), c.buf, len) : 0;
+}
+
+/* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms and ssl_read_internal, ssl_write_internal ---- */
+
+#define OSSL_CALL(name, dir, ex)                                                                                       \
+	SEC("uprobe") int ossl_##name##_enter(struct pt_regs *ctx)                                                     \
+	{                                                                                                              \
+		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), ex);                                             \
+	}                                                                                                              \
+	SEC("uretprobe") int ossl_##name##_exit(struct pt_regs *ctx)                                                   \
+	{                                                                                                              \
+		return call_exit(ctx);                                                                                 \
+	}
+
+OSSL_CALL(read, 0, false)
+OSSL_CALL(read_ex, 0, true)
+OSSL_CALL(write, META_DIR, false)
+OSSL_CALL(write_ex, META_DIR, true)
+
+/* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. On a used session: a new connection. */
+SEC("uprobe")
+int ossl_set_fd(struct pt_regs *ctx)
+{
+	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
+	struct conn *c;
+
+	if (!task_wanted())
+		return 0;
+	c = conn_find(ssl, meta);
+	if (c && (c->pos[0] || c->pos[1])) {
+		emit_close(c, 0, CLOSE_FREE);
+		conn_drop(ssl, meta);
+		session_new(ssl, meta, 1);
+	} else if (!c) {
+		session_new(ssl, meta, 0);
+	}
+	c = conn_find(ssl, meta);
+	if (!c)
+		return 0;
+	c->fd = ctx->si;
+	c->flags |= CONN_FD;
+	return 0;
+}
+
+/* SSL_new returns a session: a new life at that address. */
+SEC("uretprobe")
+int ossl_new_exit(struct pt_regs *ctx)
+{
+	__u64 ssl = ctx->ax, meta = session_meta(META_LIB(TLS_OPENSSL));
+
+	if (!ssl || !task_wanted())
+		return 0;
+	conn_drop(ssl, meta);
+	return session_new(ssl, meta, 1);
+}
+
+SEC("uprobe")
+int ossl_free(struct pt_regs *ctx)
+{
+	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
+	struct conn *c;
+
+	if (!task_wanted())
+		return 0;
+	c = conn_find(ssl, meta);
+	if (!c)
+		return 0;
+	if (c->flags & CONN_EMITTED)
+		emit_close(c, 0, CLOSE_FREE);
+	conn_drop(ssl, meta);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * table.c - the protocol decoders that are built in: one line each.
+ */
+#include "proto/decoder.h"
+
+extern const struct decoder http1_decoder; /* http1.c */
+
+const struct decoder *const decoders[] = {
+    &http1_decoder,
+    NULL,
+};

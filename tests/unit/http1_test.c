@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * http1_test.c - every feature of the HTTP/1.x decoder as a script with its records, for every split of the bytes.
+ */
+#include "tap.h"
+
+#include "http1_script.h"
+
+struct script {
+	const struct dec_opts *o;
+	bool joined, headers;
+	const struct step *steps;
+	size_t n;
+};
+
+/* Runs s; the data bytes are cut at global position `cut`, or (every != 0) after each `every` bytes. */
+static void run_script(const struct script *s, size_t cut, size_t every, struct run *r)
+{
+	size_t base = 0;
+
+	run_init(r, s->o, !s->joined);
+	r->headers = s->headers;
+	for (size_t i = 0; i < s->n; i++) {
+		const struct step *t = &s->steps[i];
+		if (t->op != OP_DATA) {
+			run_step(r, t);
+			continue;
+		}
+		for (size_t at = 0; at < t->n;) {
+			size_t n = t->n - at;
+			if (every && n > every)
+				n = every;
+			if (base + at < cut && base + at + n > cut)
+				n = cut - base - at;
+			run_data(r, t->dir, t->b + at, n, t->us, at ? 0 : CHUNK_EDGE);
+			at += n;
+		}
+		base += t->n;
+	}
+}
+
+static void expect(const struct script *s, const char *want)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		total += s->steps[i].op == OP_DATA ? s->steps[i].n : 0;
+	for (size_t k = 0; k < total + 3; k++) {
+		struct run r = {0};
+		if (k < total)
+			run_script(s, k, 0, &r);
+		else
+			run_script(s, 0, k - total + 1, &r);
+		buf_addc(&r.text, 0);
+		int bad = tap_failed_now;
+		CHECK_STR((char *)r.text.p, want);
+		run_free(&r);
+		if (bad != tap_failed_now) {
+			printf("# with split %zu of %zu\n", k, total);
+			break;
+		}
+	}
+}
+
+#define STEPS(...)                   ((const struct step[]){__VA_ARGS__})
+#define SCRIPT(...)                  .steps = STEPS(__VA_ARGS__), .n = sizeof(STEPS(__VA_ARGS__)) / sizeof(struct step)
+#define EXPECT(want, ...)            expect(&(struct script){SCRIPT(__VA_ARGS__)}, want)
+#define EXPECT_JOINED(want, ...)     expect(&(struct script){.joined = true, SCRIPT(__VA_ARGS__)}, want)
+#define EXPECT_OPTS(opts, want, ...) expect(&(struct script){.o = opts, SCRIPT(__VA_ARGS__)}, want)
+#define EXPECT_HEADERS(want, ...)    expect(&(struct script){.headers = true, SCRIPT(__VA_ARGS__)}, want)
+
+#define GET(p)   "GET " p " HTTP/1.1\r\nHost: h\r\n\r\n"
+#define OK(n, b) "HTTP/1.1 200 OK\r\nContent-Length: " n "\r\n\r\n" b
+
+TEST(simple)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/a s=200 reason=OK lat=9 ttfb=5 req=0 resp=3\n", Q(0, GET("/a")),
+	       R(5, OK("3", "a")), R(9, "bc"));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/a s=200 reason=OK lat=5 ttfb=5 req=0 resp=0\n"
+	       "t=6 server http/1.1 nth=2 m=GET h=h p=/b s=200 reason=OK lat=2 ttfb=2 req=0 resp=1\n",
+	       Q(0, GET("/a")), R(5, OK("0", "")), Q(6, GET("/b")), R(8, OK("1", "x")));
+	EXPECT("t=1 server http/1.1 nth=1 m=GET h=h p=/a s=200 lat=1 ttfb=1 req=0 resp=0\n",
+	       Q(1, "\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"), R(2, "HTTP/1.1 200\r\ncontent-length:0\r\n\r\n"));
+}
+
+TEST(client_role)
+{
+	EXPECT("t=1 client http/1.1 nth=1 m=GET h=h p=/a s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	       {OP_DATA, DIR_OUT, 1, GET("/a"), sizeof(GET("/a")) - 1, 0},
+	       {OP_DATA, DIR_IN, 2, OK("0", ""), sizeof(OK("0", "")) - 1, 0});
+}
+
+TEST(pipelining)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK lat=5 ttfb=5 req=0 resp=1\n"
+	       "t=0 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=6 ttfb=5 req=0 resp=2\n"
+	       "t=1 server http/1.1 nth=3 m=GET h=h p=/3 s=200 reason=OK lat=6 ttfb=6 req=0 resp=0\n",
+	       Q(0, GET("/1") GET("/2")), Q(1, GET("/3")), R(5, OK("1", "a") OK("2", "b")), R(6, "c"),
+	       R(7, OK("0", "")));
+}
+
+TEST(interim)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=201 reason=Created lat=9 ttfb=9 req=2 resp=0\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
+	       R(3, "HTTP/1.1 100 Continue\r\n\r\n"), Q(4, "ab"),
+	       R(5, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+	       R(9, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"));
+}
+
+TEST(no_body)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=HEAD h=h p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=2 server http/1.1 nth=2 m=GET h=h p=/n s=204 reason=No Content lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=4 server http/1.1 nth=3 m=GET h=h p=/m s=304 reason=Not Modified lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=6 server http/1.1 nth=4 m=GET h=h p=/e s=200 reason=OK lat=1 ttfb=1 req=0 resp=1\n",
+	       Q(0, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"), R(1, OK("99", "")), Q(2, GET("/n")),
+	       R(3, "HTTP/1.1 204 No Content\r\n\r\n"), Q(4, GET("/m")),
+	       R(5, "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"), Q(6, GET("/e")), R(7, OK("1", "x")));
+}
+
+TEST(chunked)
+{
+	static const struct dec_opts o = {.body_max = 100};
+
+	EXPECT_OPTS(&o,
+	            "t=0 server http/1.1 nth=1 m=PUT h=h p=/ s=200 reason=OK lat=4 ttfb=2 req=5 resp=26 qb=hello "
+	            "rb=abcdefghijklmnopqrstuvwxyz\n"
+	            "t=5 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	            Q(0, "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+	            R(2, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n1A;name=\"v;\\\"x\" ; b\r\n"),
+	            R(3, "abcdefghijklmnopqrstuvwxyz\r\n000;last\r\n"), R(4, "X-Sum: 1\r\nY: 2\r\n\r\n"),
+	            Q(5, GET("/2")), R(6, OK("0", "")));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 lat=1 ttfb=1 req=0 resp=3\n", Q(0, GET("/")),
+	       R(1, "HTTP/1.1 200\nTransfer-Encoding: chunked\n\n3  \nabc\n0\n\n"));
+}
+
+TEST(te_over_cl)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=200 reason=OK lat=1 ttfb=1 req=1 resp=0 (Content-Length "
+	       "beside Transfer-Encoding ignored)\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\nTransfer-Encoding: chunked\r\n\r\n"
+	            "1\r\nx\r\n0\r\n\r\n"),
+	       R(1, OK("0", "")));
+}
+
+TEST(content_length)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=400 reason=Bad lat=1 ttfb=1 req=0 resp=0 err=malformed (bad "
+	       "Content-Length)\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy"),
+	       R(1, "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"));
+	EXPECT(
+	    "t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK ttfb=1 req=0 resp=0 err=malformed (its response "
+	    "cannot be told from others; bad Content-Length)\n",
+	    Q(0, GET("/")), R(1, OK("-1", "")));
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=200 reason=OK lat=1 ttfb=1 req=2 resp=1\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2, 2\r\nContent-Length: 2\r\n\r\nxy"),
+	       R(1, OK("01", "z")));
+}
+
+TEST(until_close)
+{
+	EXPECT("t=0 server http/1.0 nth=1 m=GET p=/ s=200 reason=OK lat=2 ttfb=1 req=0 resp=5\n",
+	       Q(0, "GET / HTTP/1.0\r\n\r\n"), R(1, "HTTP/1.0 200 OK\r\n\r\nab"), R(2, "cde"), RFIN(8),
+	       END(9, END_CLOSED));
+	EXPECT("t=0 server http/1.0 nth=1 m=GET p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=2\n",
+	       Q(0, "GET / HTTP/1.0\r\n\r\n"), R(1, "HTTP/1.0 200 OK\r\n\r\nab"), END(9, END_CLOSED));
+	EXPECT("t=0 server http/1.0 nth=1 m=GET p=/ s=200 reason=OK ttfb=1 req=0 resp=2 err=reset\n",
+	       Q(0, "GET / HTTP/1.0\r\n\r\n"), R(1, "HTTP/1.0 200 OK\r\n\r\nab"), END(9, END_RESET));
+	EXPECT("t=0 server http/1.0 nth=1 m=GET p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1\n"
+	       "t=2 server http/1.0 nth=2 m=GET p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	       Q(0, "GET /1 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"),
+	       R(1, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx"),
+	       Q(2, "GET /2 HTTP/1.0\r\n\r\n"), R(3, "HTTP/1.0 200 OK\r\n\r\n"), END(4, END_CLOSED));
+}
+
+TEST(connect_tunnel)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=CONNECT h=x:443 p=x:443 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 (tunnel "
+	       "from here on)\n",
+	       Q(0, "CONNECT x:443 HTTP/1.1\r\nHost: y\r\n\r\n"), Q(1, "\x16\x03\x01GET / HTTP/1.1\r\n\r\n"),
+	       R(1, OK("0", "")), R(2, "HTTP/1.1 200 OK\r\n\r\n"), END(3, END_CLOSED));
+	EXPECT("t=0 server http/1.1 nth=1 m=CONNECT h=x:443 p=x:443 s=407 reason=No lat=1 ttfb=1 req=0 resp=1\n"
+	       "t=2 server http/1.1 nth=2 m=GET h=h p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	       Q(0, "CONNECT x:443 HTTP/1.1\r\nHost: y\r\n\r\n"), R(1, "HTTP/1.1 407 No\r\nContent-Length: 1\r\n\r\nx"),
+	       Q(2, GET("/")), R(3, OK("0", "")));
+}
+
+TEST(upgrade)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ws s=101 reason=Switching Protocols lat=1 ttfb=1 req=0 resp=0 "
+	       "(upgraded to websocket)\n",
+	       Q(0, "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+	       R(1, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02hi"), Q(2, "\x81\x80"),
+	       END(3, END_CLOSED));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=2 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	       Q(0, "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\n\r\n"), R(1, OK("0", "")), Q(2, GET("/2")),
+	       R(3, OK("0", "")));
+}
+
+TEST(targets)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=real:81 p=/p?q s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=2 server http/1.1 nth=2 m=OPTIONS h=h p=* s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=4 server http/1.1 nth=3 m=GET h=r p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=6 server http/1.1 nth=4 m=OPTIONS h=r p=* s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=8 server http/1.1 nth=5 m=GET p=/a b s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	       Q(0, "GET http://u:p@real:81/p?q HTTP/1.1\r\nHost: other\r\n\r\n"), R(1, OK("0", "")),
+	       Q(2, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), R(3, OK("0", "")),
+	       Q(4, "GET HTTPS://r HTTP/1.1\r\nHost: h\r\n\r\n"), R(5, OK("0", "")),
+	       Q(6, "OPTIONS http://r HTTP/1.1\r\nHost: h\r\n\r\n"), R(7, OK("0", "")),
+	       Q(8, "GET /a b HTTP/1.1\r\n\r\n"), R(9, OK("0", "")));
+}
+
+TEST(header_forms)
+{
+	EXPECT_HEADERS("t=0 server http/1.1 nth=1 m=GET h=x p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=2 q<hOsT|x> "
+	               "q<A|b c d> q<A|> q<Sp|v> r<cOnTeNt-LeNgTh|2> r<Content-Encoding|gzip> enc=gzip\n",
+	               Q(0, "GET / HTTP/1.1\nhOsT:\tx \nA: b\n  c\r\n\td\r\nA:\r\nSp : v\r\nnonsense\r\n\n"),
+	               R(1, "HTTP/1.1 200 OK\ncOnTeNt-LeNgTh:2\nContent-Encoding: gzip\n\nxy"));
+}
+
+TEST(half_closed)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK lat=5 ttfb=5 req=0 resp=1\n", Q(0, GET("/")),
+	       QFIN(1), R(5, OK("1", "x")), RFIN(6), END(7, END_CLOSED));
+}
+
+TEST(response_first)
+{
+	/* Events of two threads: the response is seen before its request. */
+	EXPECT("t=4 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK req=0 resp=0\n"
+	       "t=6 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=0 ttfb=0 req=0 resp=0\n",
+	       R(3, OK("0", "")), R(6, OK("0", "")), Q(4, GET("/1")), Q(6, GET("/2")));
+	/* It never comes: reported alone, and what comes later is not paired with the next response. */
+	EXPECT("t=3 server http/1.1 s=408 reason=Slow resp=0 (request not seen)\n"
+	       "t=9 server http/1.1 nth=1 m=GET h=h p=/ req=0 err=closed\n",
+	       R(3, "HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n"), FORCE(5), Q(9, GET("/")), END(10, END_CLOSED));
+}
+
+TEST(early_response)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=413 reason=Big lat=2 ttfb=2 req=6 resp=0\n"
+	       "t=4 server http/1.1 nth=2 m=GET h=h p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc"),
+	       R(2, "HTTP/1.1 413 Big\r\nContent-Length: 0\r\n\r\n"), Q(3, "def"), Q(4, GET("/")), R(5, OK("0", "")));
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=413 reason=Big lat=2 ttfb=2 req=3 resp=0 (response ended "
+	       "before the request)\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc"),
+	       R(2, "HTTP/1.1 413 Big\r\nContent-Length: 0\r\n\r\n"), END(3, END_CLOSED));
+}
+
+TEST(no_answer)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ req=0 err=closed\n", Q(0, GET("/")), END(1, END_CLOSED));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ req=0 err=reset\n", Q(0, GET("/")), END(1, END_RESET));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ req=0 err=timeout\n", Q(0, GET("/")), END(1, END_TIMEOUT),
+	       END(2, END_CLOSED));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ req=0 ongoing\n", Q(0, GET("/")), END(1, END_DETACH));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK ttfb=1 req=0 resp=1 ongoing\n", Q(0, GET("/")),
+	       R(1, OK("5", "x")), END(2, END_DETACH));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ req=0 ongoing (connection dropped to keep within bounds)\n",
+	       Q(0, GET("/")), END(1, END_EVICTED));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK ttfb=1 req=0 resp=1 err=closed\n",
+	       Q(0, GET("/")), R(1, OK("5", "x")), RFIN(2), END(3, END_CLOSED));
+	EXPECT("t=0 server http/1.1 m=GET h=h p=/ req=0 err=closed\n", Q(0, "GET / HTTP/1.1\r\nHost: h\r\nUs"),
+	       END(1, END_CLOSED));
+	EXPECT("", END(1, END_CLOSED));
+	EXPECT("", END(1, END_TIMEOUT));
+}
+
+TEST(timeout_then_on)
+{
+	/* The late answer of a request that timed out is not the next request's. */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 req=0 err=timeout\n"
+	       "t=3 server http/1.1 s=200 reason=OK resp=1 (request not seen)\n"
+	       "t=4 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 (pairing assumed)\n",
+	       Q(0, GET("/1")), END(2, END_TIMEOUT), R(3, OK("1", "x")), Q(4, GET("/2")), R(5, OK("0", "")),
+	       END(6, END_CLOSED));
+}
+
+TEST(joined)
+{
+	/* The tail of a body, then an exchange; confirmed by the next request. */
+	EXPECT_JOINED("t=3 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
+	              "t=5 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined\n",
+	              R(1, "tail of a body GET / HTTP/1.1\r\n\r\n"), Q(3, GET("/1")), R(4, OK("1", "x")),
+	              Q(5, GET("/2")), R(6, OK("0", "")));
+	/* A response of a request from before, then its successor. */
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=1 joined (request not seen)\n"
+	              "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined (pairing "
+	              "assumed)\n",
+	              R(1, OK("1", "x")), Q(2, GET("/1")), R(3, OK("0", "")), END(4, END_DETACH));
+	/* A request pipelined behind one from before: two responses for one request. */
+	EXPECT_JOINED("t=1 server http/1.1 m=GET h=h p=/2 req=0 err=lost joined (its response cannot be told from "
+	              "others)\n"
+	              "t=2 server http/1.1 s=200 reason=OK resp=1 joined (request not seen)\n"
+	              "t=3 server http/1.1 s=200 reason=OK resp=2 joined (request not seen)\n",
+	              Q(1, GET("/2")), R(2, OK("1", "a")), R(3, OK("2", "bb")), END(4, END_CLOSED));
+	/* Requests and bodies begun in the middle of calls are never believed. */
+	EXPECT_JOINED("", Q(1, "xGET / HTTP/1.1\r\nHost: h\r\n\r\n"), R(2, "x" OK("0", "")), END(3, END_CLOSED));
+	/* A message start that is cut in two calls, after an edge that is none. */
+	EXPECT_JOINED("t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=3 ttfb=3 req=0 resp=0 joined (pairing "
+	              "assumed)\n",
+	              Q(1, "GE"), Q(2, "GET /1 HTTP/1.1\r\nHo"), Q(3, "st: h\r\n\r\n"), R(5, OK("0", "")),
+	              END(6, END_CLOSED));
+}
+
+TEST(gap_in_body)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK lat=4 ttfb=1 req=0 resp=10 lost=6 err=lost\n"
+	       "t=5 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
+	       Q(0, GET("/")), R(1, OK("10", "ab")), RGAP(3, 6, GAP_LOST), R(4, "cd"), Q(5, GET("/2")),
+	       R(6, OK("0", "")));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK lat=3 ttfb=1 req=0 resp=8 (body not "
+	       "captured)\n",
+	       Q(0, GET("/")), R(1, OK("8", "")), RGAP(3, 8, GAP_UNCAPTURED));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK lat=4 ttfb=1 req=0 resp=8\n", Q(0, GET("/")),
+	       R(1, OK("8", "")), RGAP(3, 7, GAP_SKIPPED), R(4, "x"));
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 lat=4 ttfb=1 req=0 resp=5 lost=4 err=lost\n",
+	       Q(0, GET("/")), R(1, "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na"), RGAP(3, 4, GAP_LOST),
+	       R(4, "\r\n0\r\n\r\n"));
+	/* The end was lost: when it passed is not known. */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK ttfb=1 req=0 resp=8 lost=8 err=lost\n",
+	       Q(0, GET("/")), R(1, OK("8", "")), RGAP(3, 8, GAP_LOST));
+}
+
+TEST(gap_beyond)
+{
+	/* More than the body: later responses may be gone too. The order is found again at the end. */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK ttfb=2 req=0 resp=1 lost=60 err=lost (part of "
+	       "the stream was not seen)\n"
+	       "t=1 server http/1.1 nth=2 m=GET h=h p=/2 req=0 lost=60 err=lost (part of the stream was not seen)\n"
+	       "t=5 server http/1.1 s=200 reason=OK resp=2 err=lost (request not seen)\n"
+	       "t=6 server http/1.1 nth=3 m=GET h=h p=/3 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3\n"
+	       "t=8 server http/1.1 nth=4 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4\n",
+	       Q(0, GET("/1")), Q(1, GET("/2")), R(2, OK("9", "x")), RGAP(4, 60, GAP_LOST), R(5, OK("2", "22")),
+	       Q(6, GET("/3")), R(7, OK("3", "333")), Q(8, GET("/4")), R(9, OK("4", "4444")));
+	/* In the requests: those before keep their responses, the one touched too. */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK lat=5 ttfb=5 req=0 resp=1\n"
+	       "t=1 server http/1.1 nth=2 m=POST h=h p=/2 s=200 reason=OK lat=5 ttfb=5 req=1 resp=2 lost=99 err=lost "
+	       "(part of the stream was not seen)\n"
+	       "t=7 server http/1.1 s=200 reason=OK resp=3 err=lost (request not seen)\n"
+	       "t=8 server http/1.1 m=GET h=h p=/4 req=0 err=lost (its response cannot be told from others)\n"
+	       "t=9 server http/1.1 s=200 reason=OK resp=4 err=lost (request not seen)\n",
+	       Q(0, GET("/1")), Q(1, "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nx"),
+	       QGAP(3, 99, GAP_LOST), R(5, OK("1", "a")), R(6, OK("2", "bb")), R(7, OK("3", "ccc")), Q(8, GET("/4")),
+	       R(9, OK("4", "dddd")), END(10, END_CLOSED));
+	/* The same where the client waits for each response: pairs again. */
+	EXPECT("t=1 server http/1.1 nth=1 m=POST h=h p=/2 s=200 reason=OK lat=5 ttfb=5 req=1 resp=2 lost=99 err=lost "
+	       "(part of the stream was not seen)\n"
+	       "t=8 server http/1.1 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4\n"
+	       "t=10 server http/1.1 m=GET h=h p=/5 req=0 err=closed\n",
+	       Q(1, "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nx"), QGAP(3, 99, GAP_LOST),
+	       R(6, OK("2", "bb")), Q(8, GET("/4")), R(9, OK("4", "dddd")), Q(10, GET("/5")), END(11, END_CLOSED));
+	/* Within a request's head. */
+	EXPECT("t=0 server http/1.1 m=GET h=h p=/1 req=0 lost=10 err=lost (part of the stream was not seen)\n"
+	       "t=4 server http/1.1 s=200 reason=OK resp=0 err=lost (request not seen)\n",
+	       Q(0, "GET /1 HTTP/1.1\r\nHost: h\r\nX: "), QGAP(3, 10, GAP_LOST), R(4, OK("0", "")), END(5, END_CLOSED));
+}
+
+TEST(gap_while_blocked)
+{
+	/* The request was lost, its response waits; the next request must not get it. */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1\n"
+	       "t=3 server http/1.1 s=200 reason=OK resp=2 err=lost (request not seen)\n"
+	       "t=4 server http/1.1 m=GET h=h p=/3 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3 (pairing assumed)\n",
+	       Q(0, GET("/1")), R(1, OK("1", "a")), R(3, OK("2", "bb")), QGAP(4, 40, GAP_LOST), Q(4, GET("/3")),
+	       R(5, OK("3", "ccc")), END(6, END_CLOSED));
+}
+
+TEST(malformed)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=PUT h=h p=/ s=400 reason=Bad lat=1 ttfb=1 req=1 resp=0 err=malformed (bad "
+	       "chunk "
+	       "framing)\n",
+	       Q(0, "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n"),
+	       R(1, "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"));
+	EXPECT("t=0 server req=0 err=malformed (bad message head)\n", Q(0, "\x01\x02 garbage\r\n\r\nmore\r\n\r\n"),
+	       END(1, END_CLOSED));
+	EXPECT(
+	    "t=0 server http/1.1 nth=1 m=GET h=h p=/1 ttfb=1 req=0 resp=0 err=malformed (its response cannot be told "
+	    "from others; bad message head)\n"
+	    "t=0 server http/1.1 nth=2 m=GET h=h p=/2 req=0 err=lost (its response cannot be told from others)\n",
+	    Q(0, GET("/1") GET("/2")), R(1, "SMTP 200 hello\r\n\r\n"));
+	static const struct dec_opts o = {.head_max = 64};
+	EXPECT_OPTS(
+	    &o,
+	    "t=0 server http/1.1 nth=1 m=GET h=h p=/ s=431 reason=Big lat=1 ttfb=1 req=0 resp=0 err=malformed (head "
+	    "too large)\n",
+	    Q(0, "GET / HTTP/1.1\r\nHost: h\r\nX: 0123456789012345678901234567890123456789\r\n\r\n"),
+	    R(1, "HTTP/1.1 431 Big\r\nContent-Length: 0\r\n\r\n"));
+}
+
+TEST(depth_bound)
+{
+	static const struct dec_opts o = {.depth_max = 2};
+
+	EXPECT_OPTS(
+	    &o,
+	    "t=0 server http/1.1 nth=3 m=GET h=h p=/3 req=0 err=lost (its response cannot be told from others; too "
+	    "many requests waiting)\n"
+	    "t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1\n"
+	    "t=0 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=2\n"
+	    "t=1 server http/1.1 s=200 reason=OK resp=3 (request not seen)\n"
+	    "t=2 server http/1.1 nth=4 m=GET h=h p=/4 req=0 err=lost (its response cannot be told from others)\n"
+	    "t=3 server http/1.1 s=200 reason=OK resp=0 (request not seen)\n",
+	    Q(0, GET("/1") GET("/2") GET("/3")), R(1, OK("1", "1") OK("2", "22") OK("3", "333")), Q(2, GET("/4")),
+	    R(3, OK("0", "")));
+}
+
+TEST(bodies_kept)
+{
+	static const struct dec_opts o = {.body_max = 4};
+
+	EXPECT_OPTS(
+	    &o,
+	    "t=0 server http/1.1 nth=1 m=POST h=h p=/ s=200 reason=OK lat=1 ttfb=1 req=4 resp=6 qb=abcd rb=efgh "
+	    "truncated\n",
+	    Q(0, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd"), R(1, OK("6", "efghij")));
+}
+
+TEST(inflight)
+{
+	EXPECT("t=0 inflight server http/1.1 nth=1 m=GET h=h p=/1 req=0 ongoing age=5\n"
+	       "t=1 inflight server http/1.1 nth=2 m=GET h=h p=/2 req=0 ongoing age=4\n"
+	       "t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK lat=6 ttfb=6 req=0 resp=0\n",
+	       Q(0, GET("/1")), Q(1, GET("/2")), INFLIGHT(5), R(6, OK("0", "")));
+}
+
+static uint64_t skip_after(const char *resp, size_t body_max)
+{
+	struct run r = {0};
+	struct dec_opts o = {.body_max = body_max};
+
+	run_init(&r, &o, true);
+	run_data(&r, DIR_IN, GET("/"), sizeof(GET("/")) - 1, 0, CHUNK_EDGE);
+	run_data(&r, DIR_OUT, resp, strlen(resp), 1, CHUNK_EDGE);
+	uint64_t n = http1_decoder.skip(r.st, DIR_OUT);
+	CHECK(http1_decoder.skip(r.st, DIR_IN) == 0);
+	run_free(&r);
+	return n;
+}
+
+TEST(skip)
+{
+	CHECK(skip_after(OK("100", "0123456789"), 0) == 89);
+	CHECK(skip_after(OK("100", "0123456789"), 10) == 89);
+	CHECK(skip_after(OK("100", "0123456789"), 11) == 0);
+	CHECK(skip_after(OK("10", "012345678"), 0) == 0);
+	CHECK(skip_after("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n", 0) == 99);
+	CHECK(skip_after("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64", 0) == 0);
+	CHECK(skip_after("HTTP/1.1 200 OK\r\n\r\nxx", 0) == 0);
+	CHECK(skip_after(OK("2", "xx"), 0) == 0);
+}
+
+TEST(wants)
+{
+	struct run r = {0};
+
+	run_init(&r, NULL, true);
+	run_data(&r, DIR_IN, GET("/"), sizeof(GET("/")) - 1, 0, CHUNK_EDGE);
+	CHECK(http1_decoder.wants(r.st));
+	static const char sw[] = "HTTP/1.1 101 x\r\n\r\n";
+	run_data(&r, DIR_OUT, sw, sizeof(sw) - 1, 1, CHUNK_EDGE);
+	CHECK(!http1_decoder.wants(r.st));
+	run_free(&r);
+}
+
+/* Sign of detect for a string. */
+static int detect(const char *s)
+{
+	int r = http1_decoder.detect(span_str(s));
+
+	return r > 0 ? 1 : r < 0 ? -1 : 0;
+}
+
+TEST(detect)
+{
+	static const char *const yes[] = {"GET / HTTP/1.1\r\n",
+	                                  "get /x HTTP/1.0\n",
+	                                  "HTTP/1.1 200 OK",
+	                                  "HTTP/1.",
+	                                  "\r\nPOST /a b HTTP/1.1\r\nHost",
+	                                  "OPTIONS * HTTP/1.1\r\n",
+	                                  "M-SEARCH * HTTP/1.1\r\n"};
+	static const char *const maybe[] = {"", "G", "GET", "GET ", "GET /abc", "HT", "HTTP/", "PRI", "\r\n"};
+	static const char *const no[] = {"PRI * HTTP/2.0\r\n\r\nSM",
+	                                 "PRI ",
+	                                 "EHLO mail.example\r\n",
+	                                 "220 ESMTP ready\r\n",
+	                                 "USER anonymous\r\n",
+	                                 "*3\r\n$3\r\nSET\r\n",
+	                                 "GET key\r\n",
+	                                 "SET a b\r\n",
+	                                 "\x16\x03\x01",
+	                                 "SSH-2.0-OpenSSH_9\r\n",
+	                                 "OPTIONS rtsp://x RTSP/1.0\r\n",
+	                                 "INVITE sip:a SIP/2.0\r\n",
+	                                 "{\"a\":1}",
+	                                 "HTTP/2 200\r\n",
+	                                 "a b\r\n",
+	                                 "GET /\r\n"};
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++)
+		if (detect(yes[i]) != 1)
+			CHECK_STR("no", yes[i]);
+	for (size_t i = 0; i < sizeof(maybe) / sizeof(*maybe); i++)
+		if (detect(maybe[i]) != 0)
+			CHECK_STR("not maybe", maybe[i]);
+	for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++)
+		if (detect(no[i]) != -1)
+			CHECK_STR("not refused", no[i]);
+}
+
+int main(void)
+{
+	RUN(simple);
+	RUN(client_role);
+	RUN(pipelining);
+	RUN(interim);
+	RUN(no_body);
+	RUN(chunked);
+	RUN(te_over_cl);
+	RUN(content_length);
+	RUN(until_close);
+	RUN(connect_tunnel);
+	RUN(upgrade);
+	RUN(targets);
+	RUN(header_forms);
+	RUN(half_closed);
+	RUN(response_first);
+	RUN(early_response);
+	RUN(no_answer);
+	RUN(timeout_then_on);
+	RUN(joined);
+	RUN(gap_in_body);
+	RUN(gap_beyond);
+	RUN(gap_while_blocked);
+	RUN(malformed);
+	RUN(depth_bound);
+	RUN(bodies_kept);
+	RUN(inflight);
+	RUN(skip);
+	RUN(wants);
+	RUN(detect);
+	return tap_done();
+}

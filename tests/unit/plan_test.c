@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * plan_test.c - probe sites in real libraries: the internal functions found must be what all exported variants call.
+ *
+ * OpenSSL 3.0 is the system's; 1.1.1 and 3.5 are fetched by tests/tools/fetch-libssl.sh when a network is there.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "elf/elf.h"
+#include "tap.h"
+#include "target/target.h"
+#include "tls/plan.h"
+#include "tls/sites.h"
+#include "tls/tls.h"
+
+#define CACHE "build/cache/libssl"
+
+static const char *const system_libssl[] = {"/usr/lib/x86_64-linux-gnu/libssl.so.3", "/usr/lib64/libssl.so.3",
+                                            "/lib/x86_64-linux-gnu/libssl.so.3", NULL};
+
+static const struct plan_site *site(const struct plan *p, const char *prog)
+{
+	for (uint32_t i = 0; i < p->nsites; i++)
+		if (!strcmp(p->site[i].prog, prog))
+			return &p->site[i];
+	return NULL;
+}
+
+static bool resolve(const char *path, struct plan *p)
+{
+	struct err e = {0};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && !plan_resolve(fd, path, p, &e);
+	CHECK(ok);
+	close(fd);
+	return ok;
+}
+
+/* Does the function contain the bytes of a direct call or jump to the file offset to? (text is mapped at one distance)
+ */
+static bool calls(const struct elf *elf, const char *name, uint64_t to)
+{
+	struct elf_sym s;
+	if (!elf_func(elf, name, &s))
+		return false;
+	struct span b = elf_bytes(elf, s.addr, s.size);
+	for (size_t i = 0; i + 5 <= b.n; i++) {
+		int32_t rel;
+		memcpy(&rel, b.p + i + 1, 4);
+		if ((b.p[i] == 0xe8 || b.p[i] == 0xe9) && s.off + i + 5 + (uint64_t)(int64_t)rel == to)
+			return true;
+	}
+	return false;
+}
+
+static void check_rest(const struct elf *elf, const struct plan *p)
+{
+	struct elf_sym s;
+	CHECK(p->lib == TLS_OPENSSL && !p->why[0] && p->how[0]);
+	CHECK(elf_func(elf, "SSL_new", &s) && site(p, "ossl_new_exit") && site(p, "ossl_new_exit")->offset == s.off &&
+	      site(p, "ossl_new_exit")->ret);
+	CHECK(elf_func(elf, "SSL_free", &s) && site(p, "ossl_free") && site(p, "ossl_free")->offset == s.off);
+	int fds = 0;
+	for (uint32_t i = 0; i < p->nsites; i++) {
+		CHECK(p->site[i].ret == (strstr(p->site[i].prog, "_exit") != NULL));
+		fds += !strcmp(p->site[i].prog, "ossl_set_fd");
+	}
+	CHECK(fds == 3);
+}
+
+/* Both exported forms of a direction meet in one internal function, which is probed, and they are not. */
+static void check_shared(const struct elf *elf, const struct plan *p, const char *plain, const char *ex,
+                         const char *enter, const char *leave)
+{
+	const struct plan_site *in = site(p, enter), *out = site(p, leave);
+	CHECK(in && out && in->offset == out->offset);
+	if (in) {
+		CHECK(calls(elf, plain, in->offset));
+		CHECK(calls(elf, ex, in->offset));
+	}
+}
+
+static void check_library(const char *path, bool shared_write)
+{
+	struct plan p;
+	if (!resolve(path, &p))
+		return;
+	printf("# %s: %s\n", path, p.how);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elf *elf = elf_open(fd, NULL);
+	CHECK(elf != NULL);
+	if (!elf)
+		return;
+	check_shared(elf, &p, "SSL_read", "SSL_read_ex", "ossl_read_ex_enter", "ossl_read_ex_exit");
+	CHECK(!site(&p, "ossl_read_enter"));
+	if (shared_write) {
+		check_shared(elf, &p, "SSL_write", "SSL_write_ex", "ossl_write_ex_enter", "ossl_write_ex_exit");
+		CHECK(!site(&p, "ossl_write_enter"));
+	}
+	check_rest(elf, &p);
+	elf_close(elf);
+	close(fd);
+}
+
+TEST(openssl_3_0)
+{
+	for (int i = 0; system_libssl[i]; i++)
+		if (!access(system_libssl[i], R_OK)) {
+			check_library(system_libssl[i], false);
+			return;
+		}
+	printf("# skip: no libssl.so.3 here\n");
+}
+
+/* Called before the tests that need them. */
+static bool fetched(const char *path)
+{
+	char *argv[] = {"sh", "-c", "timeout 120 sh tests/tools/fetch-libssl.sh >/dev/null 2>&1", NULL};
+	struct cmd c;
+	if (access(path, R_OK) && !cmd_hold(argv, &c, NULL) && !cmd_release(&c, NULL))
+		waitpid(c.pid, NULL, 0);
+	if (!access(path, R_OK))
+		return true;
+	printf("# skip: %s could not be fetched (no network?)\n", path);
+	return false;
+}
+
+TEST(openssl_1_1_1)
+{
+	if (fetched(CACHE "/1.1/libssl.so.1.1"))
+		check_library(CACHE "/1.1/libssl.so.1.1", true);
+}
+
+TEST(openssl_3_5)
+{
+	if (fetched(CACHE "/3.5/libssl.so.3"))
+		check_library(CACHE "/3.5/libssl.so.3", false);
+}
+
+/* Node exports its own OpenSSL; the compiler may have put the internal functions inside the exported ones. */
+TEST(node)
+{
+	char path[PATH_MAX];
+	struct plan p;
+	if (!cmd_path("node", path, sizeof(path))) {
+		printf("# skip: no node here\n");
+		return;
+	}
+	if (!resolve(path, &p) || p.lib != TLS_OPENSSL)
+		return;
+	printf("# %s: %s\n", path, p.how);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elf *elf = elf_open(fd, NULL);
+	static const char *const fn[] = {"SSL_read", "SSL_read_ex", "SSL_write", "SSL_write_ex"};
+	static const char *const prog[] = {"ossl_read_enter", "ossl_read_ex_enter", "ossl_write_enter",
+	                                   "ossl_write_ex_enter"};
+	struct elf_sym s[4];
+	CHECK(elf_funcs(elf, fn, 4, s) == 4);
+	for (int i = 0; i < 4; i++) {
+		/* Either the function itself is probed, or what it calls. */
+		const struct plan_site *own = site(&p, prog[i]), *ex = site(&p, prog[i | 1]);
+		CHECK((own && own->offset == s[i].off) || (ex && calls(elf, fn[i], ex->offset)));
+	}
+	check_rest(elf, &p);
+	elf_close(elf);
+	close(fd);
+}
+
+/* Not OpenSSL: named or nothing, never hooked. */
+TEST(others)
+{
+	static const struct {
+		const char *path;
+		int lib;
+		const char *why;
+	} t[] = {
+	    {"/usr/lib/x86_64-linux-gnu/libgnutls.so.30", TLS_GNUTLS, "GnuTLS"},
+	    {"/usr/lib/x86_64-linux-gnu/libssl3.so", TLS_NSS, "NSS"}, /* the name is not what counts */
+	    {"/usr/lib/x86_64-linux-gnu/libgnutls-openssl.so.27", TLS_NONE, ""},
+	    {"/usr/lib/x86_64-linux-gnu/libcrypto.so.3", TLS_NONE, ""},
+	    {"/lib/x86_64-linux-gnu/libc.so.6", TLS_NONE, ""},
+	    {"/usr/local/go/bin/go", TLS_GO, "Go crypto/tls"},
+	};
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		struct plan p;
+		if (access(t[i].path, R_OK)) {
+			printf("# skip: no %s here\n", t[i].path);
+			continue;
+		}
+		resolve(t[i].path, &p);
+		CHECK(p.lib == t[i].lib && p.nsites == 0);
+		CHECK(!strncmp(p.why, t[i].why, strlen(t[i].why)));
+		CHECK(!!p.why[0] == !!t[i].why[0]);
+	}
+	CHECK_STR(tls_lib_name(TLS_OPENSSL), "openssl");
+	CHECK(tls_lib_name(TLS_NONE) == NULL && tls_lib_name(99) == NULL);
+}
+
+TEST(not_elf)
+{
+	struct plan p;
+	struct err e = {0};
+	int fd = open("/proc/self/status", O_RDONLY);
+	CHECK(plan_resolve(fd, "/some/libssl.so.3", &p, &e) == -1);
+	CHECK(e.code == EXIT_RUNTIME && strstr(e.text, "/some/libssl.so.3"));
+	close(fd);
+}
+
+/* ---- instruction work, on functions written here ---- */
+/* clang-format off */
+__asm__(
+"	.pushsection .text, \"ax\", @progbits\n"
+"	.macro FN name\n	.globl \\name\n	.type \\name, @function\n\\name:\n	.endm\n"
+"	.macro END name\n	.size \\name, . - \\name\n	.endm\n"
+"FN t_inner\n	ret\nEND t_inner\n"
+"FN t_other\n	ret\nEND t_other\n"
+/* the argument in rdx is lost on one of two paths */
+"FN t_merge\n	test %edi, %edi\n	je 1f\n	xor %edx, %edx\n1:	call t_inner\n	ret\nEND t_merge\n"
+/* saved over a call in callee-saved registers, passed on by a tail jump */
+"FN t_saved\n	push %rbx\n	push %rbp\n	push %r12\n	mov %rdi, %rbx\n	mov %rsi, %rbp\n	movslq %edx, %r12\n"
+"	call t_other\n	mov %r12, %rdx\n	mov %rbp, %rsi\n	mov %rbx, %rdi\n	lea 8(%rsp), %rcx\n"
+"	pop %r12\n	pop %rbp\n	pop %rbx\n	jmp t_inner\nEND t_saved\n"
+/* not saved: a call destroys them */
+"FN t_lost\n	call t_other\n	call t_inner\n	ret\nEND t_lost\n"
+"FN t_table\n	jmp *%rax\nEND t_table\n"
+"FN t_pointer\n	mov 8(%rdi), %rax\n	call *%rax\n	ret\nEND t_pointer\n"
+"FN t_junk\n	.byte 0x06, 0x07\n	ret\nEND t_junk\n"
+"FN t_runs_off\n	nop\nEND t_runs_off\n"
+"FN t_loop\n1:	dec %edx\n	jne 1b\n	call t_inner\n	ret\nEND t_loop\n"
+"FN t_endbr\n	endbr64\n	ret\nEND t_endbr\n"
+"FN t_push\n	push %r12\n	pop %r12\n	ret\nEND t_push\n"
+"FN t_stub\n	endbr64\n	jmp *0x10(%rip)\nEND t_stub\n"
+"	.popsection\n");
+/* clang-format on */
+
+static struct elf *self;
+
+static bool calls_of(const char *name, struct site_calls *c)
+{
+	struct elf_sym s;
+	CHECK(elf_func(self, name, &s));
+	return sites_calls(self, &s, c);
+}
+
+static const struct site_call *call_to(const struct site_calls *c, const char *name)
+{
+	struct elf_sym s;
+	if (elf_func(self, name, &s))
+		for (unsigned i = 0; i < c->n; i++)
+			if (c->v[i].target == s.addr)
+				return &c->v[i];
+	return NULL;
+}
+
+TEST(argument_tracking)
+{
+	struct site_calls c;
+	const struct site_call *k;
+	CHECK(calls_of("t_merge", &c) && (k = call_to(&c, "t_inner")) && k->arg[0] == SITE_ARG0 &&
+	      k->arg[1] == SITE_ARG1 && k->arg[2] == SITE_UNKNOWN && k->arg[3] == SITE_ARG3 && k->arg[4] == SITE_ARG4);
+	CHECK(calls_of("t_saved", &c) && c.n == 2 && (k = call_to(&c, "t_inner")) && k->arg[0] == SITE_ARG0 &&
+	      k->arg[1] == SITE_ARG1 && k->arg[2] == SITE_ARG2 && k->arg[3] == SITE_STACK && k->arg[4] == SITE_UNKNOWN);
+	CHECK(calls_of("t_lost", &c) && (k = call_to(&c, "t_inner")) && k->arg[0] == SITE_UNKNOWN &&
+	      k->arg[3] == SITE_UNKNOWN);
+	CHECK(calls_of("t_loop", &c) && (k = call_to(&c, "t_inner")) && k->arg[2] == SITE_UNKNOWN &&
+	      k->arg[0] == SITE_ARG0);
+	CHECK(calls_of("t_pointer", &c) && c.n == 0 && c.indirect);
+	CHECK(!calls_of("t_table", &c));
+	CHECK(!calls_of("t_junk", &c));
+	CHECK(!calls_of("t_runs_off", &c));
+}
+
+TEST(site_classes)
+{
+	struct elf_sym s;
+	CHECK(elf_func(self, "t_push", &s) && sites_emulated(self, s.addr) && !sites_is_stub(self, s.addr));
+	CHECK(elf_func(self, "t_endbr", &s) && !sites_emulated(self, s.addr));
+	CHECK(elf_func(self, "t_runs_off", &s) && sites_emulated(self, s.addr));
+	CHECK(elf_func(self, "t_inner", &s) && !sites_emulated(self, s.addr)); /* ret */
+	CHECK(elf_func(self, "t_table", &s) && !sites_emulated(self, s.addr));
+	CHECK(elf_func(self, "t_stub", &s) && sites_is_stub(self, s.addr));
+	CHECK(!sites_emulated(self, 0xdead0000));
+}
+
+int main(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	self = elf_open(fd, NULL);
+	RUN(argument_tracking);
+	RUN(site_classes);
+	RUN(openssl_3_0);
+	RUN(openssl_1_1_1);
+	RUN(openssl_3_5);
+	RUN(node);
+	RUN(others);
+	RUN(not_elf);
+	elf_close(self);
+	close(fd);
+	return tap_done();
+}
