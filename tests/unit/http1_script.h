@@ -231,8 +231,8 @@ static inline void run_free(struct run *r)
 	free(r->st);
 	free(r->q[DIR_IN].c);
 	free(r->q[DIR_OUT].c);
-	r->st = NULL;
 	buf_free(&r->text);
+	*r = (struct run){0};
 }
 
 #endif
