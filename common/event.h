@@ -94,6 +94,9 @@ struct ev_close {
 
 enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4 };
 
+/* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after it. */
+#define PROC_MMAP_QUIET_NS 2000000
+
 /* A traced process changed: the broker looks for files to attach to. */
 struct ev_proc {
 	struct ev_hdr h; /* pid: the process */
@@ -117,14 +120,14 @@ struct bpf_cfg {
 	__u32 netns_inum;
 	__u32 nports;
 	__u32 follow;      /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level; /* level of the tool's pid namespace, 0: initial */
+	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
 	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
 	__u32 peek_only;   /* 1: count, never copy (bench floor) */
 	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
 	__u32 want_cipher; /* copy TLS records too (keys engine) */
 	__u32 pidns_inum;  /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;  /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
-	__u32 pad0;
+	__u32 direct_reads; /* the kernel has bpf_rdonly_cast (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };

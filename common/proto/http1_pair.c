@@ -15,10 +15,7 @@
  */
 #include "proto/http1.h"
 
-#include <linux/types.h>
 #include <stdlib.h>
-
-#include "event.h"
 
 #define QUEUE_BYTES (1u << 20) /* heads of waiting requests; beyond it is as beyond depth_max */
 #define CALM_TURNS  32         /* request and response in turn so often: not, or no more, a pipelining client */
@@ -103,10 +100,13 @@ static void fill_request(struct exchange *e, const struct xchg *x)
 {
 	const struct h1_msg *m = &x->msg[REQ];
 
+	if (!m->method.n)
+		return;
 	e->method = m->method;
 	e->host = m->host;
 	e->path = m->path;
-	e->req_bytes = x->bytes[REQ];
+	if (!x->cut)
+		e->req_bytes = x->bytes[REQ];
 	e->req_headers = (struct rec_headers){m->v, m->n};
 	e->req_encoding = m->encoding;
 	if (x->body[REQ].n)
@@ -157,7 +157,7 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 	e.base.tid = who->tid;
 	if (who->comm[0])
 		e.base.comm = (struct rec_str){who->comm, strnlen(who->comm, sizeof(who->comm))};
-	e.base.role = st->req_dir == DIR_IN ? "server" : "client";
+	e.base.role = st->req_dir == H1_IN ? "server" : "client";
 	e.base.kind = kind;
 	if (first->blk && !(first->bad & N_LINE && !first->method.n))
 		e.proto = first->minor ? "http/1.1" : "http/1.0";
@@ -287,6 +287,7 @@ void h1_unpair_held(struct h1 *st, const struct emitter *em)
 	struct xchg *x = st->held;
 
 	st->held = NULL;
+	st->settled = false;
 	if (x)
 		unpair(st, x, N_UNMATCHED, em);
 }
@@ -337,10 +338,11 @@ static void finish(struct h1 *st, struct xchg *x, const struct emitter *em)
 
 void h1_request(struct h1 *st, struct xchg *x, const struct emitter *em)
 {
-	if (st->held) {
+	if (st->held || st->settled) {
 		/* Request, response, request with nothing between: the order is known again. */
 		h1_confirm_held(st, 0, em);
 		st->aligned = st->assumed = true;
+		st->settled = false;
 	}
 	bool in_turn = st->turn == RESP && !st->h[!st->req_dir].cur;
 
@@ -411,8 +413,7 @@ struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *
 	const struct half *h = &st->h[!st->req_dir];
 	struct xchg *x;
 
-	if (st->held)
-		h1_unpair_held(st, em);
+	h1_unpair_held(st, em);
 	if (st->turn == RESP)
 		st->turns = 0;
 	st->turn = RESP;

@@ -41,7 +41,7 @@ bool loader_sees_mmap(const struct loader *l);
 void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e);
 void loader_uprobe_detach(void *link);
 
-/* The set of traced processes (FILTER_PID). */
+/* The set of traced processes (FILTER_PID). -1: pid has ended. */
 int loader_target_add(struct loader *l, __u32 pid);
 /* How many are alive; the kernel removes them as they exit. */
 int loader_target_count(struct loader *l);

@@ -54,6 +54,9 @@ int kernel_check(struct err *e)
 	struct rlimit inf = {RLIM_INFINITY, RLIM_INFINITY};
 	struct utsname u;
 
+#ifndef __x86_64__
+	return err_set(e, EXIT_PRIVILEGE, "live tracing works on x86-64 only so far; -r reads captures everywhere");
+#endif
 	if (!has_cap(CAP_SYS_ADMIN) && !(has_cap(CAP_BPF) && has_cap(CAP_PERFMON)))
 		return err_set(e, EXIT_PRIVILEGE, "tracing needs root (or CAP_BPF and CAP_PERFMON): run it with sudo");
 	if (uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&

@@ -7,6 +7,7 @@
 # its own copy of libssl, so that probes hit the server only. Writes tests/bench/RESULTS.md.
 # BENCH_ROUNDS (3), BENCH_SECONDS (3) per run, BENCH_MODES, BENCH_CASES choose what is run.
 set -uo pipefail
+PATH=/usr/sbin:/usr/bin:/sbin:/bin # Debian's own programs
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 rounds=${BENCH_ROUNDS:-3}

@@ -6,6 +6,8 @@
 # tool is never run without a target: always -p, -c of an own name, --cgroup, --netns of an own one, or `--`.
 
 bats_require_minimum_version 1.5.0
+# Debian's own programs, whatever else the caller has in front of them.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 HTTPSNOOP=$ROOT/build/bin/httpsnoop
 PROG=$ROOT/build/tests/prog
@@ -191,11 +193,9 @@ count_records() { jq -n "[inputs | select($1)] | length" "$T/out"; }
 some_record() { [ "$(count_records "$1")" -gt 0 ]; }
 
 # is WANT GOT - equality with both values shown.
-is() { [ "$1" = "$2" ] || { printf 'want: %.400s\ngot:  %.400s\n' "$1" "$2" && return 1; }; }
+is() { [ "$1" = "$2" ] || { printf 'want: %.400s\ngot:  %.400s\n' "$1" "$2" | head -n 24 && return 1; }; }
 # contains TEXT PATTERN(ERE)
 contains() { grep -qE -- "$2" <<<"$1" || { printf 'no match for: %s\nin: %.2000s\n' "$2" "$1" && return 1; }; }
-# The same lines, in any order, in two files.
-same_multiset()
-{
-	diff <(sort "$1") <(sort "$2") >"$T/diff" || { echo "$(wc -l <"$T/diff") lines differ:" && head -n 12 "$T/diff" && return 1; }
-}
+# The same lines in two files, in the same order; in any order.
+same_lines() { diff "$1" "$2" >"$T/diff" || { echo "$(wc -l <"$T/diff") lines differ:" && head -n 12 "$T/diff" && return 1; }; }
+same_multiset() { same_lines <(sort "$1") <(sort "$2"); }

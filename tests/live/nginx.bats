@@ -44,13 +44,24 @@ compare()
 }
 
 @test "both ends of a connection traced: two connections, the same exchanges" {
-	start_nginx ""
-	start_snoop --json -p "$NGINX" -- h2load --h1 -n 500 -c 4 "http://127.0.0.1:$PORT/1k"
-	wait_until 100 gone "$SNOOP"
-	grep -v '^[^{]' "$T/out" >"$T/json"
-	is 500 "$(jq -n '[inputs | select(.role == "server")] | length' "$T/json")"
-	is 500 "$(jq -n '[inputs | select(.role == "client")] | length' "$T/json")"
-	is 8 "$(jq .conn "$T/json" | sort -u | wc -l)"
+	local server
+	read -r PORT < <(free_ports 1)
+	spawn server python3 "$PEER" serve "$PORT"
+	server=$PID
+	wait_until 100 grep -q ready "$T/server"
+	touch "$T/wait"
+	spawn client sh -c "while [ -e $T/wait ]; do sleep 0.05; done; exec python3 $PEER tokens http://127.0.0.1:$PORT/size 4 50 100"
+	start_snoop --json -p "$server,$PID"
+	rm "$T/wait"
+	wait_until 200 gone "$PID"
+	stop_snoop
+	cut -f1 "$T/client" >"$T/want"
+	is 200 "$(wc -l <"$T/want")"
+	records 'select(.role == "server") | .path' >"$T/got"
+	same_multiset "$T/want" "$T/got"
+	records 'select(.role == "client") | .path' >"$T/got"
+	same_multiset "$T/want" "$T/got"
+	is 8 "$(records .conn | sort -u | wc -l)"
 }
 
 @test "1000 requests on one connection: nth 1..1000 in order, plain and TLS" {

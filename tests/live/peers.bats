@@ -22,7 +22,7 @@ rows() { records "select(.role == \"$1\") | [.method, .path, .status] | @tsv"; }
 	python3 "$PEER" get "http://127.0.0.1:$PORT/a" 200 >"$T/want"
 	stop_snoop
 	rows server >"$T/got"
-	diff "$T/want" "$T/got"
+	same_lines "$T/want" "$T/got"
 	is "$(seq 200)" "$(records .nth)"
 }
 
@@ -32,7 +32,7 @@ rows() { records "select(.role == \"$1\") | [.method, .path, .status] | @tsv"; }
 	python3 "$PEER" get "https://127.0.0.1:$PORT/a" 200 >"$T/want"
 	stop_snoop
 	rows server >"$T/got"
-	diff "$T/want" "$T/got"
+	same_lines "$T/want" "$T/got"
 	is 200 "$(count_records '.tls == "openssl" and .attribution')"
 }
 
@@ -45,12 +45,12 @@ rows() { records "select(.role == \"$1\") | [.method, .path, .status] | @tsv"; }
 	grep '^{' "$T/out.all" >"$T/out"
 	grep -v '^{' "$T/out.all" >"$T/want"
 	rows client >"$T/got"
-	diff "$T/want" "$T/got"
+	same_lines "$T/want" "$T/got"
 	"$HTTPSNOOP" --json -- python3 "$PEER" get "https://127.0.0.1:$PORT/s" 50 >"$T/out.all" 2>"$T/err"
 	grep '^{' "$T/out.all" >"$T/out"
 	grep -v '^{' "$T/out.all" >"$T/want"
 	rows client >"$T/got"
-	diff "$T/want" "$T/got"
+	same_lines "$T/want" "$T/got"
 	is 50 "$(count_records ".tls == \"openssl\" and .remote == \"127.0.0.1:$PORT\"")"
 }
 
@@ -87,6 +87,7 @@ sys.path.insert(0, '$ROOT/tests/live'); import peer
 class V6(peer.Server): address_family = socket.AF_INET6
 class Unix(socketserver.ThreadingMixIn, socketserver.UnixStreamServer): daemon_threads = True
 class H(peer.Handler):
+    disable_nagle_algorithm = False
     def address_string(self): return 'unix'
 threading.Thread(target=V6(('::1', $PORT), peer.Handler).serve_forever, daemon=True).start()
 u = Unix('$T/sock', H); print('ready', flush=True); u.serve_forever()"
@@ -97,6 +98,7 @@ u = Unix('$T/sock', H); print('ready', flush=True); u.serve_forever()"
 	stop_snoop
 	is "[::1]:$PORT" "$(records 'select(.path == "/six") | .local')"
 	is "unix:$T/sock" "$(records 'select(.path == "/over") | .local')"
+	records "[.path, .conn, .nth, .joined] | @tsv"
 	is 1 "$(count_records '.path == "/again" and .nth == 2 and .host == "unix.example"')"
 	is 3 "$(count_records '.status == 200 and .role == "server"')"
 }

@@ -3,6 +3,7 @@
 # demo.sh - httpsnoop on live traffic: own nginx (plain and TLS) on free loopback ports, keep-alive clients, a few
 # seconds of text output, the summary, and everything is gone again. Needs root and nothing else.
 set -uo pipefail
+PATH=/usr/sbin:/usr/bin:/sbin:/bin # Debian's own programs
 cd "$(dirname "$0")/../.." || exit 1
 tool=build/bin/httpsnoop
 seconds=${DEMO_SECONDS:-6}
