@@ -277,8 +277,15 @@ static bool hole_waits(const struct flow *f, const struct stream *s)
 	return s->fin && s->fin_at != UINT64_MAX && s->fin_at > s->next;
 }
 
-/* One step of one direction. True when it moved. While the other direction waits for a hole nothing is fed: what
- * follows a hole in time must not come to the decoder before it. */
+/* Must bytes of that time wait for a hole in s, the other direction? What follows a hole in time comes to the decoder
+ * after it. What lies between the hole and the bytes behind it may be either side: it comes first, so that the hole
+ * touches it, rather than being taken for untouched. */
+static bool holds(const struct flow *f, const struct stream *s, uint64_t ts_ns)
+{
+	return hole_waits(f, s) && !(s->head && ts_ns < s->head->ts_ns);
+}
+
+/* One step of one direction. True when it moved. */
 static bool stream_step(struct flow *f, struct conn *c, int dir, unsigned expire)
 {
 	struct stream *s = &c->s[dir];
@@ -291,7 +298,7 @@ static bool stream_step(struct flow *f, struct conn *c, int dir, unsigned expire
 	else if (s->head->off > s->next)
 		moved = run_hole(f, c, dir, s->head->off, hole);
 	else
-		moved = !hole_waits(f, &c->s[!dir]) && run_head(f, c, dir, force);
+		moved = !holds(f, &c->s[!dir], s->head->ts_ns) && run_head(f, c, dir, force);
 	if (moved)
 		s->wait_ns = 0;
 	return moved;
@@ -444,7 +451,7 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	}
 	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .edge = edge};
 	/* The usual case: in order, and never copied. */
-	if (b.n && !s->head && off == s->next && !hole_waits(f, &c->s[!d->dir])) {
+	if (b.n && !s->head && off == s->next && !holds(f, &c->s[!d->dir], d->ts_ns)) {
 		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0};
 		size_t n = deliver(f, c, d->dir, &k, b);
 		b = span_sub(b, n, b.n);

@@ -18,7 +18,8 @@ import make
 
 def conversation(cap, rnd, n, whole):
     """One connection of up to 20 exchanges, some of them pipelined. Returns its tokens."""
-    t = make.Tcp(cap, ("10.0.0.9", 20000 + n), isn=(rnd.randrange(2**32), rnd.randrange(2**32)), mss=rnd.choice([60, 500, 1400]))
+    isn = rnd.randrange(2**32), rnd.randrange(2**32)
+    t = make.Tcp(cap, ("10.0.0.9", 20000 + n), isn=isn, mss=rnd.choice([60, 500, 1400]))
     if whole or rnd.random() < 0.9:
         t.open()
     depth = rnd.choice([1, 1, 1, 3])
@@ -26,25 +27,34 @@ def conversation(cap, rnd, n, whole):
     for i in range(0, rnd.randrange(1, 20), depth):
         batch = ["%d-%d" % (n, i + k) for k in range(depth)]
         tokens += batch
-        t.c(b"".join(make.req(path="/" + x, body=b"q" * rnd.choice([0, 0, 100])) for x in batch), rnd.choice([1, 1, 150]))
+        asks = [make.req(path="/" + x, body=b"q" * rnd.choice([0, 0, 100])) for x in batch]
+        t.c(b"".join(asks), rnd.choice([1, 1, 150]))
         for x in batch:
-            body = make.text(rnd.choice([0, 5, 700, 3000]))
+            body, token = make.text(rnd.choice([0, 5, 700, 3000])), "X-Token: " + x
             if rnd.random() < 0.3:
-                t.s(make.resp(headers=["X-Token: " + x, "Transfer-Encoding: chunked"], length=False) + make.chunked(body or b"."))
+                head = make.resp(headers=[token, "Transfer-Encoding: chunked"], length=False)
+                t.s(head + make.chunked(body or b"."))
             else:
-                t.s(make.resp(headers=["X-Token: " + x], body=body))
+                t.s(make.resp(headers=[token], body=body))
     t.close()
     return tokens
 
 
 def mangle(cap, rnd, drop):
-    packets = []
+    """Loses, doubles and moves packets. With losses a packet moves only among those of its own direction: a capture
+    that both lost packets and shuffled the directions has nothing left that tells what answers what."""
+    packets, again = [], []
     for i, (_, p) in enumerate(cap.packets):
         if rnd.random() >= drop:
-            packets.append((i + (rnd.uniform(0, 3) if rnd.random() < 0.1 else 0), p))
+            packets.append((i + (rnd.uniform(0, 3) if rnd.random() < 0.1 else 0), i, p))
         if rnd.random() < 0.03:
-            packets.append((i + rnd.uniform(1, 30), p))
-    packets.sort(key=lambda x: x[0])
+            again.append((i + rnd.uniform(1, 30), p))
+    if drop:
+        ways = {}
+        for key, _, p in sorted(packets):
+            ways.setdefault(p[12:24], []).append(p)
+        packets = [(i, i, ways[p[12:24]].pop(0)) for _, i, p in packets]
+    packets = sorted([(key, p) for key, _, p in packets] + again, key=lambda x: x[0])
     cap.packets = [(make.START + int(i * make.MS), p) for i, p in packets]
 
 
