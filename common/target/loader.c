@@ -80,6 +80,16 @@ static int on_libbpf_log(enum libbpf_print_level level, const char *fmt, va_list
 	return 0;
 }
 
+/* A line of our own, where libbpf's go. */
+static __attribute__((format(printf, 1, 2))) void log_line(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	on_libbpf_log(LIBBPF_WARN, fmt, ap);
+	va_end(ap);
+}
+
 /* The last line of a log that is not empty, for error messages. */
 static const char *log_tail(const struct buf *log, char *out, size_t n)
 {
@@ -224,7 +234,7 @@ static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 				return 0;
 		}
 		if (l->cfg.verbose)
-			fprintf(stderr, "%s\n", last.text);
+			log_line("%s\n", last.text);
 	}
 	if (!known)
 		return err_set(e, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);

@@ -157,7 +157,7 @@ int kernel_syscall_hook(const char *name, struct err *e)
 	snprintf(path, sizeof(path), "%s/id", name);
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
-		id = atoi(text);
+		id = (int)strtol(text, NULL, 10);
 	if (fd >= 0)
 		close(fd);
 	close(dir);

@@ -436,7 +436,7 @@ static socklen_t make_addr(const char *family, struct sockaddr_storage *a)
 		die("unknown family %s", family);
 	((struct sockaddr_un *)a)->sun_family = AF_UNIX;
 	/* abstract: leaves no file behind */
-	return sizeof(sa_family_t) + 1 + sprintf(((struct sockaddr_un *)a)->sun_path + 1, "sockio-%d", getpid());
+	return sizeof(sa_family_t) + 1 + snprintf(((struct sockaddr_un *)a)->sun_path + 1, 100, "sockio-%d", getpid());
 }
 
 static void open_io(struct io *io, int fd, const struct method *m)
