@@ -85,11 +85,19 @@ enum ev_close_why {
 	CLOSE_FREE = 4,  /* TLS session freed, Unix socket closed */
 };
 
+/* One for the socket and one for the TLS session on it. Positions and losses tell of a lost tail. */
 struct ev_close {
 	struct ev_hdr h;
-	__u64 tls_id; /* conn_id of the TLS session on this socket, 0 none */
-	__u32 why;    /* enum ev_close_why */
+	__u64 pos[2];  /* end of each direction's stream so far */
+	__u32 lost[2]; /* as in ev_data */
+	__u32 why;     /* enum ev_close_why */
 	__u32 pad0;
+};
+
+/* A connection that has lost bytes, map `losses` by conn_id: read at the end for those that never close. */
+struct conn_loss {
+	__u64 end[2];  /* behind the last lost byte of each direction */
+	__u32 lost[2]; /* as in ev_data */
 };
 
 enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4 };

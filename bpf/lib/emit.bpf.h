@@ -92,6 +92,27 @@ static __always_inline bool looks_http(__u64 h, __u32 n)
 	return (n < 1 || is_upper(h)) && (n < 2 || is_upper(h >> 8)) && (n < 3 || is_upper(h >> 16));
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct conn_loss);
+} losses SEC(".maps");
+
+static __always_inline void note_loss(struct conn *c, __u32 dir, __u64 n, __u64 end)
+{
+	struct conn_loss *known = bpf_map_lookup_elem(&losses, &c->id), l = {};
+	__u64 id = c->id;
+
+	__sync_fetch_and_add(&c->lost[dir], (__u32)n);
+	if (known)
+		l = *known;
+	l.end[dir & 1] = end;
+	l.lost[DIR_IN] = c->lost[DIR_IN];
+	l.lost[DIR_OUT] = c->lost[DIR_OUT];
+	bpf_map_update_elem(&losses, &id, &l, BPF_ANY);
+}
+
 /* One record of at most size bytes of payload. buf 0 or evf with EVF_NOCOPY or EVF_FAULT: want bytes, none copied. */
 static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want, __u64 off, const __u32 size)
 {
@@ -99,7 +120,7 @@ static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want
 	__u32 dir = meta_dir(meta);
 
 	if (!e) {
-		__sync_fetch_and_add(&c->lost[dir], (__u32)want);
+		note_loss(c, dir, want, off + want);
 		STAT_ADD(lost_events, 1);
 		STAT_ADD(lost_bytes, want);
 		return -1;

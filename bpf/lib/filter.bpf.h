@@ -81,13 +81,16 @@ static __always_inline bool comm_matches(struct task_struct *t)
 	return true;
 }
 
+/* Set when the tool ends: detaching takes time, and what comes meanwhile must not look like traffic with holes. */
+volatile __u32 off SEC(".data.off");
+
 /* Is the current task one to trace? Conditions combine with AND; without FILTER_PID the tool's own processes are out.
  */
 static __always_inline bool task_wanted(void)
 {
 	__u32 tgid = current_ids() >> 32;
 
-	if (!tgid || tgid == cfg.self_tgid)
+	if (off || !tgid || tgid == cfg.self_tgid)
 		return false;
 	if (cfg.filters & FILTER_PID) {
 		if (!bpf_map_lookup_elem(&targets, &tgid))

@@ -128,7 +128,7 @@ static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u
 }
 
 /* conn_id's end goes to the small ring. The task at hand is any (softirq): the connection's last user is named. */
-static __always_inline void emit_close(const struct conn *c, __u64 tls_id, __u32 why)
+static __always_inline void emit_close(const struct conn *c, __u32 why)
 {
 	struct ev_close *e = bpf_ringbuf_reserve(&small, sizeof(*e), 0);
 
@@ -142,7 +142,10 @@ static __always_inline void emit_close(const struct conn *c, __u64 tls_id, __u32
 	e->h.pid = c->pid;
 	e->h.tid = c->tid;
 	e->h.type = EV_CLOSE;
-	e->tls_id = tls_id;
+	e->pos[DIR_IN] = c->pos[DIR_IN];
+	e->pos[DIR_OUT] = c->pos[DIR_OUT];
+	e->lost[DIR_IN] = c->lost[DIR_IN];
+	e->lost[DIR_OUT] = c->lost[DIR_OUT];
 	e->why = why;
 	bpf_ringbuf_submit(e, 0);
 }
@@ -153,7 +156,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sock *sk = (void *)ctx->args[0];
 	__u32 old = ctx->args[1], new = ctx->args[2], why;
-	struct conn *c = conn_find((__u64)sk, 0);
+	struct conn *c = conn_find((__u64)sk, 0), *session;
 	int err;
 
 	if (!c)
@@ -179,7 +182,11 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		return 0;
 	}
-	emit_close(c, c->link, why);
+	if (c->flags & CONN_EMITTED)
+		emit_close(c, why);
+	session = c->link ? conn_find(c->link_ptr, META_KIND | c->link_tgid) : NULL;
+	if (session && session->id == c->link && (session->flags & CONN_EMITTED))
+		emit_close(session, why);
 	return 0;
 }
 

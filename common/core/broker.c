@@ -200,6 +200,17 @@ static int start(struct broker *b, struct err *e)
 	return 0;
 }
 
+static void tell_loss(void *ctx, __u64 conn_id, const struct conn_loss *loss)
+{
+	struct broker *b = ctx;
+	struct ipc_msg m = {.type = IPC_LOSS, .u.loss = {conn_id, *loss}};
+	struct pollfd p = {.fd = b->run->sock, .events = POLLOUT};
+
+	/* A worker whose output is blocked does not read; then the stop below gives up as well. */
+	if (poll(&p, 1, 1000) == 1)
+		ipc_send(b->run->sock, &m, -1);
+}
+
 static void stop_worker(struct broker *b)
 {
 	struct ipc_msg m = {.type = IPC_STOP};
@@ -207,7 +218,9 @@ static void stop_worker(struct broker *b)
 
 	if (b->worker <= 0)
 		return;
-	ipc_send(b->run->sock, &m, -1);
+	struct pollfd ready = {.fd = b->run->sock, .events = POLLOUT};
+	if (poll(&ready, 1, STOP_MS) == 1)
+		ipc_send(b->run->sock, &m, -1);
 	for (;;) {
 		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
 		if (p == b->worker || (p < 0 && errno == ECHILD))
@@ -452,10 +465,10 @@ int broker_run(struct run *r)
 	signal(SIGPIPE, SIG_IGN);
 
 	int rc = trace(b, &e);
-	/* Probes go first, so that the target is left alone while the worker drains. */
-	if (b->attacher)
-		attacher_free(b->attacher);
-	loader_detach(b->loader);
+	/* The target is left alone, the results are told; then the slow part of detaching follows. */
+	loader_off(b->loader);
+	if (b->worker > 0)
+		loader_losses(b->loader, tell_loss, b);
 	stop_worker(b);
 	if (rc < 0) {
 		rc = log_err(&e);
@@ -464,6 +477,8 @@ int broker_run(struct run *r)
 		if (!r->rc.coverage)
 			finish(b);
 	}
+	if (b->attacher)
+		attacher_free(b->attacher);
 	loader_close(b->loader);
 	free(b);
 	return rc;

@@ -61,18 +61,27 @@ static void on_unix(struct live *l, const struct ev_unix *u, size_t size)
 	flow_unix(l->flow, u->h.conn_id, span_of(u->lpath, u->llen), span_of(u->rpath, u->rlen));
 }
 
+void live_loss(struct live *l, uint64_t conn_id, const uint64_t end[2], const uint32_t lost[2])
+{
+	for (int dir = DIR_IN; dir <= DIR_OUT; dir++) {
+		if (!lost[dir])
+			continue;
+		struct flow_data d = {
+		    .conn_id = conn_id, .ts_ns = l->now_ns, .off = end[dir], .lost = lost[dir], .dir = dir};
+		flow_data(l->flow, &d);
+	}
+}
+
 static void apply_close(struct live *l, const struct ev_close *c)
 {
-	uint64_t ids[2] = {c->h.conn_id, c->tls_id};
+	uint64_t end[2] = {c->pos[DIR_IN], c->pos[DIR_OUT]};
+	uint32_t lost[2] = {c->lost[DIR_IN], c->lost[DIR_OUT]};
 
-	for (int i = 0; i < 2; i++) {
-		if (!ids[i])
-			continue;
-		if (c->why == CLOSE_LOCAL)
-			flow_fin(l->flow, ids[i], DIR_OUT, UINT64_MAX, c->h.ts_ns);
-		else
-			flow_end(l->flow, ids[i], c->why == CLOSE_RESET ? END_RESET : END_CLOSED, c->h.ts_ns);
-	}
+	live_loss(l, c->h.conn_id, end, lost);
+	if (c->why == CLOSE_LOCAL)
+		flow_fin(l->flow, c->h.conn_id, DIR_OUT, c->pos[DIR_OUT], c->h.ts_ns);
+	else
+		flow_end(l->flow, c->h.conn_id, c->why == CLOSE_RESET ? END_RESET : END_CLOSED, c->h.ts_ns);
 }
 
 void live_closes(struct live *l)

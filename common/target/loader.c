@@ -350,6 +350,19 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	return 0;
 }
 
+void loader_losses(struct loader *l, void (*fn)(void *ctx, __u64 conn_id, const struct conn_loss *loss), void *ctx)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "losses");
+	struct conn_loss v;
+	__u64 key, *prev = NULL;
+
+	while (fd >= 0 && bpf_map_get_next_key(fd, prev, &key) == 0) {
+		prev = &key;
+		if (bpf_map_lookup_elem(fd, &key, &v) == 0)
+			fn(ctx, key, &v);
+	}
+}
+
 void loader_close(struct loader *l)
 {
 	if (!l)

@@ -172,6 +172,22 @@ void loader_forget(struct loader *l)
 	restore_fd(copy[1], small);
 }
 
+void loader_off(struct loader *l)
+{
+	struct bpf_map *m;
+	size_t n;
+
+	if (!l || !l->obj)
+		return;
+	bpf_object__for_each_map(m, l->obj)
+	{
+		/* libbpf keeps the section mapped, shared with the kernel. */
+		__u32 *p = strstr(bpf_map__name(m), ".data.off") ? (void *)bpf_map__initial_value(m, &n) : NULL;
+		if (p && n >= sizeof(*p))
+			__atomic_store_n(p, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
 void loader_detach(struct loader *l)
 {
 	while (l && l->probes)
