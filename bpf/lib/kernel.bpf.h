@@ -178,6 +178,10 @@ struct socket {
 	struct file *file;
 	struct sock *sk;
 };
+struct sk_buff {
+	struct sock *sk;
+	unsigned int len;
+};
 struct socket_alloc {
 	struct socket socket;
 	struct inode vfs_inode;
