@@ -65,7 +65,7 @@ struct ev_data {
 	__u32 lost;    /* bytes of this direction lost so far because a ring was full (cumulative, wraps) */
 	__u32 ino;     /* socket inode, 0 unknown */
 	__u8 dir, origin;
-	__u8 lib;   /* ORIGIN_TLS: enum tls_lib_id */
+	__u8 lib; /* ORIGIN_TLS: enum tls_lib_id */
 	__u8 pad0;
 	__u32 flags; /* enum ev_data_flags */
 	__u8 buf[];
@@ -94,6 +94,9 @@ struct ev_close {
 
 enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4 };
 
+/* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
+#define PROC_MMAP_QUIET_NS 2000000
+
 /* A traced process changed: the broker looks for files to attach to. */
 struct ev_proc {
 	struct ev_hdr h; /* pid: the process */
@@ -107,24 +110,31 @@ enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORING
 #define SNOOP_MAX_PORTS 16
 
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
-enum filter_bits { FILTER_PID = 1, FILTER_COMM = 2, FILTER_UID = 4, FILTER_CGROUP = 8, FILTER_NETNS = 16, FILTER_PORT = 32 };
+enum filter_bits {
+	FILTER_PID = 1,
+	FILTER_COMM = 2,
+	FILTER_UID = 4,
+	FILTER_CGROUP = 8,
+	FILTER_NETNS = 16,
+	FILTER_PORT = 32
+};
 
 /* Read-only configuration, set before load (section .rodata.cfg, variable `cfg`). */
 struct bpf_cfg {
-	__u32 filters;     /* enum filter_bits */
-	__u32 self_tgid;   /* the tool's own processes, never traced: broker */
+	__u32 filters;   /* enum filter_bits */
+	__u32 self_tgid; /* the tool's own processes, never traced: broker */
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;      /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level; /* level of the tool's pid namespace, 0: initial */
-	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;   /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher; /* copy TLS records too (keys engine) */
-	__u32 pidns_inum;  /* inode number of the tool's pid namespace (set by the loader) */
-	__u32 uring_args;  /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
-	__u32 pad0;
+	__u32 follow;       /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level;  /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;   /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;    /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;    /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher;  /* copy TLS records too (keys engine) */
+	__u32 pidns_inum;   /* inode number of the tool's pid namespace (set by the loader) */
+	__u32 uring_args;   /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
+	__u32 direct_reads; /* the kernel has bpf_rdonly_cast (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };
@@ -153,17 +163,17 @@ struct ctl_slot {
 /* Counters, one per CPU slot in an mmapable array; the reader adds them up. */
 #define STAT_CPUS 256
 struct bpf_stats {
-	__u64 events, bytes;           /* submitted to the data ring */
-	__u64 lost_events, lost_bytes; /* reserve failed: data ring */
-	__u64 lost_small;              /* reserve failed: small or process ring */
-	__u64 skipped_bytes;           /* not copied because the worker needs nothing below a position */
-	__u64 passed_bytes;            /* not copied because of the verdict */
-	__u64 nocopy_bytes;            /* sendfile, splice, zero copy: counted, not captured */
-	__u64 faults;                  /* user memory could not be read */
-	__u64 uring_nocopy;            /* io_uring operations of a kind that is not captured */
-	__u64 compat_calls;            /* socket calls by 32-bit tasks: not covered */
+	__u64 events, bytes;             /* submitted to the data ring */
+	__u64 lost_events, lost_bytes;   /* reserve failed: data ring */
+	__u64 lost_small;                /* reserve failed: small or process ring */
+	__u64 skipped_bytes;             /* not copied because the worker needs nothing below a position */
+	__u64 passed_bytes;              /* not copied because of the verdict */
+	__u64 nocopy_bytes;              /* sendfile, splice, zero copy: counted, not captured */
+	__u64 faults;                    /* user memory could not be read */
+	__u64 uring_nocopy;              /* io_uring operations of a kind that is not captured */
+	__u64 compat_calls;              /* socket calls by 32-bit tasks: not covered */
 	__u64 conns, tls_conns, tls_old; /* connections seen; with TLS; TLS and older than the tool */
-	__u64 iov_overflow;            /* iovecs beyond the bound */
+	__u64 iov_overflow;              /* iovecs beyond the bound */
 	__u64 pad[1];
 };
 

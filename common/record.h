@@ -37,6 +37,7 @@ enum field_flags {
 	FF_RIGHT = 8,   /* right aligned */
 	FF_STATUS = 16, /* coloured by status class on a terminal */
 	FF_REMARK = 32, /* text: appended to the line as key=value when known (error, lost_bytes) */
+	FF_WIDE = 64, /* of the default columns, left out where a terminal is too narrow for all; the rightmost first */
 };
 
 struct rec_str {
@@ -107,7 +108,7 @@ struct rec_base {
 	    {"kind", "KIND", "record type, for tools with several", FT_NAME, 10, 0, REC_OFF(T, base.kind)},            \
 	    {"pid", "PID", "process doing the I/O", FT_ID, 7, FF_TEXT | FF_RIGHT, REC_OFF(T, base.pid)},               \
 	    {"tid", "TID", "thread doing the I/O", FT_ID, 7, FF_RIGHT, REC_OFF(T, base.tid)},                          \
-	    {"comm", "COMM", "command name of the thread", FT_STR, 12, FF_TEXT, REC_OFF(T, base.comm)},                \
+	    {"comm", "COMM", "command name of the thread", FT_STR, 12, FF_TEXT | FF_WIDE, REC_OFF(T, base.comm)},      \
 	    {"conn",                                                                                                   \
 	     "CONN",                                                                                                   \
 	     "number of the connection in this run",                                                                   \
@@ -117,7 +118,7 @@ struct rec_base {
 	     REC_OFF(T, base.conn)},                                                                                   \
 	    {"local", "LOCAL", "own address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.local)},          \
 	    {"remote", "REMOTE", "peer's address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.remote)},    \
-	    {"role", "ROLE", "client or server", FT_NAME, 6, FF_TEXT, REC_OFF(T, base.role)},                          \
+	    {"role", "ROLE", "client or server", FT_NAME, 6, FF_TEXT | FF_WIDE, REC_OFF(T, base.role)},                \
 	{                                                                                                              \
 		"container", "CONTAINER", "container id", FT_STR, 12, 0, REC_OFF(T, base.container)                    \
 	}

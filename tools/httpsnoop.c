@@ -132,7 +132,7 @@ static const struct tool tool = {
         "the target and nothing changes in it.\n\n"
         "An exchange is printed when its response ends. What could not be seen is said: bytes that were lost, requests "
         "without an answer, connections older than the tool. An unknown value is never printed as 0.\n\n"
-        "At the end follow totals per endpoint (method, host, path without query): count, errors, p50, p95, p99.",
+        "At the end: totals per endpoint (method, host, path without query), with p50, p95, p99 (1.6 % off at most).",
     .examples = examples,
     .opts = opts,
     .schema = &exchange_schema,

@@ -146,9 +146,9 @@ static __always_inline __u64 new_id(void)
 /* Inode number of the socket: sockets live as long as their inode, so a different one is a different life. */
 static __always_inline __u32 sock_ino(struct sock *sk)
 {
-	struct socket_alloc *sa = (void *)BPF_CORE_READ(sk, sk_socket);
+	struct socket_alloc *sa = (void *)KREAD(struct sock, sk, sk_socket);
 
-	return sa ? BPF_CORE_READ(sa, vfs_inode.i_ino) : 0;
+	return sa ? KREAD(struct socket_alloc, sa, vfs_inode.i_ino) : 0;
 }
 
 /*
@@ -172,11 +172,11 @@ static __always_inline bool ino_is_new(__u32 ino)
 /* Ports in host order. Read again while the peer is unknown (TCP fast open). */
 static __always_inline void read_addr(struct sock *sk, struct ev_addr *a)
 {
-	a->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	a->family = KREAD(struct sock, sk, __sk_common.skc_family);
 	if (a->family == AF_UNIX)
 		return;
-	a->lport = BPF_CORE_READ(sk, __sk_common.skc_num);
-	a->rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	a->lport = KREAD(struct sock, sk, __sk_common.skc_num);
+	a->rport = bpf_ntohs(KREAD(struct sock, sk, __sk_common.skc_dport));
 	if (a->family == AF_INET) {
 		BPF_CORE_READ_INTO((__u32 *)a->laddr, sk, __sk_common.skc_rcv_saddr);
 		BPF_CORE_READ_INTO((__u32 *)a->raddr, sk, __sk_common.skc_daddr);
@@ -189,7 +189,7 @@ static __always_inline void read_addr(struct sock *sk, struct ev_addr *a)
 /* Has the kernel's TLS taken the socket over? Then its callers pass plaintext and TCP's positions count ciphertext. */
 static __always_inline bool sock_ktls(struct sock *sk)
 {
-	const struct tcp_ulp_ops *ulp = BPF_CORE_READ((struct tcp_sock *)sk, inet_conn.icsk_ulp_ops);
+	const struct tcp_ulp_ops *ulp = KREAD(struct tcp_sock, sk, inet_conn.icsk_ulp_ops);
 	char name[4] = {};
 
 	if (!ulp)
@@ -207,7 +207,7 @@ static __always_inline __u64 widen(__u64 estimate, __u32 low)
 /* A FIN that the reader has consumed counts as one position; it is no byte. */
 static __always_inline __u32 fin_read(struct sock *sk, __u32 copied, __u32 nxt)
 {
-	return copied == nxt && (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1);
+	return copied == nxt && (KREAD(struct sock, sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1);
 }
 
 /* Current end of what was received (read by the process) or sent, as TCP knows it. */
@@ -217,14 +217,14 @@ static __always_inline __u64 tcp_pos(struct sock *sk, __u32 dir, __u32 base)
 	__u32 seq, edge;
 
 	if (dir == DIR_IN) {
-		seq = BPF_CORE_READ(tp, copied_seq);
-		edge = BPF_CORE_READ(tp, rcv_nxt);
+		seq = KREAD(struct tcp_sock, tp, copied_seq);
+		edge = KREAD(struct tcp_sock, tp, rcv_nxt);
 		seq -= fin_read(sk, seq, edge);
-		return widen(BPF_CORE_READ(tp, bytes_received) - (edge - seq), base + seq);
+		return widen(KREAD(struct tcp_sock, tp, bytes_received) - (edge - seq), base + seq);
 	}
-	seq = BPF_CORE_READ(tp, write_seq);
-	edge = BPF_CORE_READ(tp, snd_una);
-	return widen(BPF_CORE_READ(tp, bytes_acked) + (seq - edge), base + seq);
+	seq = KREAD(struct tcp_sock, tp, write_seq);
+	edge = KREAD(struct tcp_sock, tp, snd_una);
+	return widen(KREAD(struct tcp_sock, tp, bytes_acked) + (seq - edge), base + seq);
 }
 
 /*
@@ -235,23 +235,23 @@ static __always_inline __u64 tcp_pos(struct sock *sk, __u32 dir, __u32 base)
 static __always_inline void tcp_bases(struct sock *sk, struct conn *c)
 {
 	struct tcp_sock *tp = (void *)sk;
-	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	__u8 state = KREAD(struct sock, sk, __sk_common.skc_state);
 	__u32 una = 0, nxt = 0;
 	__u64 acked = 0, sent = 0;
 
 	for (int i = 0; i < 4; i++) {
-		__u32 again = BPF_CORE_READ(tp, rcv_nxt);
+		__u32 again = KREAD(struct tcp_sock, tp, rcv_nxt);
 
-		c->base[DIR_IN] = (__u32)BPF_CORE_READ(tp, bytes_received) - again;
-		if (BPF_CORE_READ(tp, rcv_nxt) == again)
+		c->base[DIR_IN] = (__u32)KREAD(struct tcp_sock, tp, bytes_received) - again;
+		if (KREAD(struct tcp_sock, tp, rcv_nxt) == again)
 			break;
 	}
 	for (int i = 0; i < 4; i++) {
-		una = BPF_CORE_READ(tp, snd_una);
-		nxt = BPF_CORE_READ(tp, snd_nxt);
-		acked = BPF_CORE_READ(tp, bytes_acked);
-		sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
-		if (BPF_CORE_READ(tp, snd_una) == una && BPF_CORE_READ(tp, snd_nxt) == nxt)
+		una = KREAD(struct tcp_sock, tp, snd_una);
+		nxt = KREAD(struct tcp_sock, tp, snd_nxt);
+		acked = KREAD(struct tcp_sock, tp, bytes_acked);
+		sent = KREAD(struct tcp_sock, tp, bytes_sent) - KREAD(struct tcp_sock, tp, bytes_retrans);
+		if (KREAD(struct tcp_sock, tp, snd_una) == una && KREAD(struct tcp_sock, tp, snd_nxt) == nxt)
 			break;
 	}
 	c->base[DIR_OUT] = (__u32)acked - una;

@@ -156,14 +156,21 @@ __noinline int emit_chunk(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off
 	return put(c, meta, buf, len, off, CHUNK_MAX);
 }
 
-/* How many of len bytes at position off the worker does not need (it told so). */
-static __always_inline __u64 unneeded(const struct conn *c, __u32 dir, __u64 off, __u64 len)
+/* The worker's word on a connection; NULL: none. */
+static __always_inline struct ctl_slot *ctl_of(const struct conn *c)
 {
 	__u32 i = c->id % CTL_SLOTS;
 	struct ctl_slot *s = bpf_map_lookup_elem(&ctl, &i);
+
+	return s && s->id == c->id ? s : NULL;
+}
+
+/* How many of len bytes at position off the worker does not need (it told so). */
+static __always_inline __u64 unneeded(struct ctl_slot *s, __u32 dir, __u64 off, __u64 len)
+{
 	__u64 skip;
 
-	if (!s || s->id != c->id)
+	if (!s)
 		return 0;
 	skip = s->skip[dir & 1];
 	if (skip <= off)
@@ -200,7 +207,7 @@ __noinline int emit_buf(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 
 	if (!c || !len)
 		return -1;
-	skip = unneeded(c, meta_dir(meta), off, len);
+	skip = unneeded(ctl_of(c), meta_dir(meta), off, len);
 	if (skip == len)
 		return 0;
 	off += skip;
@@ -325,13 +332,11 @@ static __always_inline void count_tls(struct conn *c, bool joined)
  * Whether this call's bytes are worth copying. The first bytes decide for good at a stream's start; on a connection
  * that was joined later only a call that starts like a message does. The worker's word goes first.
  */
-static __always_inline __u32 judge(struct conn *c, __u64 meta, __u64 head, __u32 n, __u64 off)
+static __always_inline __u32 judge(struct conn *c, const struct ctl_slot *s, __u64 meta, __u64 head, __u32 n, __u64 off)
 {
-	__u32 i = c->id % CTL_SLOTS;
-	struct ctl_slot *s = bpf_map_lookup_elem(&ctl, &i);
 	bool first = off == 0 && (c->flags & (1 << meta_dir(meta)));
 
-	if (s && s->id == c->id && s->verdict)
+	if (s && s->verdict)
 		return s->verdict;
 	if (c->verdict != VERDICT_UNKNOWN || !n)
 		return c->verdict;
@@ -352,6 +357,17 @@ static __always_inline __u32 judge(struct conn *c, __u64 meta, __u64 head, __u32
  */
 __noinline int tls_nested(__u64 skp);
 
+/* Could this socket be found to carry a TLS session by a call made now? */
+static __always_inline bool may_nest(const struct conn *c, __u64 meta)
+{
+	return cfg.tls_calls && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
+}
+
+static __always_inline bool wants_head(const struct conn *c, __u64 meta)
+{
+	return c->verdict == VERDICT_UNKNOWN || may_nest(c, meta);
+}
+
 /*
  * A call moved bytes of stream (ptr, meta) from position off on. Where they are: meta_src(meta), ptr_to, and cnt
  * entries for a vector; retcnt holds the bytes (low half) and cnt (high half).
@@ -361,10 +377,12 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 	struct conn *c = conn_find(ptr, meta);
 	__u32 src = meta_src(meta), verdict;
 	__u64 left = (__u32)retcnt, cnt = retcnt >> 32, first, n = HEAD_BYTES;
+	struct ctl_slot *slot;
 	__u64 head = 0;
 
 	if (!c || !left)
 		return -1;
+	slot = ctl_of(c);
 	if (src == SRC_MSG) {
 		struct user_msghdr_abi m = {};
 
@@ -377,15 +395,14 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 	}
 	if (n > left)
 		n = left;
-	first = src == SRC_NONE ? 0 : first_buf(src, ptr_to, cnt, &n);
+	first = src == SRC_NONE || !wants_head(c, meta) ? 0 : first_buf(src, ptr_to, cnt, &n);
 	if (!first)
 		n = 0;
 	else if (bpf_probe_read_user(&head, sizeof(head), (void *)first))
 		n = head_bytewise(first, n, &head);
-	if (cfg.tls_calls && !(meta & META_KIND) && !(c->link && !(c->flags & CONN_KTLS)) &&
-	    ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+	if (may_nest(c, meta) && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
 		return 0;
-	verdict = judge(c, meta, head, n, off);
+	verdict = judge(c, slot, meta, head, n, off);
 	if (cfg.peek_only || !(verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher))) {
 		STAT_ADD(passed_bytes, left);
 		return 0;
@@ -397,6 +414,14 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 		return emit_buf(ptr, meta | META_EVF(EVF_NOCOPY), 0, left, off);
 	}
 	meta |= META_EVF(EVF_EDGE);
+	if (src == SRC_BUF && left <= CHUNK_MAX) { /* the usual case, at the least cost */
+		n = unneeded(slot, meta_dir(meta), off, left);
+		if (n == left)
+			return 0;
+		if (n)
+			meta &= ~META_EVF(EVF_EDGE);
+		return emit_chunk(ptr, meta, ptr_to + n, left - n, off + n);
+	}
 	if (src == SRC_BUF)
 		return emit_buf(ptr, meta, ptr_to, left, off);
 	for (__u32 i = 0; i < IOVS_MAX && i < cnt; i++) {

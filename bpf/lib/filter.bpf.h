@@ -27,28 +27,33 @@ struct {
 	__uint(value_size, 4);
 } cgroups SEC(".maps");
 
-#define PIDNS_MAX_LEVEL 32
+#define PIDNS_DEPTH 8 /* namespaces between a task's own and the tool's */
 
-/* The number of a struct pid in the tool's pid namespace; 0: not visible from there. */
-static __always_inline __u32 pid_nr(struct pid *pid)
+/* The number of a struct pid in the tool's pid namespace, innermost first; 0: not visible from there. */
+__noinline __u32 pid_nr(__u64 pidp)
 {
+	struct pid *pid = (void *)pidp;
 	void *numbers = __builtin_preserve_access_index(&pid->numbers[0]);
+	__u32 level = BPF_CORE_READ(pid, level);
 	__u64 up[2] = {}; /* struct upid: nr, ns */
 	struct pid_namespace *ns;
 
-	if (cfg.pidns_level >= PIDNS_MAX_LEVEL || BPF_CORE_READ(pid, level) < cfg.pidns_level)
-		return 0;
-	bpf_probe_read_kernel(up, sizeof(up), numbers + cfg.pidns_level * sizeof(up));
-	ns = (void *)up[1];
-	return BPF_CORE_READ(ns, ns.inum) == cfg.pidns_inum ? (__u32)up[0] : 0;
+	for (__u32 k = 0; k < PIDNS_DEPTH; k++) {
+		if (k > level || bpf_probe_read_kernel(up, sizeof(up), numbers + (level - k) * sizeof(up)))
+			return 0;
+		ns = (void *)up[1];
+		if (BPF_CORE_READ(ns, ns.inum) == cfg.pidns_inum)
+			return (__u32)up[0];
+	}
+	return 0;
 }
 
 /* tgid of a task in the tool's pid namespace. */
 static __always_inline __u32 task_tgid(struct task_struct *t)
 {
 	if (!cfg.pidns_level)
-		return BPF_CORE_READ(t, tgid);
-	return pid_nr(BPF_CORE_READ(t, group_leader, thread_pid));
+		return KREAD(struct task_struct, t, tgid);
+	return pid_nr((__u64)BPF_CORE_READ(t, group_leader, thread_pid));
 }
 
 /* tgid << 32 | tid of the current task in the tool's pid namespace. */
@@ -59,7 +64,7 @@ static __always_inline __u64 current_ids(void)
 	if (!cfg.pidns_level)
 		return bpf_get_current_pid_tgid();
 	t = (void *)bpf_get_current_task();
-	return (__u64)task_tgid(t) << 32 | pid_nr(BPF_CORE_READ(t, thread_pid));
+	return (__u64)task_tgid(t) << 32 | pid_nr((__u64)BPF_CORE_READ(t, thread_pid));
 }
 
 static __always_inline bool comm_matches(struct task_struct *t)
@@ -88,7 +93,7 @@ static __always_inline bool task_wanted(void)
 		if (!bpf_map_lookup_elem(&targets, &tgid))
 			return false;
 	} else {
-		struct task_struct *parent = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), real_parent);
+		struct task_struct *parent = KREAD(struct task_struct, bpf_get_current_task(), real_parent);
 
 		if (task_tgid(parent) == cfg.self_tgid)
 			return false;
@@ -105,12 +110,12 @@ static __always_inline bool task_wanted(void)
 /* Is the socket one to trace? Needs its ports and namespace: false while they are unknown and asked for. */
 static __always_inline bool sock_wanted(struct sock *sk)
 {
-	if ((cfg.filters & FILTER_NETNS) && BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) != cfg.netns_inum)
+	if ((cfg.filters & FILTER_NETNS) && KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum) != cfg.netns_inum)
 		return false;
 	if (cfg.filters & FILTER_PORT) {
-		__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-		__u16 lport = BPF_CORE_READ(sk, __sk_common.skc_num);
-		__u16 rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		__u16 family = KREAD(struct sock, sk, __sk_common.skc_family);
+		__u16 lport = KREAD(struct sock, sk, __sk_common.skc_num);
+		__u16 rport = bpf_ntohs(KREAD(struct sock, sk, __sk_common.skc_dport));
 
 		if (family == AF_UNIX)
 			return false;

@@ -85,7 +85,8 @@ enum {
 	TCP_LISTEN,
 	TCP_CLOSING,
 };
-enum { TS_COMPAT = 2 }; /* thread_info.status: in a 32-bit system call */
+enum { PF_IO_WORKER = 0x10 }; /* task_struct.flags: io_uring's worker or submission thread (5.12+) */
+enum { TS_COMPAT = 2 };       /* thread_info.status: in a 32-bit system call */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -142,6 +143,8 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	struct files_struct *files;
+	struct io_uring_task *io_uring;
+	unsigned int flags;
 	char comm[16];
 };
 
@@ -236,5 +239,15 @@ struct io_sr_msg {
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
+
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+/*
+ * Reads a chain of fields of the kernel object at p, of type T: by plain loads where the kernel has bpf_rdonly_cast
+ * (6.2+), a tenth of the cost, else by probe_read. cfg (filter.bpf.h) is constant at load: the other way is dead code.
+ */
+#define KREAD(T, p, ...)                                                                                               \
+	(cfg.direct_reads ? ___arrow(((T *)bpf_rdonly_cast((void *)(p), bpf_core_type_id_kernel(T))), __VA_ARGS__)     \
+	                  : BPF_CORE_READ((T *)(p), __VA_ARGS__))
 
 #endif

@@ -78,23 +78,37 @@ int proc_exit(struct bpf_raw_tracepoint_args *ctx)
 
 enum { NR_MMAP = 9, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20 };
 
+/* When a process's mappings were last reported. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+} mmaps SEC(".maps");
+
 /*
- * A traced process is about to map a file: a library comes, seen before it is there (the broker looks a moment later).
- * This raw tracepoint costs only mmap; enabling a syscall tracepoint would slow every system call.
+ * A traced process is about to map a file: a library comes, seen before it is there. Once per PROC_MMAP_QUIET_NS; the
+ * broker looks after that time. This raw tracepoint costs only mmap; enabling a syscall tracepoint would slow every
+ * system call.
  */
 SEC("raw_tp/vm_unmapped_area")
 int proc_mmap(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct regs r = {};
-	__u64 ids;
+	struct pt_regs *regs = task_regs();
+	__u64 now, *last;
+	__u32 tgid;
 
-	if (!task_wanted())
+	if (regs->orig_ax != NR_MMAP || regs->ax != (unsigned long)-ENOSYS)
 		return 0;
-	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
-	if (r.nr != NR_MMAP || r.ax != (__u64)-ENOSYS || (r.r10 & MAP_ANONYMOUS) || !(r.r10 & MAP_PRIVATE))
+	if ((regs->r10 & MAP_ANONYMOUS) || !(regs->r10 & MAP_PRIVATE) || !task_wanted())
 		return 0;
-	ids = current_ids();
-	return emit_proc(ids >> 32, 0, PROC_MMAP);
+	tgid = current_ids() >> 32;
+	now = bpf_ktime_get_ns();
+	last = bpf_map_lookup_elem(&mmaps, &tgid);
+	if (last && now - *last < PROC_MMAP_QUIET_NS)
+		return 0;
+	bpf_map_update_elem(&mmaps, &tgid, &now, BPF_ANY);
+	return emit_proc(tgid, 0, PROC_MMAP);
 }
 
 #endif

@@ -12,12 +12,12 @@
 static __always_inline struct file *fd_file(__u32 fd)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(t, files, fdt);
+	struct fdtable *fdt = KREAD(struct task_struct, t, files, fdt);
 	struct file **slots, *f = NULL;
 
-	if (fd >= BPF_CORE_READ(fdt, max_fds))
+	if (fd >= KREAD(struct fdtable, fdt, max_fds))
 		return NULL;
-	slots = BPF_CORE_READ(fdt, fd);
+	slots = KREAD(struct fdtable, fdt, fd);
 	bpf_probe_read_kernel(&f, sizeof(f), slots + fd);
 	return f;
 }
@@ -27,10 +27,10 @@ static __always_inline struct sock *file_sock(struct file *f)
 {
 	struct socket *so;
 
-	if (!f || (BPF_CORE_READ(f, f_inode, i_mode) & 0170000) != 0140000)
+	if (!f || (KREAD(struct file, f, f_inode, i_mode) & 0170000) != 0140000)
 		return NULL;
-	so = BPF_CORE_READ(f, private_data);
-	return BPF_CORE_READ(so, sk);
+	so = KREAD(struct file, f, private_data);
+	return BPF_CORE_READ(so, sk); /* a number to the verifier, as global functions take it */
 }
 
 static __always_inline struct sock *fd_sock(__u32 fd)
@@ -41,13 +41,13 @@ static __always_inline struct sock *fd_sock(__u32 fd)
 /* Byte streams only: TCP (not MPTCP, SMC) and Unix stream sockets. */
 static __always_inline bool sock_is_stream(struct sock *sk)
 {
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	__u16 family = KREAD(struct sock, sk, __sk_common.skc_family);
 
-	if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+	if (KREAD(struct sock, sk, sk_type) != SOCK_STREAM)
 		return false;
 	if (family == AF_UNIX)
 		return true;
-	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+	return (family == AF_INET || family == AF_INET6) && KREAD(struct sock, sk, sk_protocol) == IPPROTO_TCP;
 }
 
 /* A read returned nothing: is it the end of the stream, or was nothing asked for? The socket's state tells. */
@@ -56,12 +56,14 @@ static __always_inline bool sock_at_eof(struct sock *sk)
 	struct tcp_sock *tp = (void *)sk;
 	__u32 copied, nxt;
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
-		return (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN) && !BPF_CORE_READ(sk, sk_receive_queue.qlen);
+	if (KREAD(struct sock, sk, __sk_common.skc_family) == AF_UNIX)
+		return (KREAD(struct sock, sk, sk_shutdown) & RCV_SHUTDOWN) &&
+		       !KREAD(struct sock, sk, sk_receive_queue.qlen);
 	/* a FIN is here and all before it was read; under MSG_PEEK it is not taken */
-	copied = BPF_CORE_READ(tp, copied_seq);
-	nxt = BPF_CORE_READ(tp, rcv_nxt);
-	return (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1) && (copied == nxt || copied + 1 == nxt);
+	copied = KREAD(struct tcp_sock, tp, copied_seq);
+	nxt = KREAD(struct tcp_sock, tp, rcv_nxt);
+	return (KREAD(struct sock, sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1) &&
+	       (copied == nxt || copied + 1 == nxt);
 }
 
 /*
@@ -165,7 +167,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
 		why = CLOSE_LOCAL;
 	} else if (new == TCP_CLOSE || new == TCP_TIME_WAIT) {
-		err = BPF_CORE_READ(sk, sk_err);
+		err = KREAD(struct sock, sk, sk_err);
 		if (err == ECONNRESET || err == EPIPE || err == ECONNABORTED)
 			why = CLOSE_RESET;
 		else if (err)

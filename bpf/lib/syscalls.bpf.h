@@ -41,6 +41,23 @@ static __always_inline void read_regs(struct regs *r, struct pt_regs *regs)
 	bpf_probe_read_kernel(r, sizeof(*r), &regs->r10);
 }
 
+/* Registers of the current task's system call: plain loads, the verifier knows their type (5.15+). */
+static __always_inline struct pt_regs *task_regs(void)
+{
+	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+}
+
+static __always_inline void load_regs(struct regs *r, const struct pt_regs *regs)
+{
+	r->r10 = regs->r10;
+	r->r8 = regs->r8;
+	r->ax = regs->ax;
+	r->dx = regs->dx;
+	r->si = regs->si;
+	r->di = regs->di;
+	r->nr = regs->orig_ax;
+}
+
 /* What a system call says about the bytes it moves. */
 struct call {
 	__u64 meta; /* META_DIR, META_SRC */
@@ -124,7 +141,7 @@ static __always_inline int call_dir(__u64 nr)
 
 static __always_inline bool is_compat(void)
 {
-	return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) & TS_COMPAT;
+	return KREAD(struct task_struct, bpf_get_current_task(), thread_info.status) & TS_COMPAT;
 }
 
 /* MSG_PEEK leaves the bytes in place (but shows the end), the error queue and urgent data are not the stream. */
@@ -136,8 +153,9 @@ static __always_inline bool recv_is_stream(__u64 flags, __s64 ret)
 /* Bytes that pass without reaching user memory: TCP drops them under MSG_TRUNC, urgent ones are not in line. */
 static __always_inline __u64 flags_to_src(struct sock *sk, __u64 meta, __u64 flags)
 {
-	if (meta_dir(meta) == DIR_OUT ? (flags & MSG_OOB)
-	                              : (flags & MSG_TRUNC) && BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+	if (meta_dir(meta) == DIR_OUT
+	        ? (flags & MSG_OOB)
+	        : (flags & MSG_TRUNC) && KREAD(struct sock, sk, __sk_common.skc_family) != AF_UNIX)
 		return meta & ~META_SRC(15);
 	return meta;
 }
@@ -193,7 +211,7 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 {
 	struct sock *sk = (void *)ctx->args[0];
 	__s64 ret = (__s32)ctx->args[1];
-	struct regs r = {};
+	struct regs r;
 	struct call c;
 
 	if (!task_wanted() || !sock_is_stream(sk))
@@ -204,7 +222,7 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 		STAT_ADD(compat_calls, 1);
 		return 0;
 	}
-	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	load_regs(&r, task_regs());
 	/*
 	 * Is it the system call in the registers that was at work? During one ax is -ENOSYS, afterwards (task work)
 	 * its result; and its descriptor must be this very socket. Else the kernel itself or io_uring did it.
@@ -244,14 +262,14 @@ SEC("raw_tp/tcp_rcv_space_adjust")
 int splice_recv(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sock *sk = (void *)ctx->args[0];
-	struct conn *c = conn_find((__u64)sk, 0);
-	struct regs r = {};
+	struct pt_regs *regs = task_regs();
+	struct conn *c;
 	__u64 end;
 
-	if (!c || (c->flags & CONN_OWN_POS) || !task_wanted())
+	if (regs->orig_ax != NR_SPLICE || regs->ax != (unsigned long)-ENOSYS || fd_sock(regs->di) != sk)
 		return 0;
-	read_regs(&r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()));
-	if (r.nr != NR_SPLICE || r.ax != (__u64)-ENOSYS || fd_sock(r.di) != sk)
+	c = conn_find((__u64)sk, 0);
+	if (!c || (c->flags & CONN_OWN_POS) || !task_wanted())
 		return 0;
 	end = tcp_pos(sk, DIR_IN, c->base[DIR_IN]);
 	if (end <= c->pos[DIR_IN])
@@ -341,7 +359,7 @@ static __always_inline int on_exit(struct pt_regs *regs, __s64 ret)
 #define SYSCALL_EXIT(call)                                                                                             \
 	SEC("tp/syscalls/sys_exit_" #call) int exit_##call(struct syscall_exit_ctx *ctx)                               \
 	{                                                                                                              \
-		return on_exit((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), ctx->ret);              \
+		return on_exit(task_regs(), ctx->ret);                                                                 \
 	}
 
 SYSCALL_EXIT(read)

@@ -54,6 +54,16 @@ static __always_inline void uring_pass(__u64 skp, __u64 meta, __u64 len, __u64 o
 	stream_emit(skp, meta & ~META_SRC(15), 0, (__u32)len, off);
 }
 
+/* May io_uring be at work in the current task? Else the kernel uses a socket of its own (NFS, iSCSI). */
+static __always_inline bool uses_uring(void)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+
+	if (KREAD(struct task_struct, t, flags) & PF_IO_WORKER)
+		return true;
+	return bpf_core_field_exists(t->io_uring) && KREAD(struct task_struct, t, io_uring);
+}
+
 /* A socket call that no system call made: remember it until its request completes. */
 __noinline int uring_note(__u64 skp, __u64 meta, __u64 ret)
 {
@@ -62,6 +72,8 @@ __noinline int uring_note(__u64 skp, __u64 meta, __u64 ret)
 	__u64 off = 0, len = 0;
 	__s64 at;
 
+	if (!uses_uring())
+		return 0;
 	if (!ret)
 		return sock_call((struct sock *)skp, meta, 0, 0, 0);
 	at = sock_enter(skp, meta, ret);

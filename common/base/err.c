@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -19,9 +21,15 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
 
-	/* One line: an argument or a file name quoted in the text may hold anything. */
-	for (char *p = e->text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	/* One line, and safe on a terminal: an argument or a file name quoted in the text may hold anything. */
+	for (uint8_t *p = (uint8_t *)e->text; *p;) {
+		size_t len = utf8_seq(p, strlen((char *)p));
+		uint32_t c = utf8_code(p, len);
+		if (len == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+			len = len ? len : 1;
+			memset(p, '?', len);
+		}
+		p += len;
+	}
 	return -1;
 }

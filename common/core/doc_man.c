@@ -113,6 +113,7 @@ static void man_keys(const struct schema *s, struct buf *b)
 {
 	buf_adds(b, ".Sh COLUMNS AND JSON KEYS\n"
 	            "A value that is unknown is absent from JSON, and\n.Sq -\nin text; it is never 0.\n"
+	            "On a narrow terminal the less important of the default columns are left out.\n"
 	            "JSON objects also have the key\n.Cm tool .\n"
 	            "Keys ending in\n.Cm _us\nare microseconds, those ending in\n.Cm _bytes\nbytes.\n"
 	            ".Bl -tag -width Ds\n");

@@ -199,7 +199,8 @@ void doc_zsh(const struct tool *t, struct buf *b)
 	            "fi\n");
 	buf_adds(b, "_arguments -s \\\n");
 	doc_each(t, zsh_opt, &s);
-	buf_adds(b, "\t'*:filter: '\n");
+	/* An empty list, not a blank: a message would keep a single option from being inserted. */
+	buf_adds(b, "\t'*:filter:()'\n");
 }
 
 static void fish_opt(const struct opt *o, void *ctx)

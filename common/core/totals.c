@@ -21,7 +21,7 @@
 #define GROUPS_DFLT 1000
 
 struct hist {
-	uint64_t n;
+	uint64_t n, min, max;      /* no percentile lies outside what was seen: a single value is exact */
 	uint32_t *octave[OCTAVES]; /* SUB counters each, NULL: none yet */
 };
 
@@ -73,6 +73,8 @@ static void hist_add(struct hist *h, uint64_t v)
 	if (!h->octave[o] || h->octave[o][sub] == UINT32_MAX)
 		return;
 	h->octave[o][sub]++;
+	h->min = h->n && h->min < v ? h->min : v;
+	h->max = h->max > v ? h->max : v;
 	h->n++;
 }
 
@@ -84,14 +86,20 @@ static uint64_t hist_at(const struct hist *h, unsigned p)
 	for (unsigned o = 0; o < OCTAVES; o++)
 		for (unsigned s = 0; h->octave[o] && s < SUB; s++) {
 			seen += h->octave[o][s];
-			if (h->octave[o][s] && seen >= rank)
-				return bucket_middle(o, s);
+			if (h->octave[o][s] && seen >= rank) {
+				uint64_t v = bucket_middle(o, s);
+				return v < h->min ? h->min : v > h->max ? h->max : v;
+			}
 		}
 	return 0;
 }
 
 static void hist_merge(struct hist *to, const struct hist *from)
 {
+	if (!from->n)
+		return;
+	to->min = to->n && to->min < from->min ? to->min : from->min;
+	to->max = to->max > from->max ? to->max : from->max;
 	for (unsigned o = 0; o < OCTAVES; o++) {
 		if (!from->octave[o])
 			continue;

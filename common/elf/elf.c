@@ -40,6 +40,8 @@ struct io {
 	uint64_t budget; /* bytes that may still be read */
 	size_t handed;
 	struct chunk *chunks;
+	char asked[TEXT_MAX + 1]; /* elf_contains: the last question, "" none, and its answer */
+	bool answer;
 };
 
 struct symtab {
@@ -450,7 +452,11 @@ bool elf_contains(const struct elf *elf, const char *text)
 	size_t len = strlen(text);
 	uint64_t budget = FIND_BUDGET;
 	bool hit = false;
-	uint8_t *block = len && len <= TEXT_MAX ? malloc(BLOCK + TEXT_MAX) : NULL;
+	if (!len || len > TEXT_MAX)
+		return false;
+	if (!strcmp(elf->io->asked, text))
+		return elf->io->answer;
+	uint8_t *block = malloc(BLOCK + TEXT_MAX);
 	for (size_t i = 0; block && i < elf->nph && !hit; i++) {
 		const Elf64_Phdr *p = &elf->ph[i];
 		size_t keep = 0;
@@ -471,6 +477,8 @@ bool elf_contains(const struct elf *elf, const char *text)
 		}
 	}
 	free(block);
+	memcpy(elf->io->asked, text, len + 1);
+	elf->io->answer = hit;
 	return hit;
 }
 

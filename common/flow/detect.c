@@ -35,11 +35,16 @@ static bool decoder_start(struct flow *f, struct conn *c, int dir, const struct 
 	c->dec = d;
 	c->state = CONN_DECODED;
 	c->number = ++f->stats.decoded;
-	bool from_start = s->from_start && s->next == 0;
 	/* What the other direction showed before was looked at and dropped: its next event says where it is. */
-	if (!from_start && !other->from_start && !other->head)
+	if (!s->from_start && !other->from_start && !other->head)
 		other->known = false;
-	d->init(c->st, &f->cfg.dec, from_start);
+	d->init(c->st, &f->cfg.dec, s->from_start);
+	/* Bytes that passed before this, of either direction: lost, or not understood. Messages may have been in them.
+	 */
+	f->cur = c;
+	for (int i = 0; i < 2 && s->from_start; i++)
+		if (c->s[i].next)
+			d->gap(c->st, i, c->s[i].next, GAP_LOST, f->now, &f->em);
 	if (f->cfg.verdict)
 		f->cfg.verdict(f->cfg.ctx, c->id, true);
 	return true;

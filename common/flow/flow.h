@@ -22,8 +22,8 @@ enum flow_data_flags {
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
 };
 
-/* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only says
- * where the direction stands. */
+/* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only
+ * says where the direction stands and how much of it was lost. */
 struct flow_data {
 	uint64_t conn_id; /* the source's id, never reused */
 	uint64_t ts_ns;   /* CLOCK_REALTIME */

@@ -187,10 +187,10 @@ static void learn_bases(struct tcp *t, int from, const struct tcp_seg *s)
 	}
 	if (o->known || !(s->flags & TH_ACK) || s->flags & TH_RST)
 		return;
-	/* The first acknowledgement tells where the other end stands: at its start, if this is the handshake. */
+	/* The first acknowledgement tells where the other end stands: at its start, if nothing was sent before. */
 	o->known = true;
 	o->base = s->ack;
-	o->from_start = syn || (h->known && h->from_start && s->seq == h->base && !s->wire_len && !h->high);
+	o->from_start = syn || (h->known && h->from_start && s->seq == h->base && !h->high);
 }
 
 static struct rec_addr addr_of(const struct key *k, int i)
@@ -223,7 +223,7 @@ static void give(struct reasm *r, struct tcp *t, int from, uint64_t off, uint64_
 /* The segment's bytes, those before position 0 (older than the capture, keep-alive probes) left out. */
 static void data(struct reasm *r, struct tcp *t, int from, const struct tcp_seg *s, int64_t at)
 {
-	struct half *h = &t->h[from], *o = &t->h[!from];
+	struct half *h = &t->h[from];
 	struct span b = s->payload;
 	uint64_t want = s->wire_len;
 
@@ -235,8 +235,6 @@ static void data(struct reasm *r, struct tcp *t, int from, const struct tcp_seg 
 		want -= before;
 		at = 0;
 	}
-	if (!o->placed && o->from_start)
-		give(r, t, !from, 0, 0, (struct span){0});
 	if ((uint64_t)at > h->high)
 		r->stats.out_of_order++;
 	if ((uint64_t)at + want > h->high)
@@ -265,6 +263,12 @@ static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_s
 	bool syn = s->flags & TH_SYN;
 
 	learn_bases(t, from, s);
+	if (s->wire_len && !t->h[0].placed && !t->h[1].placed)
+		for (int i = 0; i < 2; i++)
+			if (t->h[i].from_start)
+				give(r, t, i, 0, 0, (struct span){0});
+	/* Before the data: what this answers comes first. */
+	acked(r, t, from, s);
 	/* The SYN takes a number of its own; data with it (RFC 7413) follows. */
 	int64_t at = h->known ? position(h, s->seq + syn) : 0;
 	if (h->known && s->wire_len && !(s->flags & TH_RST))
@@ -274,7 +278,6 @@ static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_s
 		h->fin_at = (uint64_t)(at + (int64_t)s->wire_len);
 		flow_fin(r->f, t->id, from == t->client, h->fin_at, r->now);
 	}
-	acked(r, t, from, s);
 	if (s->flags & TH_RST)
 		end_tcp(r, t, END_RESET);
 	else if (t->h[0].fin_acked && t->h[1].fin_acked)

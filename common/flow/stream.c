@@ -156,8 +156,6 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, first) : -1;
 		if (r == 0 && !(k->flags & CHUNK_FORCE))
 			return 0;
-		if (r == 0) /* the rest of the first message will not come */
-			s->from_start = false;
 	}
 	if (c->state == CONN_DECODED) {
 		f->cur = c;
@@ -235,9 +233,6 @@ static bool run_hole(struct flow *f, struct conn *c, int dir, uint64_t to, bool 
 		lost = rest;
 	s->dup -= lost > s->lost ? min_u64(s->dup, lost - s->lost) : 0;
 	s->lost -= min_u64(s->lost, n);
-	/* Bytes at the start are missing: what follows is like a connection joined late. */
-	if (c->state == CONN_LOOKING)
-		s->from_start = false;
 	gap(f, c, dir, skip, GAP_SKIPPED, f->now);
 	gap(f, c, dir, lost, GAP_LOST, f->now);
 	gap(f, c, dir, rest - lost, GAP_UNCAPTURED, f->now);
@@ -269,24 +264,51 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	return true;
 }
 
-/* True when the direction moved. */
-static bool stream_run(struct flow *f, struct conn *c, int dir, unsigned expire)
+/* Does the direction wait for bytes in front of what it has? Offline only once the peer has acknowledged them: before
+ * that a retransmission will come, however late. */
+static bool hole_waits(const struct flow *f, const struct stream *s)
+{
+	if (!s->known || s->fin_done)
+		return false;
+	if (s->head)
+		return s->head->off > s->next && (!f->cfg.offline || s->acked >= s->head->off);
+	if (f->cfg.offline)
+		return s->acked > s->next;
+	return s->fin && s->fin_at != UINT64_MAX && s->fin_at > s->next;
+}
+
+/* Must bytes of that time wait for a hole in s, the other direction? What follows a hole in time comes to the decoder
+ * after it. What lies between the hole and the bytes behind it may be either side: it comes first, so that the hole
+ * touches it, rather than being taken for untouched. */
+static bool holds(const struct flow *f, const struct stream *s, uint64_t ts_ns)
+{
+	return hole_waits(f, s) && !(s->head && ts_ns < s->head->ts_ns);
+}
+
+/* One step of one direction. True when it moved. */
+static bool stream_step(struct flow *f, struct conn *c, int dir, unsigned expire)
 {
 	struct stream *s = &c->s[dir];
-	bool hole = expire & EXP(EXP_HOLE, dir), force = expire & EXP(EXP_FORCE, dir), moved = false, stuck = false;
+	bool hole = expire & EXP(EXP_HOLE, dir), force = expire & EXP(EXP_FORCE, dir), moved;
 
-	while (c->state != CONN_IGNORED && s->head && !stuck) {
-		if (s->head->off > s->next)
-			stuck = !run_hole(f, c, dir, s->head->off, hole);
-		else
-			stuck = !run_head(f, c, dir, force);
-		moved |= !stuck;
-	}
-	while (c->state != CONN_IGNORED && !s->head && run_end(f, c, dir, hole))
-		moved = true;
+	if (c->state == CONN_IGNORED)
+		return false;
+	if (!s->head)
+		moved = run_end(f, c, dir, hole);
+	else if (s->head->off > s->next)
+		moved = run_hole(f, c, dir, s->head->off, hole);
+	else
+		moved = !holds(f, &c->s[!dir], s->head->ts_ns) && run_head(f, c, dir, force);
 	if (moved)
 		s->wait_ns = 0;
 	return moved;
+}
+
+/* The direction whose waiting bytes are the older ones. */
+static int older_dir(const struct conn *c)
+{
+	const struct item *a = c->s[0].head, *b = c->s[1].head;
+	return !a || (b && b->ts_ns < a->ts_ns);
 }
 
 /* Does the direction wait for something that time ends? A first few bytes that fit a protocol do not: more come, or
@@ -297,19 +319,18 @@ static bool stream_waits(const struct flow *f, const struct conn *c, const struc
 
 	if (c->state == CONN_IGNORED)
 		return false;
-	if (!it)
-		return !s->fin_done && (end_unknown(f, s) || (s->known && s->acked > s->next) ||
-		                        (s->known && s->fin && !f->cfg.offline && s->fin_at > s->next));
-	if (it->off > s->next)
-		return !f->cfg.offline || s->acked >= it->off;
-	return c->state == CONN_DECODED || it->next;
+	if (!it && !s->fin_done && end_unknown(f, s))
+		return true;
+	if (hole_waits(f, s))
+		return true;
+	return it && it->off <= s->next && (c->state == CONN_DECODED || it->next);
 }
 
 void conn_run(struct flow *f, struct conn *c, unsigned expire)
 {
-	for (bool moved = true; moved && c->state != CONN_IGNORED;) {
-		moved = stream_run(f, c, 0, expire);
-		moved |= stream_run(f, c, 1, expire);
+	for (bool moved = true; moved;) {
+		int dir = older_dir(c);
+		moved = stream_step(f, c, dir, expire) || stream_step(f, c, !dir, expire);
 	}
 	bool waits = c->closing;
 	for (int dir = 0; dir < 2; dir++) {
@@ -338,7 +359,7 @@ void conn_expire(struct flow *f, struct conn *c)
 	/* A hole in one direction may be all that the other waits for. */
 	conn_run(f, c, hole);
 	for (int dir = 0; dir < 2; dir++)
-		if (!c->s[dir].wait_ns)
+		if (!c->s[dir].wait_ns || f->now - c->s[dir].wait_ns < f->cfg.reorder_ns)
 			force &= ~EXP(EXP_FORCE, dir);
 	if (force)
 		conn_run(f, c, hole | force);
@@ -378,8 +399,9 @@ static void place(struct flow *f, struct conn *c, const struct flow_data *d)
 
 	if (!s->known) {
 		s->known = true;
-		/* Not 0 when the position was given up on detection: it never goes back. */
-		s->from_start = d->flags & FLOW_FROM_START && !c->no_start && !s->next;
+		/* Where one direction is known from its start, so is where the other should have begun. A position that
+		 * was given up on detection is not 0, and never goes back. */
+		s->from_start = (d->flags & FLOW_FROM_START || c->s[!d->dir].from_start) && !c->no_start && !s->next;
 		if (!s->from_start && d->off > s->next)
 			s->next = d->off;
 		s->lost_seen = s->from_start ? 0 : d->lost;
@@ -401,11 +423,13 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	struct span b = d->bytes;
 	uint64_t off = d->off, want = d->want < b.n ? b.n : d->want;
 
-	if (off > UINT64_MAX - want || (!want && s->known))
+	if (off > UINT64_MAX - want)
 		return;
 	place(f, c, d);
-	if (!want)
+	if (!want) {
+		conn_run(f, c, 0);
 		return;
+	}
 	if (s->fin_done) {
 		f->stats.late_events++;
 		return;
@@ -427,7 +451,7 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	}
 	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .edge = edge};
 	/* The usual case: in order, and never copied. */
-	if (b.n && !s->head && off == s->next) {
+	if (b.n && !s->head && off == s->next && !holds(f, &c->s[!d->dir], d->ts_ns)) {
 		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0};
 		size_t n = deliver(f, c, d->dir, &k, b);
 		b = span_sub(b, n, b.n);

@@ -95,6 +95,10 @@ struct decoder {
 	/* Emits a snapshot (kind "inflight", age_us) of each exchange whose request began before min_ts_ns. */
 	void (*inflight)(void *st, uint64_t before_ts_ns, uint64_t now_ns, const struct emitter *em);
 
+	/* Time passes: call about once a second per connection. Emits what only waited for the stream to go on (a pair
+	 * on a connection joined late, which the next message would confirm). NULL: nothing ever waits so. */
+	void (*settle)(void *st, uint64_t now_ns, const struct emitter *em);
+
 	/* False when the stream turned out not to be this protocol, or left it (101, CONNECT): nothing more is wanted.
 	 */
 	bool (*wants)(const void *st);

@@ -8,21 +8,16 @@
  */
 #include "proto/http1.h"
 
-#include <linux/types.h>
 #include <stdlib.h>
-
-#include "event.h"
 
 #define BLOCKED           SIZE_MAX
 #define DEFAULT_HEAD_MAX  (256u << 10)
 #define DEFAULT_DEPTH_MAX 1024
-
-static size_t take_all(struct h1 *st, int dir, const struct chunk *c, const struct emitter *em);
+#define SETTLE_NS         1000000000ULL
 
 /* ---- looking for heads ---- */
 
-/* Scans for the end of a head. Returns the bytes that belong to it; *end: the empty line was found. */
-static size_t scan_head(struct half *h, struct span b, bool *end)
+size_t h1_scan_head(struct half *h, struct span b, bool *end)
 {
 	const uint8_t *p = b.p, *stop = b.p + b.n;
 	uint32_t lines = h->lines;
@@ -56,22 +51,6 @@ static size_t scan_head(struct half *h, struct span b, bool *end)
 	return (size_t)(p - b.p);
 }
 
-static void trial_free(struct h1_trial *t)
-{
-	if (t)
-		buf_free(&t->b);
-	free(t);
-}
-
-void h1_resync(struct half *h)
-{
-	buf_free(&h->head);
-	trial_free(h->trial);
-	h->trial = NULL;
-	h->cur = NULL;
-	h->phase = PH_SYNC;
-}
-
 /* The bytes of b up to the last complete line. */
 static struct span whole_lines(struct span b)
 {
@@ -91,7 +70,8 @@ static struct xchg *new_request(struct h1 *st, const struct half *h, struct span
 		return NULL;
 	}
 	x->req_ts = h->start_ts;
-	x->who = h->who;
+	x->who[REQ] = h->who;
+	x->cost = sizeof(*x) + head.n + h->lines * sizeof(struct rec_header);
 	x->notes = x->msg[REQ].notes | x->msg[REQ].bad;
 	if (x->msg[REQ].bad)
 		x->error = "malformed";
@@ -108,6 +88,7 @@ static void salvage_request(struct h1 *st, struct half *h, const char *error, ui
 		return;
 	x->error = error;
 	x->ongoing = !error;
+	x->cut = true;
 	x->lost = lost;
 	x->notes |= note;
 	h1_emit(st, x, em, NULL, 0);
@@ -150,6 +131,7 @@ static void on_request(struct h1 *st, int dir, struct span head, bool cut, uint6
 		return;
 	const struct h1_msg *m = &x->msg[REQ];
 	if (cut) {
+		x->cut = true;
 		x->error = "malformed";
 		x->notes |= N_BIG;
 	}
@@ -186,7 +168,13 @@ static enum h1_framing response_framing(const struct xchg *x)
 /* The connection speaks another protocol from here on. */
 static void leave(struct h1 *st, int dir, uint32_t note, uint64_t ts, const struct emitter *em)
 {
-	st->h[dir].cur->notes |= note;
+	struct xchg *x = st->h[dir].cur;
+
+	x->notes |= note;
+	if (!x->req_done) { /* what is left of the request is the other protocol's affair */
+		x->req_done = true;
+		st->h[!dir].cur = NULL;
+	}
 	h1_message_done(st, dir, ts, em);
 	h1_confirm_held(st, N_ASSUMED, em);
 	h1_unalign_responses(st, "closed", 0, em);
@@ -222,8 +210,7 @@ static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint
 		h1_body_begin(st, dir, response_framing(x), ts, em);
 }
 
-/* The head of a message is complete, or cut off at its bound. */
-static void on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
+void h1_on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
 {
 	if (h1_side(st, dir) == REQ)
 		on_request(st, dir, head, cut, ts, em);
@@ -326,11 +313,11 @@ static size_t take_head(struct h1 *st, int dir, const struct chunk *c, struct sp
 		return BLOCKED;
 	size_t room = st->o.head_max > h->head.n ? st->o.head_max - h->head.n : 0;
 	struct span part = span_sub(b, 0, room);
-	size_t used = scan_head(h, part, &end);
+	size_t used = h1_scan_head(h, part, &end);
 	bool cut = !end && used == room;
 
 	if (!h->head.n && end) {
-		on_head(st, dir, span_sub(b, 0, used), false, c->ts_ns, em);
+		h1_on_head(st, dir, span_sub(b, 0, used), false, c->ts_ns, em);
 		return used;
 	}
 	if (!buf_add(&h->head, b.p, used)) {
@@ -340,125 +327,9 @@ static size_t take_head(struct h1 *st, int dir, const struct chunk *c, struct sp
 	if (end || cut) {
 		struct buf head = h->head;
 		h->head = (struct buf){0};
-		on_head(st, dir, cut ? whole_lines(buf_span(&head)) : buf_span(&head), cut, c->ts_ns, em);
+		h1_on_head(st, dir, cut ? whole_lines(buf_span(&head)) : buf_span(&head), cut, c->ts_ns, em);
 		buf_free(&head);
 	}
-	return used;
-}
-
-/* ---- resync: a message start at an edge, strictly valid ---- */
-
-/* Which sides' messages may begin on dir: bit 1 << enum h1_side. */
-static unsigned sides(const struct h1 *st, int dir)
-{
-	return st->req_dir < 0 ? 3u : 1u << h1_side(st, dir);
-}
-
-/* Could what was gathered be the beginning of a message? Sets *side once the start line is complete. */
-static bool trial_plausible(struct h1_trial *t, unsigned allowed, enum h1_side *side)
-{
-	struct span b = buf_span(&t->b);
-	const uint8_t *eol = b.n ? memchr(b.p, '\n', b.n) : NULL;
-
-	for (enum h1_side s = REQ; s <= RESP; s++) {
-		if (!(allowed & 1u << s) || !b.n || !h1_strict_prefix(b, s))
-			continue;
-		*side = s;
-		if (!eol || t->line_ok)
-			return true;
-		struct span line = {b.p, (size_t)(eol - b.p)};
-		if (line.n && line.p[line.n - 1] == '\r')
-			line.n--;
-		t->line_ok = h1_strict_line(line, s);
-		if (t->line_ok)
-			return true;
-	}
-	return false;
-}
-
-/* No message began at the first edge: tries again from the others. */
-static void trial_retry(struct h1 *st, int dir, const struct emitter *em)
-{
-	struct half *h = &st->h[dir];
-	struct h1_trial *t = h->trial;
-
-	h->trial = NULL;
-	for (unsigned i = 1; i < t->n && !st->over; i++) {
-		size_t end = i + 1 < t->n ? t->edge[i + 1].off : t->b.n;
-		struct chunk c = {
-		    .b = span_sub(buf_span(&t->b), t->edge[i].off, end - t->edge[i].off),
-		    .ts_ns = t->edge[i].ts,
-		    .who = t->edge[i].who,
-		    .flags = CHUNK_EDGE | CHUNK_FORCE,
-		};
-		take_all(st, dir, &c, em);
-	}
-	trial_free(t);
-}
-
-/* The head gathered is one of that side, to the letter: the direction is in order again. */
-static void trial_success(struct h1 *st, int dir, enum h1_side side, uint64_t ts, const struct emitter *em)
-{
-	struct half *h = &st->h[dir];
-	struct h1_trial *t = h->trial;
-
-	h->trial = NULL;
-	if (st->req_dir < 0)
-		st->req_dir = side == REQ ? dir : !dir;
-	h->start_ts = t->edge[0].ts;
-	h->who = t->edge[0].who;
-	h->orphan = side == RESP && !h1_awaiting(st);
-	on_head(st, dir, buf_span(&t->b), false, ts, em);
-	trial_free(t);
-}
-
-static size_t take_sync(struct h1 *st, int dir, const struct chunk *c, struct span b, bool edge,
-                        const struct emitter *em)
-{
-	struct half *h = &st->h[dir];
-	struct h1_trial *t = h->trial;
-	enum h1_side side = REQ;
-	struct h1_msg m;
-	bool end;
-
-	if (t && t->b.n == st->o.head_max) {
-		trial_retry(st, dir, em);
-		return 0; /* nothing taken yet: now again */
-	}
-	if (!t) {
-		if (!edge)
-			return b.n;
-		t = h->trial = calloc(1, sizeof(*t));
-		if (!t) {
-			st->over = true;
-			return b.n;
-		}
-		t->b.max = st->o.head_max;
-		h->line = 2; /* an empty first line is no message */
-		h->lines = 0;
-	}
-	if (edge && t->n < H1_EDGES) {
-		t->edge[t->n].off = t->b.n;
-		t->edge[t->n].ts = c->ts_ns;
-		t->edge[t->n++].who = c->who;
-	}
-	size_t used = scan_head(h, span_sub(b, 0, st->o.head_max - t->b.n), &end);
-	if (!buf_add(&t->b, b.p, used)) {
-		st->over = true;
-		return b.n;
-	}
-	if (!trial_plausible(t, sides(st, dir), &side)) {
-		trial_retry(st, dir, em);
-		return used;
-	}
-	if (!end)
-		return used;
-	if (!h1_parse(buf_span(&t->b), side, h->lines, true, &m)) {
-		trial_retry(st, dir, em);
-		return used;
-	}
-	free(m.blk);
-	trial_success(st, dir, side, c->ts_ns, em);
 	return used;
 }
 
@@ -478,16 +349,17 @@ static size_t step(struct h1 *st, int dir, const struct chunk *c, size_t at, con
 	case PH_HEAD:
 		return take_head(st, dir, c, b, em);
 	case PH_SYNC:
-		return take_sync(st, dir, c, b, at == 0 && c->flags & CHUNK_EDGE, em);
+		return h1_take_sync(st, dir, c, b, at == 0 && c->flags & CHUNK_EDGE, em);
 	case PH_DEAD:
 		return b.n;
+	case PH_DOUBT:
+		return h1_body_doubt(st, dir, c, b, at == 0 && c->flags & CHUNK_EDGE, em);
 	default:
 		return h1_body(st, dir, b, c->ts_ns, em);
 	}
 }
 
-/* Returns the bytes consumed. */
-static size_t take_all(struct h1 *st, int dir, const struct chunk *c, const struct emitter *em)
+size_t h1_take_all(struct h1 *st, int dir, const struct chunk *c, const struct emitter *em)
 {
 	size_t at = 0;
 
@@ -502,7 +374,7 @@ static size_t take_all(struct h1 *st, int dir, const struct chunk *c, const stru
 
 static size_t http1_feed(void *state, int dir, const struct chunk *c, const struct emitter *em)
 {
-	return take_all(state, dir & 1, c, em);
+	return h1_take_all(state, dir & 1, c, em);
 }
 
 static void http1_init(void *state, const struct dec_opts *o, bool from_start)
@@ -648,6 +520,17 @@ static void http1_inflight(void *state, uint64_t before_ts_ns, uint64_t now_ns, 
 		h1_emit(st, sending, em, "inflight", now_ns);
 }
 
+static void http1_settle(void *state, uint64_t now_ns, const struct emitter *em)
+{
+	struct h1 *st = state;
+
+	/* Were an earlier request still unanswered, the response to this one would most likely have followed by now. */
+	if (!st->held || now_ns < st->held->end_ts + SETTLE_NS)
+		return;
+	h1_confirm_held(st, N_ASSUMED, em);
+	st->settled = true;
+}
+
 static bool http1_wants(const void *state)
 {
 	return !((const struct h1 *)state)->over;
@@ -683,6 +566,7 @@ const struct decoder http1_decoder = {
     .end = http1_end,
     .skip = http1_skip,
     .inflight = http1_inflight,
+    .settle = http1_settle,
     .wants = http1_wants,
     .fini = http1_fini,
 };

@@ -5,7 +5,8 @@
  *   http1_head.c  message heads: text in, struct h1_msg out
  *   http1_pair.c  exchanges: which response answers which request, and the record
  *   http1_body.c  message bodies: lengths, chunks, gaps within
- *   http1.c       the decoder: bytes of both directions in order, resync, ends
+ *   http1_sync.c  message starts where the position in the stream is not known
+ *   http1.c       the decoder: bytes of both directions in order, ends
  */
 #ifndef SNOOP_HTTP1_H
 #define SNOOP_HTTP1_H
@@ -15,6 +16,7 @@
 #include "proto/exchange.h"
 
 enum h1_side { REQ, RESP };
+enum { H1_IN, H1_OUT }; /* direction, as in decoder.feed */
 
 enum h1_framing { FR_NONE, FR_LENGTH, FR_CHUNKED, FR_CLOSE };
 
@@ -61,7 +63,8 @@ enum h1_method { M_OTHER, M_HEAD, M_CONNECT };
 struct xchg {
 	struct xchg *next;
 	uint64_t req_ts, resp_ts, end_ts; /* first request byte, first and last byte of the final response; 0 unknown */
-	struct origin who;
+	struct origin who[2];             /* of the first byte, by side */
+	size_t cost;                      /* memory of the request's head */
 	uint64_t nth;
 	uint64_t bytes[2]; /* body bytes on the wire, by side */
 	uint64_t lost;
@@ -76,11 +79,13 @@ struct xchg {
 	bool req_done, resp_begun, resp_done;
 	bool hole[2]; /* body bytes are missing: no more is kept */
 	bool truncated, ongoing;
+	bool cut; /* the request's head has no end: nothing is known of its body */
 };
 
 enum h1_phase {
 	PH_START,      /* before the first byte of a message */
 	PH_HEAD,       /* within a head */
+	PH_DOUBT,      /* body of a response whose request is not known: there is none if that was HEAD */
 	PH_LENGTH,     /* body: `left` bytes to go */
 	PH_CLOSE,      /* body: until the end of the stream */
 	PH_CHUNK_SIZE, /* chunk-size line */
@@ -95,7 +100,8 @@ enum h1_phase {
 #define H1_EDGES 8
 struct h1_trial {
 	struct buf b;
-	bool line_ok; /* the start line was found strictly valid */
+	bool line_ok;  /* the start line was found strictly valid */
+	size_t looked; /* bytes of b searched for the end of the start line */
 	unsigned n;
 	struct {
 		size_t off;
@@ -107,11 +113,12 @@ struct h1_trial {
 /* One direction. */
 struct half {
 	uint8_t phase;
-	uint8_t line;   /* scanning lines: 0 empty so far, 1 only CR, 2 more */
-	bool orphan;    /* RESP: no request was waiting when the present head began */
-	bool undecided; /* the bytes of the present head do not tell yet which side it is of */
-	uint32_t lines; /* line ends of the present head; chunk-size line: bytes */
-	uint64_t left;  /* of the body or chunk; trailer: bytes so far */
+	uint8_t line;    /* scanning lines: 0 empty so far, 1 only CR, 2 more */
+	bool orphan;     /* RESP: no request was waiting when the present head began */
+	bool undecided;  /* the bytes of the present head do not tell yet which side it is of */
+	uint8_t framing; /* PH_DOUBT: enum h1_framing */
+	uint32_t lines;  /* line ends of the present head; chunk-size line: bytes */
+	uint64_t left;   /* of the body or chunk; trailer: bytes so far */
 	uint64_t start_ts, last_ts;
 	struct origin who;
 	struct buf head;  /* a head that came in several chunks */
@@ -133,9 +140,11 @@ struct h1 {
 	bool over;        /* nothing more is wanted */
 	bool holes;       /* something was lost */
 	unsigned waiting; /* length of the queue */
+	size_t queued;    /* memory of its heads */
 	uint64_t nth;
 	struct xchg *first, *last; /* requests in order */
 	struct xchg *held;         /* finished, tentatively paired, waiting for confirmation; the only one queued */
+	bool settled;              /* the held one was emitted by settle(), and nothing has begun since */
 };
 
 /* ---- http1_head.c ---- */
@@ -179,6 +188,8 @@ void h1_confirm_held(struct h1 *st, uint32_t note, const struct emitter *em);
 void h1_body_begin(struct h1 *st, int dir, enum h1_framing fr, uint64_t ts_ns, const struct emitter *em);
 /* Takes bytes in a body phase. Returns how many, at least 1 of n > 0. */
 size_t h1_body(struct h1 *st, int dir, struct span b, uint64_t ts_ns, const struct emitter *em);
+/* PH_DOUBT: takes bytes; edge: b begins where a call's buffer did. Returns how many; 0: another step is needed. */
+size_t h1_body_doubt(struct h1 *st, int dir, const struct chunk *c, struct span b, bool edge, const struct emitter *em);
 /* n bytes missing. False when they do not fit within body data. */
 bool h1_body_gap(struct h1 *st, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns, const struct emitter *em);
 uint64_t h1_body_skip(const struct h1 *st, int dir);
@@ -192,7 +203,19 @@ static inline enum h1_side h1_side(const struct h1 *st, int dir)
 	return dir == st->req_dir ? REQ : RESP;
 }
 
+/* ---- http1_sync.c ---- */
 /* The memory of a head or body in progress in h is dropped; it looks for a message start. */
 void h1_resync(struct half *h);
+/* Bytes of a direction that looks for a message start; edge: b begins where a call's buffer did. Returns how many were
+ * taken; 0: another step is needed. */
+size_t h1_take_sync(struct h1 *st, int dir, const struct chunk *c, struct span b, bool edge, const struct emitter *em);
+
+/* ---- http1.c ---- */
+/* Scans for the end of a head. Returns the bytes that belong to it; *end: the empty line was found. */
+size_t h1_scan_head(struct half *h, struct span b, bool *end);
+/* The head of a message is complete, or cut off at its bound. */
+void h1_on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em);
+/* All steps for a chunk. Returns the bytes consumed. */
+size_t h1_take_all(struct h1 *st, int dir, const struct chunk *c, const struct emitter *em);
 
 #endif

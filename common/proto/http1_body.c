@@ -44,23 +44,21 @@ void h1_message_done(struct h1 *st, int dir, uint64_t ts_ns, const struct emitte
 		h1_response_done(st, x, ts_ns, em);
 }
 
-void h1_body_begin(struct h1 *st, int dir, enum h1_framing fr, uint64_t ts_ns, const struct emitter *em)
+static void body_begin(struct h1 *st, int dir, enum h1_framing fr, uint64_t ts_ns, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
-	enum h1_side side = h1_side(st, dir);
 
 	h->line = 0;
 	h->lines = 0;
-	h->last_ts = ts_ns;
+	h->left = 0;
 	switch (fr) {
 	case FR_LENGTH:
-		h->left = h->cur->msg[side].length;
+		h->left = h->cur->msg[h1_side(st, dir)].length;
 		h->phase = PH_LENGTH;
 		if (h->left)
 			return;
 		break;
 	case FR_CHUNKED:
-		h->left = 0;
 		h->phase = PH_CHUNK_SIZE;
 		return;
 	case FR_CLOSE:
@@ -70,6 +68,53 @@ void h1_body_begin(struct h1 *st, int dir, enum h1_framing fr, uint64_t ts_ns, c
 		break;
 	}
 	h1_message_done(st, dir, ts_ns, em);
+}
+
+void h1_body_begin(struct h1 *st, int dir, enum h1_framing fr, uint64_t ts_ns, const struct emitter *em)
+{
+	struct half *h = &st->h[dir];
+	const struct xchg *x = h->cur;
+
+	h->last_ts = ts_ns;
+	if (x->orphan && fr != FR_NONE && !(fr == FR_LENGTH && !x->msg[RESP].length)) {
+		h->framing = (uint8_t)fr;
+		h->phase = PH_DOUBT;
+		return;
+	}
+	body_begin(st, dir, fr, ts_ns, em);
+}
+
+size_t h1_body_doubt(struct h1 *st, int dir, const struct chunk *c, struct span b, bool edge, const struct emitter *em)
+{
+	static const char version[7] = "HTTP/1.";
+	struct half *h = &st->h[dir];
+	size_t before = h->head.n, k = 0;
+
+	if (!before && !edge) {
+		body_begin(st, dir, h->framing, c->ts_ns, em);
+		return 0;
+	}
+	if (!before) {
+		h->start_ts = c->ts_ns;
+		h->who = c->who;
+	}
+	while (k < b.n && before + k < sizeof(version) && b.p[k] == (uint8_t)version[before + k])
+		k++;
+	if (before + k < sizeof(version) && k == b.n) {
+		st->over |= !buf_add(&h->head, b.p, k);
+		return k;
+	}
+	/* Decided: the next response, or the body. What was gathered, some bytes of `version`, comes first. */
+	struct chunk gathered = {.ts_ns = h->start_ts, .who = h->who, .flags = CHUNK_FORCE};
+	bool response = before + k == sizeof(version);
+	gathered.b = span_of(version, response ? sizeof(version) : before);
+	buf_free(&h->head);
+	if (response)
+		h1_message_done(st, dir, h->last_ts, em);
+	else
+		body_begin(st, dir, h->framing, c->ts_ns, em);
+	h1_take_all(st, dir, &gathered, em);
+	return response ? k : 0;
 }
 
 static int hex(uint8_t c)
@@ -214,6 +259,9 @@ bool h1_body_gap(struct h1 *st, int dir, uint64_t n, enum gap_why why, uint64_t 
 	struct half *h = &st->h[dir];
 	enum h1_side side = h1_side(st, dir);
 	struct xchg *x = h->cur;
+
+	if (h->phase == PH_DOUBT && !h->head.n && x)
+		body_begin(st, dir, h->framing, ts_ns, em);
 	bool known = h->phase == PH_LENGTH || h->phase == PH_CHUNK_DATA;
 
 	if (!x || (h->phase != PH_CLOSE && (!known || n > h->left)))

@@ -15,12 +15,10 @@
  */
 #include "proto/http1.h"
 
-#include <linux/types.h>
 #include <stdlib.h>
 
-#include "event.h"
-
-#define CALM_TURNS 32 /* request and response in turn so often: not, or no more, a pipelining client */
+#define QUEUE_BYTES (1u << 20) /* heads of waiting requests; beyond it is as beyond depth_max */
+#define CALM_TURNS  32         /* request and response in turn so often: not, or no more, a pipelining client */
 
 struct xchg *h1_new(void)
 {
@@ -102,10 +100,13 @@ static void fill_request(struct exchange *e, const struct xchg *x)
 {
 	const struct h1_msg *m = &x->msg[REQ];
 
+	if (!m->method.n)
+		return;
 	e->method = m->method;
 	e->host = m->host;
 	e->path = m->path;
-	e->req_bytes = x->bytes[REQ];
+	if (!x->cut)
+		e->req_bytes = x->bytes[REQ];
 	e->req_headers = (struct rec_headers){m->v, m->n};
 	e->req_encoding = m->encoding;
 	if (x->body[REQ].n)
@@ -151,11 +152,12 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 
 	t.n = 0;
 	e.base.time_ns = x->orphan ? x->resp_ts : x->req_ts;
-	e.base.pid = x->who.pid;
-	e.base.tid = x->who.tid;
-	if (x->who.comm[0])
-		e.base.comm = (struct rec_str){x->who.comm, strnlen(x->who.comm, sizeof(x->who.comm))};
-	e.base.role = st->req_dir == DIR_IN ? "server" : "client";
+	const struct origin *who = &x->who[x->orphan ? RESP : REQ];
+	e.base.pid = who->pid;
+	e.base.tid = who->tid;
+	if (who->comm[0])
+		e.base.comm = (struct rec_str){who->comm, strnlen(who->comm, sizeof(who->comm))};
+	e.base.role = st->req_dir == H1_IN ? "server" : "client";
 	e.base.kind = kind;
 	if (first->blk && !(first->bad & N_LINE && !first->method.n))
 		e.proto = first->minor ? "http/1.1" : "http/1.0";
@@ -192,6 +194,7 @@ static void append(struct h1 *st, struct xchg *x)
 		st->first = x;
 	st->last = x;
 	st->waiting++;
+	st->queued += x->cost;
 }
 
 static void unlink_xchg(struct h1 *st, struct xchg *x)
@@ -208,6 +211,7 @@ static void unlink_xchg(struct h1 *st, struct xchg *x)
 	if (st->last == x)
 		st->last = prev;
 	st->waiting--;
+	st->queued -= x->cost;
 	x->next = NULL;
 }
 
@@ -244,6 +248,7 @@ static struct xchg *split_response(struct h1 *st, struct xchg *x)
 	o->orphan = true;
 	o->notes = N_UNSEEN;
 	o->resp_ts = x->resp_ts;
+	o->who[RESP] = x->who[RESP];
 	o->end_ts = x->end_ts;
 	o->msg[RESP] = x->msg[RESP];
 	o->body[RESP] = x->body[RESP];
@@ -282,6 +287,7 @@ void h1_unpair_held(struct h1 *st, const struct emitter *em)
 	struct xchg *x = st->held;
 
 	st->held = NULL;
+	st->settled = false;
 	if (x)
 		unpair(st, x, N_UNMATCHED, em);
 }
@@ -318,7 +324,7 @@ static void unpair_unsure(struct h1 *st, const struct emitter *em)
 /* Both halves of x have ended. */
 static void finish(struct h1 *st, struct xchg *x, const struct emitter *em)
 {
-	if (x->tentative && st->pipelined) {
+	if (x->tentative && (st->pipelined || x->next)) {
 		unpair_unsure(st, em);
 	} else if (x->tentative) {
 		st->held = x;
@@ -332,10 +338,11 @@ static void finish(struct h1 *st, struct xchg *x, const struct emitter *em)
 
 void h1_request(struct h1 *st, struct xchg *x, const struct emitter *em)
 {
-	if (st->held) {
+	if (st->held || st->settled) {
 		/* Request, response, request with nothing between: the order is known again. */
 		h1_confirm_held(st, 0, em);
 		st->aligned = st->assumed = true;
+		st->settled = false;
 	}
 	bool in_turn = st->turn == RESP && !st->h[!st->req_dir].cur;
 
@@ -346,7 +353,7 @@ void h1_request(struct h1 *st, struct xchg *x, const struct emitter *em)
 	st->nth++;
 	x->nth = st->nth_known ? st->nth : 0;
 	x->sure = st->aligned;
-	if (st->waiting >= st->o.depth_max) {
+	if (st->waiting >= st->o.depth_max || st->queued > QUEUE_BYTES) {
 		st->aligned = false;
 		st->pipelined = true;
 		x->notes |= N_DEPTH;
@@ -406,8 +413,7 @@ struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *
 	const struct half *h = &st->h[!st->req_dir];
 	struct xchg *x;
 
-	if (st->held)
-		h1_unpair_held(st, em);
+	h1_unpair_held(st, em);
 	if (st->turn == RESP)
 		st->turns = 0;
 	st->turn = RESP;
@@ -422,11 +428,11 @@ struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *
 		x->orphan = true;
 		x->notes = N_UNSEEN;
 		x->error = st->holes && !st->joined ? "lost" : NULL;
-		x->who = h->who;
 		x->req_done = true;
 	}
 	x->resp_begun = true;
 	x->resp_ts = h->start_ts;
+	x->who[RESP] = h->who;
 	x->msg[RESP] = *m;
 	x->notes |= m->notes;
 	return x;
@@ -440,7 +446,8 @@ void h1_response_done(struct h1 *st, struct xchg *x, uint64_t ts_ns, const struc
 		emit_free(st, x, em);
 		return;
 	}
-	if (x->next) {
+	/* When the end was lost (time 0), it may have passed before the next request. */
+	if (x->next && ts_ns) {
 		st->pipelined = true; /* sent before this response had ended */
 		if (st->assumed) {    /* the order was found by taking the client for one that waits */
 			st->assumed = st->aligned = false;

@@ -30,7 +30,7 @@ struct text {
 	struct sink_cfg cfg;
 	struct column col[COLUMNS_MAX];
 	struct cell cell[COLUMNS_MAX];
-	size_t n, nflex;
+	size_t n, flex_width; /* sum of the flexible columns' widths: what they share by */
 	bool headed;
 	struct buf row;     /* the cells of one line, made safe */
 	struct buf remarks; /* what is appended to it */
@@ -60,6 +60,33 @@ static bool is_right(const struct column *c)
 	return c->f && !c->nth && c->f->flags & FF_RIGHT;
 }
 
+static size_t column_width(const struct column *c)
+{
+	if (!c->f)
+		return c->header.n > 16 ? c->header.n : 16;
+	if (c->nth)
+		return 8;
+	return c->f->type == FT_TIME ? 12 : c->f->width;
+}
+
+/* On a terminal, leaves out of the default columns what does not fit beside the others at their least. */
+static int fit_columns(struct text *t, int n)
+{
+	for (;;) {
+		size_t need = 0;
+		int drop = -1;
+		for (int i = 0; i < n; i++) {
+			const struct column *c = &t->col[i];
+			need += (is_flex(c) ? FLEX_MIN : column_width(c)) + (i > 0);
+			if ((c->nth ? c->nth : c->f)->flags & FF_WIDE)
+				drop = i;
+		}
+		if (need <= (size_t)t->cfg.width || drop < 0)
+			return n;
+		memmove(&t->col[drop], &t->col[drop + 1], (size_t)(--n - drop) * sizeof(*t->col));
+	}
+}
+
 static void *text_open(const struct sink_cfg *cfg, struct err *e)
 {
 	struct text *t = calloc(1, sizeof(*t));
@@ -72,6 +99,8 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
+	if (n > 0 && !cfg->columns && cfg->tty && cfg->width > 0)
+		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
 		if (f && f->flags & FF_NOCOL) {
@@ -79,7 +108,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 			        f->key);
 			n = -1;
 		}
-		t->nflex += n > 0 && is_flex(&t->col[i]);
+		t->flex_width += n > 0 && is_flex(&t->col[i]) ? f->width : 0;
 	}
 	if (n < 0) {
 		text_close(t);
@@ -223,15 +252,6 @@ static void fill_head(struct text *t, size_t i)
 	cell->on = t->cfg.color ? C_BOLD : NULL;
 }
 
-static size_t column_width(const struct column *c)
-{
-	if (!c->f)
-		return c->header.n > 16 ? c->header.n : 16;
-	if (c->nth)
-		return 8;
-	return c->f->type == FT_TIME ? 12 : c->f->width;
-}
-
 static void put_blanks(struct buf *b, size_t n)
 {
 	static const char blanks[] = "                                ";
@@ -272,7 +292,7 @@ static void put_row(struct text *t)
 {
 	struct buf *b = &t->cfg.out->b;
 	bool cut = t->cfg.tty && t->cfg.width > 0;
-	size_t fixed = t->n ? t->n - 1 : 0, flex = t->nflex, left = 0;
+	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0;
 
 	if (cut) {
 		for (size_t i = 0; i < t->n; i++) {
@@ -287,11 +307,10 @@ static void put_row(struct text *t)
 		size_t w = column_width(&t->col[i]);
 		bool flexible = cut && is_flex(&t->col[i]);
 		if (flexible) {
-			w = left / flex;
-			left -= w;
-			flex--;
-			if (w < FLEX_MIN)
-				w = FLEX_MIN;
+			size_t share = left * w / flex;
+			flex -= w;
+			w = share > FLEX_MIN ? share : FLEX_MIN;
+			left -= w < left ? w : left;
 		}
 		if (i)
 			buf_addc(b, ' ');

@@ -43,16 +43,23 @@ bool cgroup_mount(char *out, size_t n)
 	char *line = NULL;
 	size_t cap = 0;
 	bool found = false;
-	/* "ID PARENT MAJ:MIN ROOT MOUNTPOINT OPTIONS [TAGS] - TYPE SOURCE SUPER": proc_pid_mountinfo(5) */
-	while (f && !found && getline(&line, &cap, f) > 0) {
-		char *sep = strstr(line, " - cgroup2 "), *save = NULL, *point = NULL;
+	/* "ID PARENT MAJ:MIN ROOT MOUNTPOINT OPTIONS [TAGS] - TYPE SOURCE SUPER": proc_pid_mountinfo(5). A mount of the
+	 * whole hierarchy is preferred to one of a part. */
+	bool whole = false;
+	while (f && !whole && getline(&line, &cap, f) > 0) {
+		char *sep = strstr(line, " - cgroup2 "), *save = NULL, *root = NULL, *point = NULL;
 		if (!sep)
 			continue;
 		*sep = 0;
 		char *word = strtok_r(line, " ", &save);
-		for (int i = 0; word && i < 4; i++)
+		for (int i = 0; word && i < 4; i++) {
+			root = point;
 			word = point = strtok_r(NULL, " ", &save);
-		if (!point || strlen(point) >= n)
+		}
+		if (!root || !point || strlen(point) >= n)
+			continue;
+		whole = !strcmp(root, "/");
+		if (found && !whole)
 			continue;
 		unescape(point);
 		memcpy(out, point, strlen(point) + 1);

@@ -25,15 +25,16 @@ struct loader_cfg {
 	int verbose;
 };
 
-/* Checks privilege and kernel (EXIT_PRIVILEGE with the remedy), opens, loads on the best rung that loads. NULL with e. */
+/* Checks privilege and kernel (EXIT_PRIVILEGE with the remedy), opens, loads on the best rung that loads. NULL with e.
+ */
 struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
 /* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
 int loader_attach(struct loader *l, struct err *e);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 
-/* Are mappings of files by traced processes reported (PROC_MMAP, just before they are made)? Else look again from time to
- * time. After loader_attach. */
+/* Are mappings of files by traced processes reported (PROC_MMAP, just before they are made)? Else look again from time
+ * to time. After loader_attach. */
 bool loader_sees_mmap(const struct loader *l);
 
 /* Attaches program prog at a file offset, for all processes (filtered in BPF). path may be /proc/self/fd/N.
@@ -41,7 +42,7 @@ bool loader_sees_mmap(const struct loader *l);
 void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e);
 void loader_uprobe_detach(void *link);
 
-/* The set of traced processes (FILTER_PID). */
+/* The set of traced processes (FILTER_PID). -1: pid has ended. */
 int loader_target_add(struct loader *l, __u32 pid);
 /* How many are alive; the kernel removes them as they exit. */
 int loader_target_count(struct loader *l);
@@ -49,13 +50,13 @@ int loader_target_count(struct loader *l);
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
-	struct ctl_slot *ctl;       /* CTL_SLOTS */
-	const struct bpf_stats *stats; /* STAT_CPUS, read-only */
+	struct ctl_slot *ctl;                          /* CTL_SLOTS */
+	const struct bpf_stats *stats;                 /* STAT_CPUS, read-only */
 };
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 
-/* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards only
- * the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
+/* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards
+ * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
 /* Detaches every program, uprobes too (their handles end); maps and counters stay readable. */
 void loader_detach(struct loader *l);

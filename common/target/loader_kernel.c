@@ -54,6 +54,9 @@ int kernel_check(struct err *e)
 	struct rlimit inf = {RLIM_INFINITY, RLIM_INFINITY};
 	struct utsname u;
 
+#ifndef __x86_64__
+	return err_set(e, EXIT_PRIVILEGE, "live tracing works on x86-64 only so far; -r reads captures everywhere");
+#endif
 	if (!has_cap(CAP_SYS_ADMIN) && !(has_cap(CAP_BPF) && has_cap(CAP_PERFMON)))
 		return err_set(e, EXIT_PRIVILEGE, "tracing needs root (or CAP_BPF and CAP_PERFMON): run it with sudo");
 	if (uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
@@ -154,7 +157,7 @@ int kernel_syscall_hook(const char *name, struct err *e)
 	snprintf(path, sizeof(path), "%s/id", name);
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
-		id = atoi(text);
+		id = (int)strtol(text, NULL, 10);
 	if (fd >= 0)
 		close(fd);
 	close(dir);

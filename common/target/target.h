@@ -51,7 +51,7 @@ int target_cgroup_fd(const char *path, struct err *e);
  * (target_spec.container). 0 with an absolute path in out; -1 with e, which lists the candidates when there are
  * several. */
 int target_container_cgroup(const char *id, char *out, size_t n, struct err *e);
-/* Where the cgroup2 hierarchy is mounted (the first mount of its root); false when it is not. */
+/* Where the cgroup2 hierarchy is mounted (a mount of all of it rather than of a part); false when it is not. */
 bool cgroup_mount(char *out, size_t n);
 /* The container id in one line of /proc/PID/cgroup ("0::/system.slice/docker-<64 hex>.scope"): the last run of exactly
  * 64 hex digits in the path, as docker, containerd, podman and cri-o write it. False when there is none. */

@@ -29,7 +29,8 @@ static size_t plan(const uint8_t *p, size_t n, struct step *s)
 			s[k].why = len % 6;
 			break;
 		case 14:
-			s[k].op = OP_FORCE;
+			s[k].op = len & 1 ? OP_FORCE : OP_SETTLE;
+			s[k].us += len & 1 ? 0 : 2000000;
 			break;
 		case 15:
 			s[k].op = OP_INFLIGHT;

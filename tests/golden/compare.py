@@ -6,8 +6,8 @@ Per stream, in order: method, host, path, status. What differs must be listed in
 
     - or + exchange  # reason
 
-'-' is an exchange that only tshark has, '+' one that only the tool has; the reason names the RFC. An unlisted difference
-and an unused listing are failures. `compare.py --print TOOL CAPTURE` prints the differences instead of judging them.
+'-' is an exchange that only tshark has, '+' one that only the tool has; the reason names the RFC. An unlisted
+difference and an unused listing are failures. `compare.py --print TOOL CAPTURE` prints the differences instead.
 """
 import json
 import os

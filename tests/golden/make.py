@@ -648,4 +648,5 @@ def main():
             f.write(make())
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -71,3 +71,7 @@ golden()
 	[ "$status" = 1 ]
 	[ "$output" = "reset.pcap: unused listing: + a>b GET h /p 200" ]
 }
+
+@test "captures that lost packets: nothing is paired wrongly, and without loss all is there" {
+	python3 loss.py "$tool" 1 2 3 4 5 6 7 8 9 51
+}

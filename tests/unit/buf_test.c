@@ -62,10 +62,10 @@ TEST(first_error_stays)
 {
 	struct err e = {0};
 
-	CHECK(err_set(&e, EXIT_USAGE, "bad %s", "a\nb\033[1m") == -1);
+	CHECK(err_set(&e, EXIT_USAGE, "bad %s", "a\nb\033[1m\xc2\x9b\xff\xc3\xa9\x7f") == -1);
 	CHECK(err_set(&e, EXIT_RUNTIME, "later") == -1);
 	CHECK(e.code == EXIT_USAGE);
-	CHECK_STR(e.text, "bad a?b?[1m");
+	CHECK_STR(e.text, "bad a?b?[1m???\xc3\xa9?");
 	CHECK(err_set(NULL, EXIT_RUNTIME, "nobody listens") == -1);
 }
 

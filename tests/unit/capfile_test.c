@@ -50,7 +50,7 @@ static void write_file(uint32_t dlt, size_t cut)
 		memcpy(p + 40, text[i], 3);
 		n += 16 + 43;
 	}
-	strcpy(path, "/tmp/capfile_test.XXXXXX");
+	snprintf(path, sizeof(path), "%s", "/tmp/capfile_test.XXXXXX");
 	int fd = mkstemp(path);
 	CHECK(fd >= 0 && write(fd, b, n - cut) == (ssize_t)(n - cut));
 	close(fd);

@@ -159,6 +159,47 @@ TEST(known_loss_needs_no_wait)
 	flow_free(f);
 }
 
+/* The decoder must know of a hole that was there before it was chosen: else the first response answers the second
+ * request. */
+TEST(hole_before_detection_in_the_other_direction)
+{
+	struct flow *f = start();
+	struct flow_data d = event(1, 1, 3, "..");
+	d.flags = FLOW_FROM_START;
+	d.lost = 3;
+	flow_data(f, &d);
+	data(f, 1, 0, 0, "A1\n");
+	CHECK_STR(trace[1], "[lost 5]");
+	CHECK(line_from_start);
+	flow_free(f);
+}
+
+/* The response is the first of its direction, the request before it passed when nobody looked. */
+TEST(one_direction_joined)
+{
+	struct flow *f = start();
+	data(f, 1, 0, 0, "A1\n");
+	struct flow_data d = event(1, 1, 30, "Q2\n");
+	d.flags = FLOW_EDGE;
+	flow_data(f, &d);
+	pass(f, 100);
+	CHECK_STR(trace[1], "[uncaptured 30]|Q2\n");
+	flow_free(f);
+}
+
+TEST(lost_tail)
+{
+	struct flow *f = start();
+	data(f, 1, 1, 0, "Q1\n");
+	struct flow_data d = event(1, 1, 9, "");
+	d.lost = 6;
+	flow_data(f, &d);
+	flow_fin(f, 1, 1, 9, now);
+	CHECK_STR(trace[1], "|Q1\n[lost 6]");
+	CHECK_STR(ends, "fin1 ");
+	flow_free(f);
+}
+
 TEST(lost_counter_wraps)
 {
 	struct flow *f = start();
@@ -180,7 +221,7 @@ TEST(first_bytes_lost)
 	struct flow_data d = event(1, 1, 4, "Q2\n");
 	d.lost = 4;
 	flow_data(f, &d);
-	CHECK_STR(trace[1], "|Q2\n");
+	CHECK_STR(trace[1], "[lost 4]|Q2\n");
 	CHECK(stats(f).lost_bytes == 4 && stats(f).decoded == 1);
 	flow_free(f);
 }
@@ -200,7 +241,7 @@ TEST(first_bytes_lost_in_both_directions)
 	d.lost = 40;
 	flow_data(f, &d);
 	pass(f, 100);
-	CHECK_STR(trace[1], "|Q2\n");
+	CHECK_STR(trace[1], "[lost 63]|Q2\n");
 	CHECK(stats(f).lost_bytes == 90 && stats(f).bytes == 29 && stats(f).uncaptured_bytes == 0);
 	flow_free(f);
 }
@@ -664,6 +705,9 @@ int main(void)
 	RUN(out_of_order);
 	RUN(hole_waits_then_uncaptured);
 	RUN(known_loss_needs_no_wait);
+	RUN(hole_before_detection_in_the_other_direction);
+	RUN(one_direction_joined);
+	RUN(lost_tail);
 	RUN(lost_counter_wraps);
 	RUN(first_bytes_lost);
 	RUN(first_bytes_lost_in_both_directions);

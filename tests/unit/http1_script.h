@@ -17,7 +17,7 @@
 
 extern const struct decoder http1_decoder;
 
-enum op { OP_DATA = 1, OP_GAP, OP_END, OP_FORCE, OP_INFLIGHT };
+enum op { OP_DATA = 1, OP_GAP, OP_END, OP_FORCE, OP_INFLIGHT, OP_SETTLE };
 
 struct step {
 	enum op op;
@@ -30,42 +30,17 @@ struct step {
 
 #define BASE_NS 1000000000ULL
 /* The traced process is a server: requests come in, responses go out. */
-#define Q(us_, s_)                                                                                                     \
-	{                                                                                                              \
-		OP_DATA, DIR_IN, us_, s_, sizeof(s_) - 1, 0                                                            \
-	}
-#define R(us_, s_)                                                                                                     \
-	{                                                                                                              \
-		OP_DATA, DIR_OUT, us_, s_, sizeof(s_) - 1, 0                                                           \
-	}
-#define QGAP(us_, n_, w_)                                                                                              \
-	{                                                                                                              \
-		OP_GAP, DIR_IN, us_, NULL, n_, w_                                                                      \
-	}
-#define RGAP(us_, n_, w_)                                                                                              \
-	{                                                                                                              \
-		OP_GAP, DIR_OUT, us_, NULL, n_, w_                                                                     \
-	}
-#define QFIN(us_)                                                                                                      \
-	{                                                                                                              \
-		OP_END, DIR_IN, us_, NULL, 0, END_FIN                                                                  \
-	}
-#define RFIN(us_)                                                                                                      \
-	{                                                                                                              \
-		OP_END, DIR_OUT, us_, NULL, 0, END_FIN                                                                 \
-	}
-#define END(us_, w_)                                                                                                   \
-	{                                                                                                              \
-		OP_END, 0, us_, NULL, 0, w_                                                                            \
-	}
-#define FORCE(us_)                                                                                                     \
-	{                                                                                                              \
-		OP_FORCE, 0, us_, NULL, 0, 0                                                                           \
-	}
-#define INFLIGHT(us_)                                                                                                  \
-	{                                                                                                              \
-		OP_INFLIGHT, 0, us_, NULL, 0, 0                                                                        \
-	}
+#define STEP(op_, dir_, us_, b_, n_, why_) ((struct step){op_, dir_, us_, b_, n_, why_})
+#define Q(us_, s_)                         STEP(OP_DATA, DIR_IN, us_, s_, sizeof(s_) - 1, 0)
+#define R(us_, s_)                         STEP(OP_DATA, DIR_OUT, us_, s_, sizeof(s_) - 1, 0)
+#define QGAP(us_, n_, w_)                  STEP(OP_GAP, DIR_IN, us_, NULL, n_, w_)
+#define RGAP(us_, n_, w_)                  STEP(OP_GAP, DIR_OUT, us_, NULL, n_, w_)
+#define QFIN(us_)                          STEP(OP_END, DIR_IN, us_, NULL, 0, END_FIN)
+#define RFIN(us_)                          STEP(OP_END, DIR_OUT, us_, NULL, 0, END_FIN)
+#define END(us_, w_)                       STEP(OP_END, 0, us_, NULL, 0, w_)
+#define FORCE(us_)                         STEP(OP_FORCE, 0, us_, NULL, 0, 0)
+#define INFLIGHT(us_)                      STEP(OP_INFLIGHT, 0, us_, NULL, 0, 0)
+#define SETTLE(us_)                        STEP(OP_SETTLE, 0, us_, NULL, 0, 0)
 
 /* Chunks that the decoder did not take yet. */
 struct pend {
@@ -239,6 +214,9 @@ static inline void run_step(struct run *r, const struct step *s)
 			drain(r, !s->dir, true);
 		http1_decoder.end(r->st, s->dir, s->why, ns, &r->em);
 		break;
+	case OP_SETTLE:
+		http1_decoder.settle(r->st, ns, &r->em);
+		break;
 	case OP_INFLIGHT:
 		http1_decoder.inflight(r->st, ns, ns, &r->em);
 		break;
@@ -253,8 +231,8 @@ static inline void run_free(struct run *r)
 	free(r->st);
 	free(r->q[DIR_IN].c);
 	free(r->q[DIR_OUT].c);
-	r->st = NULL;
 	buf_free(&r->text);
+	*r = (struct run){0};
 }
 
 #endif

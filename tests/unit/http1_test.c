@@ -200,6 +200,30 @@ TEST(upgrade)
 	       R(3, OK("0", "")));
 }
 
+TEST(upgrade_before_request_end)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/ s=101 reason=S lat=1 ttfb=1 req=1 resp=0 (upgraded to x)\n",
+	       Q(0, "POST / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\na"),
+	       R(1, "HTTP/1.1 101 S\r\n\r\n"), END(2, END_CLOSED));
+}
+
+static void check_who(void *ctx, const struct exchange *e)
+{
+	*(unsigned *)ctx = e->base.pid * 100 + e->base.tid;
+	CHECK(e->base.comm.n == 3 && !memcmp(e->base.comm.p, "srv", 3));
+}
+
+TEST(who)
+{
+	unsigned who = 0;
+	struct run r = {.check = check_who, .check_ctx = &who};
+
+	run_init(&r, NULL, false);
+	run_data(&r, DIR_OUT, OK("0", ""), sizeof(OK("0", "")) - 1, 0, CHUNK_EDGE); /* known of an orphan too */
+	CHECK(who == 708);
+	run_free(&r);
+}
+
 TEST(targets)
 {
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=real:81 p=/p?q s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
@@ -265,7 +289,7 @@ TEST(no_answer)
 	       Q(0, GET("/")), END(1, END_EVICTED));
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK ttfb=1 req=0 resp=1 err=closed\n",
 	       Q(0, GET("/")), R(1, OK("5", "x")), RFIN(2), END(3, END_CLOSED));
-	EXPECT("t=0 server http/1.1 m=GET h=h p=/ req=0 err=closed\n", Q(0, "GET / HTTP/1.1\r\nHost: h\r\nUs"),
+	EXPECT("t=0 server http/1.1 m=GET h=h p=/ err=closed\n", Q(0, "GET / HTTP/1.1\r\nHost: h\r\nUs"),
 	       END(1, END_CLOSED));
 	EXPECT("", END(1, END_CLOSED));
 	EXPECT("", END(1, END_TIMEOUT));
@@ -306,6 +330,43 @@ TEST(joined)
 	              "assumed)\n",
 	              Q(1, "GE"), Q(2, "GET /1 HTTP/1.1\r\nHo"), Q(3, "st: h\r\n\r\n"), R(5, OK("0", "")),
 	              END(6, END_CLOSED));
+}
+
+TEST(joined_at_head)
+{
+	/* A response to an unseen HEAD announces a body that does not come: the next head is not taken for it. */
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	              "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
+	              "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
+	              R(1, OK("100", "")), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")), END(5, END_CLOSED));
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	              "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
+	              "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
+	              R(1, "HTTP/1.1 200 OK\r\n\r\n"), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")),
+	              END(5, END_CLOSED));
+	/* A body does. */
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=9 joined (request not seen)\n"
+	              "t=3 server http/1.1 s=200 reason=OK resp=5 joined (request not seen)\n",
+	              R(1, OK("9", "")), R(2, "HTTP/2.0!"), R(3, OK("5", "HTTP/")), END(5, END_CLOSED));
+}
+
+TEST(settle)
+{
+	/* A quiet connection does not keep its first exchange back for ever; the order is known with the next. */
+	EXPECT_JOINED("t=1 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined (pairing "
+	              "assumed)\n"
+	              "t=2000000 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined\n",
+	              Q(1, GET("/1")), R(2, OK("0", "")), SETTLE(900000), SETTLE(1000003), SETTLE(1500000),
+	              Q(2000000, GET("/2")), R(2000001, OK("0", "")));
+	/* A further response afterwards: the next pair is not believed at once. */
+	EXPECT_JOINED("t=1 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined (pairing "
+	              "assumed)\n"
+	              "t=1500000 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	              "t=2000000 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined "
+	              "(pairing assumed)\n",
+	              Q(1, GET("/1")), R(2, OK("0", "")), SETTLE(1000003), R(1500000, OK("0", "")),
+	              Q(2000000, GET("/2")), R(2000001, OK("0", "")), SETTLE(2000002), END(2000003, END_CLOSED));
+	EXPECT("", SETTLE(9999999));
 }
 
 TEST(gap_in_body)
@@ -356,9 +417,39 @@ TEST(gap_beyond)
 	       Q(1, "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nx"), QGAP(3, 99, GAP_LOST),
 	       R(6, OK("2", "bb")), Q(8, GET("/4")), R(9, OK("4", "dddd")), Q(10, GET("/5")), END(11, END_CLOSED));
 	/* Within a request's head. */
-	EXPECT("t=0 server http/1.1 m=GET h=h p=/1 req=0 lost=10 err=lost (part of the stream was not seen)\n"
+	EXPECT("t=0 server http/1.1 m=GET h=h p=/1 lost=10 err=lost (part of the stream was not seen)\n"
 	       "t=4 server http/1.1 s=200 reason=OK resp=0 err=lost (request not seen)\n",
 	       Q(0, "GET /1 HTTP/1.1\r\nHost: h\r\nX: "), QGAP(3, 10, GAP_LOST), R(4, OK("0", "")), END(5, END_CLOSED));
+}
+
+TEST(gap_at_end_is_no_pipelining)
+{
+	/* The tail of a response is lost and noticed only behind the next request: the client waits all the same, and
+	 * its order is found again after a further loss. */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK ttfb=1 req=0 resp=5 lost=3 err=lost\n"
+	       "t=2 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
+	       "t=4 server http/1.1 nth=3 m=GET h=h p=/3 req=0 lost=50 err=lost (part of the stream was not seen)\n"
+	       "t=6 server http/1.1 nth=4 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4\n"
+	       "t=8 server http/1.1 nth=5 m=GET h=h p=/5 req=0 err=closed\n",
+	       Q(0, GET("/1")), R(1, OK("5", "ab")), Q(2, GET("/2")), RGAP(3, 3, GAP_LOST), R(3, OK("0", "")),
+	       Q(4, GET("/3")), RGAP(5, 50, GAP_LOST), Q(6, GET("/4")), R(7, OK("4", "dddd")), Q(8, GET("/5")),
+	       END(9, END_CLOSED));
+}
+
+/* A hostile client pipelines large heads: the memory of those waiting is bounded. */
+TEST(queue_bytes_bound)
+{
+	struct run r = {0};
+	static char req[60000];
+	size_t n = (size_t)snprintf(req, sizeof(req), "GET / HTTP/1.1\r\nHost: h\r\nX: ");
+
+	memset(req + n, 'x', sizeof(req) - n);
+	memcpy(req + sizeof(req) - 4, "\r\n\r\n", 4);
+	run_init(&r, NULL, true);
+	for (int i = 0; i < 100; i++)
+		run_data(&r, DIR_IN, req, sizeof(req), 1, CHUNK_EDGE);
+	CHECK(r.records >= 80); /* given up, not kept */
+	run_free(&r);
 }
 
 TEST(gap_while_blocked)
@@ -378,7 +469,7 @@ TEST(malformed)
 	       "framing)\n",
 	       Q(0, "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n"),
 	       R(1, "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"));
-	EXPECT("t=0 server req=0 err=malformed (bad message head)\n", Q(0, "\x01\x02 garbage\r\n\r\nmore\r\n\r\n"),
+	EXPECT("t=0 server err=malformed (bad message head)\n", Q(0, "\x01\x02 garbage\r\n\r\nmore\r\n\r\n"),
 	       END(1, END_CLOSED));
 	EXPECT(
 	    "t=0 server http/1.1 nth=1 m=GET h=h p=/1 ttfb=1 req=0 resp=0 err=malformed (its response cannot be told "
@@ -386,12 +477,11 @@ TEST(malformed)
 	    "t=0 server http/1.1 nth=2 m=GET h=h p=/2 req=0 err=lost (its response cannot be told from others)\n",
 	    Q(0, GET("/1") GET("/2")), R(1, "SMTP 200 hello\r\n\r\n"));
 	static const struct dec_opts o = {.head_max = 64};
-	EXPECT_OPTS(
-	    &o,
-	    "t=0 server http/1.1 nth=1 m=GET h=h p=/ s=431 reason=Big lat=1 ttfb=1 req=0 resp=0 err=malformed (head "
-	    "too large)\n",
-	    Q(0, "GET / HTTP/1.1\r\nHost: h\r\nX: 0123456789012345678901234567890123456789\r\n\r\n"),
-	    R(1, "HTTP/1.1 431 Big\r\nContent-Length: 0\r\n\r\n"));
+	EXPECT_OPTS(&o,
+	            "t=0 server http/1.1 nth=1 m=GET h=h p=/ s=431 reason=Big lat=1 ttfb=1 resp=0 err=malformed (head "
+	            "too large)\n",
+	            Q(0, "GET / HTTP/1.1\r\nHost: h\r\nX: 0123456789012345678901234567890123456789\r\n\r\n"),
+	            R(1, "HTTP/1.1 431 Big\r\nContent-Length: 0\r\n\r\n"));
 }
 
 TEST(depth_bound)
@@ -469,6 +559,58 @@ TEST(wants)
 	run_free(&r);
 }
 
+/* Names of all fields with a value. */
+static void emit_known(void *ctx, struct record *r)
+{
+	for (unsigned long i = 0; i < r->schema->n; i++)
+		if (rec_known(r, &r->schema->fields[i]))
+			buf_addf(ctx, "%s ", r->schema->fields[i].key);
+}
+
+/* What is not known is absent, never 0. */
+TEST(unknown_is_absent)
+{
+	struct buf b = {0};
+	struct run r = {0};
+	static const char junk[] = "\x01\r\n\r\n";
+	static const char get[] = GET("/");
+
+	run_init(&r, NULL, true);
+	r.em = (struct emitter){emit_known, &b};
+	run_data(&r, DIR_IN, junk, sizeof(junk) - 1, 0, CHUNK_EDGE);
+	run_free(&r);
+	buf_addc(&b, 0);
+	CHECK_STR((char *)b.p, "time pid tid comm role error note ");
+	b.n = 0;
+	run_init(&r, NULL, true);
+	r.em = (struct emitter){emit_known, &b};
+	run_data(&r, DIR_IN, get, sizeof(get) - 1, 0, CHUNK_EDGE);
+	run_step(&r, &END(1, END_CLOSED));
+	run_free(&r);
+	buf_addc(&b, 0);
+	CHECK_STR((char *)b.p, "time pid tid comm role proto nth method host path req_bytes req_headers error ");
+	buf_free(&b);
+}
+
+/* The contract: keys and their order (design, section 3). */
+TEST(schema)
+{
+	struct buf b = {0};
+
+	for (unsigned long i = 0; i < exchange_schema.n; i++) {
+		const struct field *f = &exchange_schema.fields[i];
+		CHECK(f->head && f->help && f->width);
+		buf_addf(&b, "%s%s ", f->key, f->flags & FF_TEXT ? "*" : "");
+	}
+	buf_addc(&b, 0);
+	CHECK_STR(
+	    (char *)b.p,
+	    "time* kind pid* tid comm* conn* local remote role* container proto nth stream tls* method* host* path* "
+	    "status* reason latency_us* ttfb_us req_bytes* resp_bytes* req_headers resp_headers req_body resp_body "
+	    "truncated lost_bytes error ongoing age_us joined attribution grpc_service grpc_method grpc_status note ");
+	buf_free(&b);
+}
+
 /* Sign of detect for a string. */
 static int detect(const char *s)
 {
@@ -528,6 +670,8 @@ int main(void)
 	RUN(until_close);
 	RUN(connect_tunnel);
 	RUN(upgrade);
+	RUN(upgrade_before_request_end);
+	RUN(who);
 	RUN(targets);
 	RUN(header_forms);
 	RUN(half_closed);
@@ -536,8 +680,12 @@ int main(void)
 	RUN(no_answer);
 	RUN(timeout_then_on);
 	RUN(joined);
+	RUN(joined_at_head);
+	RUN(settle);
 	RUN(gap_in_body);
 	RUN(gap_beyond);
+	RUN(gap_at_end_is_no_pipelining);
+	RUN(queue_bytes_bound);
 	RUN(gap_while_blocked);
 	RUN(malformed);
 	RUN(depth_bound);
@@ -545,6 +693,8 @@ int main(void)
 	RUN(inflight);
 	RUN(skip);
 	RUN(wants);
+	RUN(unknown_is_absent);
+	RUN(schema);
 	RUN(detect);
 	return tap_done();
 }

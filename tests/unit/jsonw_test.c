@@ -77,6 +77,50 @@ TEST(every_pair_of_bytes)
 	buf_free(&b);
 }
 
+/* Longer than what is escaped in one go, with sequences and escapes across every border. */
+TEST(long_strings)
+{
+	static uint8_t in[9001];
+	struct buf b = {0};
+	size_t chars = 0, quotes = 0;
+
+	for (size_t shift = 0; shift < 4; shift++) {
+		memset(in, 'x', shift);
+		for (size_t i = shift; i + 3 <= sizeof(in); i += 3)
+			memcpy(in + i, i % 5 ? "\xe2\x82\xac" : "\"\"\"", 3);
+		size_t n = shift + (sizeof(in) - shift) / 3 * 3;
+		as_string(&b, in, n);
+		CHECK(json_ok(b.p, b.n));
+		chars = quotes = 0;
+		for (size_t i = 0; i + 3 <= b.n; i++) {
+			chars += !memcmp(b.p + i, "\xe2\x82\xac", 3);
+			quotes += !memcmp(b.p + i, "\\\"", 2);
+		}
+		CHECK(3 * chars + quotes + shift == n);
+	}
+	buf_free(&b);
+}
+
+/* An escape at every place of strings of every length: the steps of 16 and 8 overlap at the end. */
+TEST(escape_at_every_place)
+{
+	struct buf b = {0};
+	char in[41], want[64];
+	int bad = 0;
+
+	for (size_t n = 1; n <= 40; n++)
+		for (size_t at = 0; at < n; at++) {
+			for (size_t i = 0; i < n; i++)
+				in[i] = (char)('a' + i % 26);
+			in[at] = '\n';
+			as_string(&b, in, n);
+			snprintf(want, sizeof(want), "\"%.*s\\n%.*s\"", (int)at, in, (int)(n - at - 1), in + at + 1);
+			bad += b.n != n + 3 || memcmp(b.p, want, b.n) != 0;
+		}
+	CHECK(bad == 0);
+	buf_free(&b);
+}
+
 TEST(base64_rfc4648)
 {
 	static const char *const v[][2] = {{"", ""},
@@ -164,6 +208,8 @@ int main(void)
 	RUN(structure);
 	RUN(escapes);
 	RUN(every_pair_of_bytes);
+	RUN(long_strings);
+	RUN(escape_at_every_place);
 	RUN(base64_rfc4648);
 	RUN(utf8);
 	RUN(bounds_are_reported);

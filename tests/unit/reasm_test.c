@@ -251,6 +251,21 @@ TEST(syn_details)
 	stop();
 }
 
+/* Only SYN and data of the client: that the first response is missing must show. */
+TEST(answer_to_the_syn_missing)
+{
+	start();
+	seg(C, SYN, 100, 0, "");
+	seg(C, ACK, 101, 901, "Q1\nQ2\n");
+	seg(S, ACK, 904, 107, "A2\n");
+	seg(C, ACK, 107, 907, "");
+	now += 200 * MS;
+	seg(C, ACK, 107, 907, "");
+	CHECK_STR(trace[0], "[lost 3]|A2\n");
+	CHECK(line_from_start);
+	stop();
+}
+
 TEST(reused_ports)
 {
 	start();
@@ -346,6 +361,7 @@ int main(void)
 	RUN(joined_client_on_the_lower_port);
 	RUN(probes);
 	RUN(syn_details);
+	RUN(answer_to_the_syn_missing);
 	RUN(reused_ports);
 	RUN(table_is_bounded);
 	RUN(half_closed);

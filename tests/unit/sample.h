@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sample.h - an exchange record for tests of what consumes records, and a pipe-free way to read a sink's output.
+ * sample.h - an exchange record for tests of what consumes records, and a way to read what a sink wrote.
  */
 #ifndef SNOOP_SAMPLE_H
 #define SNOOP_SAMPLE_H
@@ -61,7 +61,7 @@ static inline void sample_init(struct sample *s)
 	x->resp_headers = (struct rec_headers){s->resp, 3};
 }
 
-/* What the sink has written so far, NUL-terminated; cleared by the next call of sample_clear. */
+/* What the sink has written so far, NUL-terminated; valid until it writes again. */
 static inline const char *sample_text(struct out *o)
 {
 	buf_addc(&o->b, 0);

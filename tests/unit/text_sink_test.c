@@ -98,6 +98,35 @@ TEST(cut_on_a_terminal_only)
 	text_of(&s, (struct sink_cfg){.columns = columns, .tty = true, .width = 1});
 }
 
+/* Default columns on terminals of usual widths: one line each, and nothing is left out where there is room. */
+TEST(fits_terminals)
+{
+	static const struct {
+		int width;
+		const char *head;
+	} v[] = {
+	    {60, "TIME             PID METHOD  HOST         PATH         STATUS  LATENCY   RESP\n"},
+	    {80, "TIME             PID METHOD  HOST         PATH            STATUS  LATENCY   RESP\n"},
+	    {100,
+	     "TIME             PID COMM         ROLE   METHOD  HOST         PATH            STATUS  LATENCY   RESP\n"},
+	    {120, "TIME             PID COMM         ROLE   CONN#N   TLS      METHOD  HOST         PATH              "
+	          "STATUS  LATENCY   RESP\n"},
+	};
+	struct sample s;
+
+	sample_init(&s);
+	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
+		const char *t = text_of(&s, (struct sink_cfg){.tty = true, .width = v[i].width});
+		size_t n = strcspn(t, "\n") + 1;
+		char head[256] = "";
+		memcpy(head, t, n);
+		CHECK_STR(head, v[i].head);
+		CHECK(v[i].width < 80 || text_width(span_of(t, n - 1)) <= (size_t)v[i].width);
+	}
+	const char *wide = text_of(&s, (struct sink_cfg){.tty = true, .width = 200});
+	CHECK(strstr(wide, " REQ ") && text_width(span_of(wide, strcspn(wide, "\n"))) == 200);
+}
+
 TEST(colour)
 {
 	static const char *const columns[] = {"status", NULL};
@@ -247,6 +276,7 @@ int main(void)
 	RUN(joined_connection);
 	RUN(remarks_are_always_shown);
 	RUN(cut_on_a_terminal_only);
+	RUN(fits_terminals);
 	RUN(colour);
 	RUN(blocks);
 	RUN(hostile_json_stays_bounded);

@@ -120,6 +120,18 @@ TEST(bounded)
 	totals_free(t);
 }
 
+/* The middle of 530's bucket is 536. */
+TEST(single_value_is_exact)
+{
+	struct totals *t = totals_new(&spec, &exchange_schema);
+
+	add(t, "/", 200, 531);
+	CHECK(strstr(print(t, 0), " 531us    531us    531us ") != NULL);
+	add(t, "/", 200, 529);
+	CHECK(strstr(print(t, 0), " 531us    531us    531us ") != NULL);
+	totals_free(t);
+}
+
 TEST(narrow_terminal)
 {
 	struct totals *t = totals_new(&spec, &exchange_schema);
@@ -146,6 +158,7 @@ int main(void)
 	RUN(table);
 	RUN(percentiles_are_near);
 	RUN(bounded);
+	RUN(single_value_is_exact);
 	RUN(narrow_terminal);
 	RUN(empty_and_wrong);
 	buf_free(&b);

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -435,12 +436,15 @@ static socklen_t make_addr(const char *family, struct sockaddr_storage *a)
 		die("unknown family %s", family);
 	((struct sockaddr_un *)a)->sun_family = AF_UNIX;
 	/* abstract: leaves no file behind */
-	return sizeof(sa_family_t) + 1 + sprintf(((struct sockaddr_un *)a)->sun_path + 1, "sockio-%d", getpid());
+	return sizeof(sa_family_t) + 1 + snprintf(((struct sockaddr_un *)a)->sun_path + 1, 100, "sockio-%d", getpid());
 }
 
 static void open_io(struct io *io, int fd, const struct method *m)
 {
+	int one = 1;
+
 	memset(io, 0, sizeof(*io));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* TCP only */
 	io->fd = fd;
 	io->m = m;
 	if (pipe(io->pipe) || fcntl(io->pipe[1], F_SETPIPE_SZ, 1 << 18) < 0)

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * loader_attach.c - loaded programs onto their hooks, and off again.
+ *
+ * It must not know which programs there are but by the table. Nothing is pinned: everything is gone when the
+ * descriptors are, also after SIGKILL.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "target/loader_int.h"
+#include "target/loader_kernel.h"
+
+/* Keeps a link (NULL: none) and what is behind it. NULL with e when it could not be made. */
+static struct probe *keep_probe(struct loader *l, struct bpf_link *link, int pfd, const char *what, struct err *e)
+{
+	struct probe *p = link ? calloc(1, sizeof(*p)) : NULL;
+
+	if (!p) {
+		err_set(e, errno == EPERM || errno == EACCES ? EXIT_PRIVILEGE : EXIT_RUNTIME, "cannot attach to %s: %s",
+		        what, strerror(errno));
+		if (link)
+			bpf_link__destroy(link);
+		else if (pfd >= 0)
+			close(pfd);
+		return NULL;
+	}
+	p->owner = l;
+	p->link = link;
+	p->pfd = pfd;
+	p->next = l->probes;
+	l->probes = p;
+	return p;
+}
+
+static struct probe *attach_perf(struct loader *l, const struct bpf_program *prog, struct perf_event_attr *attr,
+                                 const char *what, struct err *e)
+{
+	int pfd;
+
+	attr->size = sizeof(*attr);
+	pfd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	return keep_probe(l, pfd < 0 ? NULL : bpf_program__attach_perf_event(prog, pfd), pfd, what, e);
+}
+
+static struct probe *attach_syscall(struct loader *l, const struct bpf_program *prog, const char *name, struct err *e)
+{
+	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT, .sample_period = 1};
+	int id = kernel_syscall_hook(name, e);
+
+	if (id < 0)
+		return NULL;
+	attr.config = (__u64)id;
+	return attach_perf(l, prog, &attr, name, e);
+}
+
+int loader_attach(struct loader *l, struct err *e)
+{
+	for (const struct hook *h = loader_hooks; h->prog; h++) {
+		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, h->prog);
+		struct probe *p;
+
+		if (!prog || !bpf_program__autoload(prog) || !loader_hook_in_rung(h, l->rung))
+			continue;
+		if (h->at == AT_RAW)
+			p = keep_probe(l, bpf_program__attach_raw_tracepoint(prog, h->name), -1, h->name,
+			               h->optional ? NULL : e);
+		else
+			p = attach_syscall(l, prog, h->name, e);
+		if (!p && !h->optional)
+			return -1;
+		if (p && !strcmp(h->prog, "proc_mmap"))
+			l->sees_mmap = true;
+	}
+	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
+	snprintf(l->rungs, sizeof(l->rungs), "payload: %s; mmap: %s", l->rung,
+	         l->sees_mmap ? "vm_unmapped_area" : "not seen");
+	return 0;
+}
+
+bool loader_sees_mmap(const struct loader *l)
+{
+	return l->sees_mmap;
+}
+
+const char *loader_rungs(const struct loader *l)
+{
+	return l->rungs;
+}
+
+void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e)
+{
+	struct perf_event_attr attr = {.config = ret ? 1 : 0, .config2 = offset};
+	const struct bpf_program *p = bpf_object__find_program_by_name(l->obj, prog);
+	int type = kernel_uprobe_type();
+
+	if (!p || bpf_program__fd(p) < 0 || type < 0) {
+		err_set(e, EXIT_RUNTIME,
+		        p ? "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)" : "there is no program %s", prog);
+		return NULL;
+	}
+	attr.type = (__u32)type;
+	attr.config1 = (__u64)(unsigned long)path;
+	return attach_perf(l, p, &attr, path, e);
+}
+
+static void probe_drop(struct probe *p)
+{
+	struct probe **at = &p->owner->probes;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	bpf_link__destroy(p->link); /* closes the perf event, too */
+	free(p);
+}
+
+void loader_uprobe_detach(void *link)
+{
+	if (link)
+		probe_drop(link);
+}
+
+/* A copy of a map's descriptor, and its number: to be restored after the object was closed. */
+static int keep_fd(struct bpf_object *obj, const char *map, int *number)
+{
+	*number = bpf_object__find_map_fd_by_name(obj, map);
+	return *number < 0 ? -1 : fcntl(*number, F_DUPFD_CLOEXEC, 3);
+}
+
+static void restore_fd(int copy, int number)
+{
+	if (copy < 0)
+		return;
+	dup3(copy, number, O_CLOEXEC);
+	close(copy);
+}
+
+/*
+ * The broker goes on with the same kernel objects: only descriptors may be closed. Destroying a perf link would
+ * disable its event for both, so those are closed behind libbpf's back.
+ */
+void loader_forget(struct loader *l)
+{
+	int data, small, copy[2];
+
+	while (l->probes) {
+		struct probe *p = l->probes;
+		int fd = bpf_link__fd(p->link);
+
+		l->probes = p->next;
+		if (fd >= 0)
+			close(fd);
+		if (p->pfd >= 0 && p->pfd != fd)
+			close(p->pfd);
+		bpf_link__disconnect(p->link);
+		bpf_link__destroy(p->link);
+		free(p);
+	}
+	if (!l->obj)
+		return;
+	copy[0] = keep_fd(l->obj, "data", &data);
+	copy[1] = keep_fd(l->obj, "small", &small);
+	bpf_object__close(l->obj);
+	l->obj = NULL;
+	restore_fd(copy[0], data);
+	restore_fd(copy[1], small);
+}
+
+void loader_detach(struct loader *l)
+{
+	while (l && l->probes)
+		probe_drop(l->probes);
+}
