@@ -107,6 +107,14 @@ make_cert()
 		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 2>/dev/null
 }
 
+# own_libssl - what is started from here on maps its own copy of libssl: probes on it are this test's and nobody else's.
+own_libssl()
+{
+	mkdir -p "$T/lib"
+	cp "$(ldd "$(command -v nginx)" | awk '/libssl/ { print $3 }')" "$T/lib/"
+	export LD_LIBRARY_PATH=$T/lib
+}
+
 # start_nginx [HTTP-DIRECTIVES] - own nginx with one worker: plain on $PORT, TLS on $TLS_PORT, files in $T/www, log in
 # $T/access.log: method, path, status, body bytes, connection, request number on it. Pids: $NGINX and $WORKER.
 start_nginx()

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 # Bounds per test program in seconds: a hang must become a failure.
 UNIT_TIMEOUT=${UNIT_TIMEOUT:-120}
-BATS_FILE_TIMEOUT=${BATS_FILE_TIMEOUT:-300}
+BATS_FILE_TIMEOUT=${BATS_FILE_TIMEOUT:-600}
 
 passed=0 failed=0 skipped=0
 out=$(mktemp) || exit 1
