@@ -85,19 +85,20 @@ enum ev_close_why {
 	CLOSE_FREE = 4,  /* TLS session freed, Unix socket closed */
 };
 
-/* One for the socket and one for the TLS session on it. Positions and losses tell of a lost tail. */
-struct ev_close {
-	struct ev_hdr h;
-	__u64 pos[2];  /* end of each direction's stream so far */
+/* Where a connection's streams stand: of a lost tail nothing else tells. */
+struct conn_loss {
+	__u64 end[2];  /* each direction's stream reaches up to here */
 	__u32 lost[2]; /* as in ev_data */
-	__u32 why;     /* enum ev_close_why */
+	__u32 started; /* bit 1 << dir: EVF_FROM_START */
 	__u32 pad0;
 };
 
-/* A connection that has lost bytes, map `losses` by conn_id: read at the end for those that never close. */
-struct conn_loss {
-	__u64 end[2];  /* behind the last lost byte of each direction */
-	__u32 lost[2]; /* as in ev_data */
+/* One for the socket and one for the TLS session on it. */
+struct ev_close {
+	struct ev_hdr h;
+	struct conn_loss state;
+	__u32 why; /* enum ev_close_why */
+	__u32 pad0;
 };
 
 enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4 };

@@ -99,17 +99,24 @@ struct {
 	__type(value, struct conn_loss);
 } losses SEC(".maps");
 
-static __always_inline void note_loss(struct conn *c, __u32 dir, __u64 n, __u64 end)
+static __always_inline void loss_state(const struct conn *c, struct conn_loss *l)
 {
-	struct conn_loss *known = bpf_map_lookup_elem(&losses, &c->id), l = {};
+	l->end[DIR_IN] = c->pos[DIR_IN];
+	l->end[DIR_OUT] = c->pos[DIR_OUT];
+	l->lost[DIR_IN] = c->lost[DIR_IN];
+	l->lost[DIR_OUT] = c->lost[DIR_OUT];
+	l->started = c->flags & (CONN_START_IN | CONN_START_OUT);
+	l->pad0 = 0;
+}
+
+/* The connection's position has already been moved behind the lost bytes. */
+static __always_inline void note_loss(struct conn *c, __u32 dir, __u64 n)
+{
+	struct conn_loss l;
 	__u64 id = c->id;
 
 	__sync_fetch_and_add(&c->lost[dir], (__u32)n);
-	if (known)
-		l = *known;
-	l.end[dir & 1] = end;
-	l.lost[DIR_IN] = c->lost[DIR_IN];
-	l.lost[DIR_OUT] = c->lost[DIR_OUT];
+	loss_state(c, &l);
 	bpf_map_update_elem(&losses, &id, &l, BPF_ANY);
 }
 
@@ -120,7 +127,7 @@ static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want
 	__u32 dir = meta_dir(meta);
 
 	if (!e) {
-		note_loss(c, dir, want, off + want);
+		note_loss(c, dir, want);
 		STAT_ADD(lost_events, 1);
 		STAT_ADD(lost_bytes, want);
 		return -1;

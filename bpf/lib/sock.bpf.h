@@ -142,10 +142,7 @@ static __always_inline void emit_close(const struct conn *c, __u32 why)
 	e->h.pid = c->pid;
 	e->h.tid = c->tid;
 	e->h.type = EV_CLOSE;
-	e->pos[DIR_IN] = c->pos[DIR_IN];
-	e->pos[DIR_OUT] = c->pos[DIR_OUT];
-	e->lost[DIR_IN] = c->lost[DIR_IN];
-	e->lost[DIR_OUT] = c->lost[DIR_OUT];
+	loss_state(c, &e->state);
 	e->why = why;
 	bpf_ringbuf_submit(e, 0);
 }

@@ -112,14 +112,11 @@ static void on_message(struct worker *w)
 	case IPC_COVERAGE:
 		coverage_emit(&w->pipe, &m.u.coverage);
 		break;
-	case IPC_LOSS: {
-		const struct conn_loss *c = &m.u.loss.loss;
-		uint64_t end[2] = {c->end[0], c->end[1]};
+	case IPC_LOSS:
 		while (drain(w))
 			;
-		live_loss(&w->live, m.u.loss.conn_id, end, c->lost);
+		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
-	}
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
 		break;
