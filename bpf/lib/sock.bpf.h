@@ -66,6 +66,18 @@ static __always_inline bool sock_at_eof(struct sock *sk)
 	       (copied == nxt || copied + 1 == nxt);
 }
 
+/* Unix: how much of the buffer at the receive queue's head was read by calls that we saw. */
+static __always_inline __u32 unix_head_read(struct sock *sk)
+{
+	struct sk_buff *skb = BPF_CORE_READ(sk, sk_receive_queue.next);
+	struct unix_skb_parms *parms;
+
+	if (!KREAD(struct sock, sk, sk_receive_queue.qlen))
+		return 0;
+	parms = (void *)__builtin_preserve_access_index(&skb->cb);
+	return BPF_CORE_READ(parms, consumed);
+}
+
 /*
  * Accounts a call of ret bytes on a stream socket of a traced process: finds or makes the connection and moves its
  * position. Returns the position of the call's first byte, or -1 when the call is not to be traced.
@@ -90,6 +102,8 @@ __noinline __s64 sock_enter(__u64 skp, __u64 meta, __u64 ret)
 	} else if (c->addr.family != AF_UNIX && !c->addr.rport) {
 		read_addr(sk, &c->addr);
 	}
+	if (c->addr.family == AF_UNIX && dir == DIR_IN)
+		c->base[DIR_IN] = unix_head_read(sk);
 	c->pid = ids >> 32;
 	c->tid = (__u32)ids;
 	if (c->flags & CONN_OWN_POS)

@@ -277,8 +277,9 @@ int splice_recv(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * splice from a Unix socket passes no hook at all, and nothing counts its bytes; but what it empties is freed. Such a
- * buffer's length (part of it may have been read before) is reported lost: known to be missing, not how much.
+ * splice from a Unix socket passes no hook at all, and nothing counts its bytes; but a buffer that it empties is
+ * freed. When no other waits, or the call has all it asked for, that is all it took and the count is exact; else it may
+ * take a part of the next, unseen: then the bytes are reported as lost.
  */
 SEC("raw_tp/consume_skb")
 int splice_unix(struct bpf_raw_tracepoint_args *ctx)
@@ -299,9 +300,15 @@ int splice_unix(struct bpf_raw_tracepoint_args *ctx)
 	if (!c || c->addr.family != AF_UNIX)
 		return 0;
 	off = c->pos[DIR_IN];
-	len = BPF_CORE_READ(skb, len);
+	len = BPF_CORE_READ(skb, len) - c->base[DIR_IN];
+	c->base[DIR_IN] = 0;
 	c->pos[DIR_IN] += len;
-	return c->flags & CONN_EMITTED ? emit_buf((__u64)sk, META_EVF(EVF_FAULT), 0, len, off) : 0;
+	if (!(c->flags & CONN_EMITTED))
+		return 0;
+	if (len != regs->r8 && BPF_CORE_READ(sk, sk_receive_queue.qlen))
+		return emit_buf((__u64)sk, META_EVF(EVF_FAULT), 0, len, off);
+	STAT_ADD(nocopy_bytes, len);
+	return emit_buf((__u64)sk, META_EVF(EVF_NOCOPY), 0, len, off);
 }
 
 /* ---- rungs syscall_exit and raw_sys_exit ---- */
