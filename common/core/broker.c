@@ -37,6 +37,11 @@ double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+static uint64_t now_ns(void)
+{
+	return (uint64_t)(now_s() * 1e9);
+}
+
 /* attacher's resolver: asks the worker. */
 static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct err *e)
 {
@@ -248,8 +253,6 @@ static void finish(struct broker *b)
 	struct rusage self, kids;
 	struct bpf_stats bs;
 
-	if (b->worker > 0 && WIFSIGNALED(b->worker_status))
-		log_error("the decoding process was killed by signal %d", WTERMSIG(b->worker_status));
 	getrusage(RUSAGE_SELF, &self);
 	kids = b->worker_usage;
 	double cpu =
@@ -287,6 +290,8 @@ static void reap(struct broker *b)
 		if (p <= 0)
 			return;
 		if (p == b->worker) {
+			if (WIFSIGNALED(st))
+				log_error("the decoding process was killed by signal %d", WTERMSIG(st));
 			b->worker_status = st;
 			b->worker_usage = ru;
 			b->worker = 0;
@@ -421,6 +426,7 @@ static int trace(struct broker *b, struct err *e)
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
+	b->run->sh->from_ns = now_ns();
 	b->run->sh->tracing = 1;
 	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {
@@ -452,7 +458,9 @@ int broker_run(struct run *r)
 	signal(SIGPIPE, SIG_IGN);
 
 	int rc = trace(b, &e);
-	/* Probes go first, so that the target is left alone while the worker drains. */
+	/* Probes go first, so that the target is left alone while the worker drains; they go one by one, and what some
+	 * of them still see is no longer of use. */
+	r->sh->until_ns = now_ns();
 	if (b->attacher)
 		attacher_free(b->attacher);
 	loader_detach(b->loader);

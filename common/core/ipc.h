@@ -50,6 +50,8 @@ struct ipc_shared {
 	volatile uint32_t tracing; /* 1 once everything is attached */
 	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
 	volatile uint32_t files;   /* TLS libraries hooked */
+	/* CLOCK_MONOTONIC: all probes are there from the first to the second; 0: not yet */
+	volatile uint64_t from_ns, until_ns;
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;
