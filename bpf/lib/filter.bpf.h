@@ -81,8 +81,11 @@ static __always_inline bool comm_matches(struct task_struct *t)
 	return true;
 }
 
-/* Set when the tool ends: detaching takes time, and what comes meanwhile must not look like traffic with holes. */
-volatile __u32 off SEC(".data.off");
+/*
+ * Set while all probes are attached. They come and go one after the other, which takes a second: what only some of them
+ * see would look like requests without answers.
+ */
+volatile __u32 on SEC(".data.on");
 
 /* Is the current task one to trace? Conditions combine with AND; without FILTER_PID the tool's own processes are out.
  */
@@ -90,7 +93,7 @@ static __always_inline bool task_wanted(void)
 {
 	__u32 tgid = current_ids() >> 32;
 
-	if (off || !tgid || tgid == cfg.self_tgid)
+	if (!on || !tgid || tgid == cfg.self_tgid)
 		return false;
 	if (cfg.filters & FILTER_PID) {
 		if (!bpf_map_lookup_elem(&targets, &tgid))

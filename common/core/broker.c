@@ -261,8 +261,6 @@ static void finish(struct broker *b)
 	struct rusage self, kids;
 	struct bpf_stats bs;
 
-	if (b->worker > 0 && WIFSIGNALED(b->worker_status))
-		log_error("the decoding process was killed by signal %d", WTERMSIG(b->worker_status));
 	getrusage(RUSAGE_SELF, &self);
 	kids = b->worker_usage;
 	double cpu =
@@ -300,6 +298,8 @@ static void reap(struct broker *b)
 		if (p <= 0)
 			return;
 		if (p == b->worker) {
+			if (WIFSIGNALED(st))
+				log_error("the decoding process was killed by signal %d", WTERMSIG(st));
 			b->worker_status = st;
 			b->worker_usage = ru;
 			b->worker = 0;
@@ -434,6 +434,7 @@ static int trace(struct broker *b, struct err *e)
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
+	loader_on(b->loader);
 	b->run->sh->tracing = 1;
 	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {
@@ -465,7 +466,7 @@ int broker_run(struct run *r)
 	signal(SIGPIPE, SIG_IGN);
 
 	int rc = trace(b, &e);
-	/* The target is left alone, the results are told; then the slow part of detaching follows. */
+	/* All probes stop at once, the results are told; then the slow part of detaching follows. */
 	loader_off(b->loader);
 	if (b->worker > 0)
 		loader_losses(b->loader, tell_loss, b);

@@ -58,7 +58,9 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 /* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
-/* Makes every program return at once, before the slower detaching. */
+/* Lets the programs work: after everything was attached. Until then they return at once. */
+void loader_on(struct loader *l);
+/* Stops them all at once, before the slower detaching. */
 void loader_off(struct loader *l);
 /* Calls fn for each connection that has lost bytes. */
 void loader_losses(struct loader *l, void (*fn)(void *ctx, __u64 conn_id, const struct conn_loss *loss), void *ctx);

@@ -172,7 +172,7 @@ void loader_forget(struct loader *l)
 	restore_fd(copy[1], small);
 }
 
-void loader_off(struct loader *l)
+static void set_on(struct loader *l, __u32 on)
 {
 	struct bpf_map *m;
 	size_t n;
@@ -182,10 +182,20 @@ void loader_off(struct loader *l)
 	bpf_object__for_each_map(m, l->obj)
 	{
 		/* libbpf keeps the section mapped, shared with the kernel. */
-		__u32 *p = strstr(bpf_map__name(m), ".data.off") ? (void *)bpf_map__initial_value(m, &n) : NULL;
+		__u32 *p = strstr(bpf_map__name(m), ".data.on") ? (void *)bpf_map__initial_value(m, &n) : NULL;
 		if (p && n >= sizeof(*p))
-			__atomic_store_n(p, 1, __ATOMIC_SEQ_CST);
+			__atomic_store_n(p, on, __ATOMIC_SEQ_CST);
 	}
+}
+
+void loader_on(struct loader *l)
+{
+	set_on(l, 1);
+}
+
+void loader_off(struct loader *l)
+{
+	set_on(l, 0);
 }
 
 void loader_detach(struct loader *l)

@@ -115,3 +115,20 @@ print(n)" >"$T/sent"
 	is 4 "$SNOOP_STATUS"
 	[ "$(lost_events)" -gt 0 ]
 }
+
+@test "coming and going in the middle of TLS load: nothing is paired wrongly, nothing unfinished is invented" {
+	local i n
+	start_server tls
+	spawn load python3 "$PEER" tokens "https://127.0.0.1:$PORT/size" 4 100000 100
+	: >"$T/all"
+	for i in 1 2 3; do
+		start_snoop --json -p "$SERVER"
+		sleep 0.3
+		stop_snoop
+		no_mispairing
+		# At most one request per connection is on its way when the tool comes or goes.
+		n=$(count_records '.ongoing or .error')
+		[ "$n" -le 8 ] || { echo "$n unfinished or broken: $(records 'select(.ongoing or .error) | [.path, .status, .error, .ongoing] | @tsv' | head -n 12)" && return 1; }
+		[ "$(count_records '.status == 200')" -gt 20 ]
+	done
+}
