@@ -5,6 +5,7 @@
  * It must not know which programs there are but by the table. Nothing is pinned: everything is gone when the
  * descriptors are, also after SIGKILL.
  */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
@@ -175,17 +176,13 @@ void loader_forget(struct loader *l)
 static void set_on(struct loader *l, __u32 on)
 {
 	struct bpf_map *m;
-	size_t n;
+	__u32 zero = 0;
 
 	if (!l || !l->obj)
 		return;
-	bpf_object__for_each_map(m, l->obj)
-	{
-		/* libbpf keeps the section mapped, shared with the kernel. */
-		__u32 *p = strstr(bpf_map__name(m), ".data.on") ? (void *)bpf_map__initial_value(m, &n) : NULL;
-		if (p && n >= sizeof(*p))
-			__atomic_store_n(p, on, __ATOMIC_SEQ_CST);
-	}
+	bpf_object__for_each_map (m, l->obj)
+		if (strstr(bpf_map__name(m), ".data.on") && bpf_map__value_size(m) == sizeof(on))
+			bpf_map_update_elem(bpf_map__fd(m), &zero, &on, BPF_ANY);
 }
 
 void loader_on(struct loader *l)
