@@ -85,10 +85,19 @@ enum ev_close_why {
 	CLOSE_FREE = 4,  /* TLS session freed, Unix socket closed */
 };
 
+/* Where a connection's streams stand: of a lost tail nothing else tells. */
+struct conn_loss {
+	__u64 end[2];  /* each direction's stream reaches up to here */
+	__u32 lost[2]; /* as in ev_data */
+	__u32 started; /* bit 1 << dir: EVF_FROM_START */
+	__u32 pad0;
+};
+
+/* One for the socket and one for the TLS session on it. */
 struct ev_close {
 	struct ev_hdr h;
-	__u64 tls_id; /* conn_id of the TLS session on this socket, 0 none */
-	__u32 why;    /* enum ev_close_why */
+	struct conn_loss state;
+	__u32 why; /* enum ev_close_why */
 	__u32 pad0;
 };
 

@@ -35,10 +35,13 @@ enum conn_flags {
 
 struct conn {
 	__u64 id;
-	__u64 link;    /* socket: id of the session on it; session: id of its socket */
-	__u64 link_sk; /* session: its struct sock */
+	__u64 link;      /* socket: id of the session on it; session: id of its socket */
+	__u64 link_ptr;  /* socket: the session's object; session: its struct sock */
+	__u32 link_tgid; /* socket: of the session's key */
+	__u32 pad;
 	__u64 pos[2];  /* end of what was seen, per direction */
-	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life */
+	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
+	                * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
 	__u32 lost[2]; /* bytes lost to a full ring */
 	__u32 ino;
 	__u32 pid, tid; /* last user */

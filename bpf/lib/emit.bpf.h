@@ -92,6 +92,34 @@ static __always_inline bool looks_http(__u64 h, __u32 n)
 	return (n < 1 || is_upper(h)) && (n < 2 || is_upper(h >> 8)) && (n < 3 || is_upper(h >> 16));
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct conn_loss);
+} losses SEC(".maps");
+
+static __always_inline void loss_state(const struct conn *c, struct conn_loss *l)
+{
+	l->end[DIR_IN] = c->pos[DIR_IN];
+	l->end[DIR_OUT] = c->pos[DIR_OUT];
+	l->lost[DIR_IN] = c->lost[DIR_IN];
+	l->lost[DIR_OUT] = c->lost[DIR_OUT];
+	l->started = c->flags & (CONN_START_IN | CONN_START_OUT);
+	l->pad0 = 0;
+}
+
+/* The connection's position has already been moved behind the lost bytes. */
+static __always_inline void note_loss(struct conn *c, __u32 dir, __u64 n)
+{
+	struct conn_loss l;
+	__u64 id = c->id;
+
+	__sync_fetch_and_add(&c->lost[dir], (__u32)n);
+	loss_state(c, &l);
+	bpf_map_update_elem(&losses, &id, &l, BPF_ANY);
+}
+
 /* One record of at most size bytes of payload. buf 0 or evf with EVF_NOCOPY or EVF_FAULT: want bytes, none copied. */
 static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want, __u64 off, const __u32 size)
 {
@@ -99,7 +127,7 @@ static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want
 	__u32 dir = meta_dir(meta);
 
 	if (!e) {
-		__sync_fetch_and_add(&c->lost[dir], (__u32)want);
+		note_loss(c, dir, want);
 		STAT_ADD(lost_events, 1);
 		STAT_ADD(lost_bytes, want);
 		return -1;

@@ -81,13 +81,19 @@ static __always_inline bool comm_matches(struct task_struct *t)
 	return true;
 }
 
+/*
+ * Set while all probes are attached. They come and go one after the other, which takes a second: what only some of them
+ * see would look like requests without answers.
+ */
+volatile __u32 on SEC(".data.on");
+
 /* Is the current task one to trace? Conditions combine with AND; without FILTER_PID the tool's own processes are out.
  */
 static __always_inline bool task_wanted(void)
 {
 	__u32 tgid = current_ids() >> 32;
 
-	if (!tgid || tgid == cfg.self_tgid)
+	if (!on || !tgid || tgid == cfg.self_tgid)
 		return false;
 	if (cfg.filters & FILTER_PID) {
 		if (!bpf_map_lookup_elem(&targets, &tgid))

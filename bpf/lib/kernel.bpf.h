@@ -164,7 +164,11 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 struct sk_buff_head {
+	struct sk_buff *next;
 	__u32 qlen;
+};
+struct unix_skb_parms { /* in sk_buff.cb of Unix sockets */
+	__u32 consumed;
 };
 struct sock {
 	struct sock_common __sk_common;
@@ -177,6 +181,11 @@ struct sock {
 struct socket {
 	struct file *file;
 	struct sock *sk;
+};
+struct sk_buff {
+	struct sock *sk;
+	unsigned int len;
+	char cb[48];
 };
 struct socket_alloc {
 	struct socket socket;

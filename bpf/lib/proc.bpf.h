@@ -67,12 +67,15 @@ SEC("raw_tp/sched_process_exit")
 int proc_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *t = (void *)ctx->args[0];
-	__u32 pid;
+	__u32 pid = task_tgid(t);
+	bool wanted;
 
-	if (BPF_CORE_READ(t, signal, live.counter) > 0 || !task_wanted())
+	if (BPF_CORE_READ(t, signal, live.counter) > 0)
 		return 0;
-	pid = task_tgid(t);
+	wanted = task_wanted();
 	bpf_map_delete_elem(&targets, &pid);
+	if (!wanted)
+		return 0;
 	return emit_proc(pid, task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXIT);
 }
 

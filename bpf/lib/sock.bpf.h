@@ -66,6 +66,18 @@ static __always_inline bool sock_at_eof(struct sock *sk)
 	       (copied == nxt || copied + 1 == nxt);
 }
 
+/* Unix: how much of the buffer at the receive queue's head was read by calls that we saw. */
+static __always_inline __u32 unix_head_read(struct sock *sk)
+{
+	struct sk_buff *skb = BPF_CORE_READ(sk, sk_receive_queue.next);
+	struct unix_skb_parms *parms;
+
+	if (!KREAD(struct sock, sk, sk_receive_queue.qlen))
+		return 0;
+	parms = (void *)__builtin_preserve_access_index(&skb->cb);
+	return BPF_CORE_READ(parms, consumed);
+}
+
 /*
  * Accounts a call of ret bytes on a stream socket of a traced process: finds or makes the connection and moves its
  * position. Returns the position of the call's first byte, or -1 when the call is not to be traced.
@@ -90,6 +102,8 @@ __noinline __s64 sock_enter(__u64 skp, __u64 meta, __u64 ret)
 	} else if (c->addr.family != AF_UNIX && !c->addr.rport) {
 		read_addr(sk, &c->addr);
 	}
+	if (c->addr.family == AF_UNIX && dir == DIR_IN)
+		c->base[DIR_IN] = unix_head_read(sk);
 	c->pid = ids >> 32;
 	c->tid = (__u32)ids;
 	if (c->flags & CONN_OWN_POS)
@@ -128,7 +142,7 @@ static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u
 }
 
 /* conn_id's end goes to the small ring. The task at hand is any (softirq): the connection's last user is named. */
-static __always_inline void emit_close(const struct conn *c, __u64 tls_id, __u32 why)
+static __always_inline void emit_close(const struct conn *c, __u32 why)
 {
 	struct ev_close *e = bpf_ringbuf_reserve(&small, sizeof(*e), 0);
 
@@ -142,7 +156,7 @@ static __always_inline void emit_close(const struct conn *c, __u64 tls_id, __u32
 	e->h.pid = c->pid;
 	e->h.tid = c->tid;
 	e->h.type = EV_CLOSE;
-	e->tls_id = tls_id;
+	loss_state(c, &e->state);
 	e->why = why;
 	bpf_ringbuf_submit(e, 0);
 }
@@ -153,7 +167,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sock *sk = (void *)ctx->args[0];
 	__u32 old = ctx->args[1], new = ctx->args[2], why;
-	struct conn *c = conn_find((__u64)sk, 0);
+	struct conn *c = conn_find((__u64)sk, 0), *session;
 	int err;
 
 	if (!c)
@@ -179,7 +193,11 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		return 0;
 	}
-	emit_close(c, c->link, why);
+	if (c->flags & CONN_EMITTED)
+		emit_close(c, why);
+	session = c->link ? conn_find(c->link_ptr, META_KIND | c->link_tgid) : NULL;
+	if (session && session->id == c->link && (session->flags & CONN_EMITTED))
+		emit_close(session, why);
 	return 0;
 }
 

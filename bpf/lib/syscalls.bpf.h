@@ -255,8 +255,7 @@ int sock_recv(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * splice from a TCP socket passes no receive call; what it took shows as positions that moved. Unix sockets have no
- * such hook: bytes spliced out of one are not seen on this rung.
+ * splice from a TCP socket passes no receive call; what it took shows as positions that moved.
  */
 SEC("raw_tp/tcp_rcv_space_adjust")
 int splice_recv(struct bpf_raw_tracepoint_args *ctx)
@@ -275,6 +274,41 @@ int splice_recv(struct bpf_raw_tracepoint_args *ctx)
 	if (end <= c->pos[DIR_IN])
 		return 0;
 	return sock_call(sk, 0, end - c->pos[DIR_IN], 0, 0);
+}
+
+/*
+ * splice from a Unix socket passes no hook at all, and nothing counts its bytes; but a buffer that it empties is
+ * freed. When no other waits, or the call has all it asked for, that is all it took and the count is exact; else it may
+ * take a part of the next, unseen: then the bytes are reported as lost.
+ */
+SEC("raw_tp/consume_skb")
+int splice_unix(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sk_buff *skb = (void *)ctx->args[0];
+	struct pt_regs *regs = task_regs();
+	struct sock *sk, *from;
+	struct conn *c;
+	__u64 off, len;
+
+	if (regs->orig_ax != NR_SPLICE || regs->ax != (unsigned long)-ENOSYS || !task_wanted())
+		return 0;
+	from = BPF_CORE_READ(skb, sk); /* its sender: not a packet that an interrupt frees meanwhile */
+	sk = fd_sock(regs->di);
+	if (!sk || !from || BPF_CORE_READ(from, __sk_common.skc_family) != AF_UNIX)
+		return 0;
+	c = conn_find((__u64)sk, 0);
+	if (!c || c->addr.family != AF_UNIX)
+		return 0;
+	off = c->pos[DIR_IN];
+	len = BPF_CORE_READ(skb, len) - c->base[DIR_IN];
+	c->base[DIR_IN] = 0;
+	c->pos[DIR_IN] += len;
+	if (!(c->flags & CONN_EMITTED))
+		return 0;
+	if (len != regs->r8 && BPF_CORE_READ(sk, sk_receive_queue.qlen))
+		return emit_buf((__u64)sk, META_EVF(EVF_FAULT), 0, len, off);
+	STAT_ADD(nocopy_bytes, len);
+	return emit_buf((__u64)sk, META_EVF(EVF_NOCOPY), 0, len, off);
 }
 
 /* ---- rungs syscall_exit and raw_sys_exit ---- */

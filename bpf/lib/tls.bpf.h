@@ -67,13 +67,15 @@ __noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 nested)
 	if (!c || !s)
 		return -1;
 	c->link = s->id;
-	c->link_sk = skp;
+	c->link_ptr = skp;
 	c->ino = s->ino;
 	__builtin_memcpy(&c->addr, &s->addr, sizeof(c->addr));
 	c->flags &= ~(CONN_FD | CONN_NESTED);
 	if (nested)
 		c->flags |= CONN_NESTED;
 	s->link = c->id;
+	s->link_ptr = ssl;
+	s->link_tgid = (__u32)meta;
 	if (!(s->flags & CONN_KTLS))
 		s->verdict = VERDICT_TLS;
 	count_tls(s, !(c->flags & CONN_BORN));
@@ -220,7 +222,7 @@ int ossl_set_fd(struct pt_regs *ctx)
 		return 0;
 	c = conn_find(ssl, meta);
 	if (c && (c->pos[0] || c->pos[1])) {
-		emit_close(c, 0, CLOSE_FREE);
+		emit_close(c, CLOSE_FREE);
 		conn_drop(ssl, meta);
 		session_new(ssl, meta, 1);
 	} else if (!c) {
@@ -258,7 +260,7 @@ int ossl_free(struct pt_regs *ctx)
 	if (!c)
 		return 0;
 	if (c->flags & CONN_EMITTED)
-		emit_close(c, 0, CLOSE_FREE);
+		emit_close(c, CLOSE_FREE);
 	conn_drop(ssl, meta);
 	return 0;
 }

@@ -37,11 +37,6 @@ double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static uint64_t now_ns(void)
-{
-	return (uint64_t)(now_s() * 1e9);
-}
-
 /* attacher's resolver: asks the worker. */
 static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct err *e)
 {
@@ -205,6 +200,17 @@ static int start(struct broker *b, struct err *e)
 	return 0;
 }
 
+static void tell_loss(void *ctx, __u64 conn_id, const struct conn_loss *loss)
+{
+	struct broker *b = ctx;
+	struct ipc_msg m = {.type = IPC_LOSS, .u.loss = {conn_id, *loss}};
+	struct pollfd p = {.fd = b->run->sock, .events = POLLOUT};
+
+	/* A worker whose output is blocked does not read; then the stop below gives up as well. */
+	if (poll(&p, 1, 1000) == 1)
+		ipc_send(b->run->sock, &m, -1);
+}
+
 static void stop_worker(struct broker *b)
 {
 	struct ipc_msg m = {.type = IPC_STOP};
@@ -212,7 +218,9 @@ static void stop_worker(struct broker *b)
 
 	if (b->worker <= 0)
 		return;
-	ipc_send(b->run->sock, &m, -1);
+	struct pollfd ready = {.fd = b->run->sock, .events = POLLOUT};
+	if (poll(&ready, 1, STOP_MS) == 1)
+		ipc_send(b->run->sock, &m, -1);
 	for (;;) {
 		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
 		if (p == b->worker || (p < 0 && errno == ECHILD))
@@ -426,7 +434,7 @@ static int trace(struct broker *b, struct err *e)
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
-	b->run->sh->from_ns = now_ns();
+	loader_on(b->loader);
 	b->run->sh->tracing = 1;
 	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {
@@ -458,12 +466,10 @@ int broker_run(struct run *r)
 	signal(SIGPIPE, SIG_IGN);
 
 	int rc = trace(b, &e);
-	/* Probes go first, so that the target is left alone while the worker drains; they go one by one, and what some
-	 * of them still see is no longer of use. */
-	r->sh->until_ns = now_ns();
-	if (b->attacher)
-		attacher_free(b->attacher);
-	loader_detach(b->loader);
+	/* All probes stop at once, the results are told; then the slow part of detaching follows. */
+	loader_off(b->loader);
+	if (b->worker > 0)
+		loader_losses(b->loader, tell_loss, b);
 	stop_worker(b);
 	if (rc < 0) {
 		rc = log_err(&e);
@@ -472,6 +478,8 @@ int broker_run(struct run *r)
 		if (!r->rc.coverage)
 			finish(b);
 	}
+	if (b->attacher)
+		attacher_free(b->attacher);
 	loader_close(b->loader);
 	free(b);
 	return rc;

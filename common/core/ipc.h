@@ -9,9 +9,11 @@
 #define SNOOP_IPC_H
 
 #include <stdbool.h>
+#include <linux/types.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "event.h"
 #include "flow/flow.h"
 #include "target/attach.h"
 
@@ -20,12 +22,18 @@ enum ipc_type {
 	IPC_PLAN,        /* worker -> broker: the answer */
 	IPC_COVERAGE,    /* broker -> worker: one line to print */
 	IPC_PROC,        /* broker -> worker: container of a process */
+	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
 struct ipc_proc {
 	uint32_t pid;
 	char container[65];
+};
+
+struct ipc_loss {
+	uint64_t conn_id;
+	struct conn_loss loss;
 };
 
 struct ipc_plan {
@@ -41,6 +49,7 @@ struct ipc_msg {
 		struct ipc_plan plan;
 		struct coverage coverage;
 		struct ipc_proc proc;
+		struct ipc_loss loss;
 	} u;
 };
 
@@ -50,8 +59,6 @@ struct ipc_shared {
 	volatile uint32_t tracing; /* 1 once everything is attached */
 	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
 	volatile uint32_t files;   /* TLS libraries hooked */
-	/* CLOCK_MONOTONIC: all probes are there from the first to the second; 0: not yet */
-	volatile uint64_t from_ns, until_ns;
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;

@@ -61,18 +61,24 @@ static void on_unix(struct live *l, const struct ev_unix *u, size_t size)
 	flow_unix(l->flow, u->h.conn_id, span_of(u->lpath, u->llen), span_of(u->rpath, u->rlen));
 }
 
+void live_loss(struct live *l, uint64_t conn_id, const struct conn_loss *loss)
+{
+	for (int dir = DIR_IN; dir <= DIR_OUT; dir++) {
+		struct flow_data d = {
+		    .conn_id = conn_id, .ts_ns = l->now_ns, .off = loss->end[dir], .lost = loss->lost[dir], .dir = dir};
+		d.flags = loss->started & 1u << dir ? FLOW_FROM_START : 0;
+		if (loss->lost[dir])
+			flow_data(l->flow, &d);
+	}
+}
+
 static void apply_close(struct live *l, const struct ev_close *c)
 {
-	uint64_t ids[2] = {c->h.conn_id, c->tls_id};
-
-	for (int i = 0; i < 2; i++) {
-		if (!ids[i])
-			continue;
-		if (c->why == CLOSE_LOCAL)
-			flow_fin(l->flow, ids[i], DIR_OUT, UINT64_MAX, c->h.ts_ns);
-		else
-			flow_end(l->flow, ids[i], c->why == CLOSE_RESET ? END_RESET : END_CLOSED, c->h.ts_ns);
-	}
+	live_loss(l, c->h.conn_id, &c->state);
+	if (c->why == CLOSE_LOCAL)
+		flow_fin(l->flow, c->h.conn_id, DIR_OUT, c->state.end[DIR_OUT], c->h.ts_ns);
+	else
+		flow_end(l->flow, c->h.conn_id, c->why == CLOSE_RESET ? END_RESET : END_CLOSED, c->h.ts_ns);
 }
 
 void live_closes(struct live *l)
@@ -98,9 +104,8 @@ void live_event(struct live *l, const void *data, size_t size)
 		break;
 	case EV_EOF: {
 		const struct ev_data *d = data;
-		if (size < sizeof(*d) || d->dir > DIR_OUT)
-			l->malformed++;
-		else
+		on_data(l, data, size);
+		if (size >= sizeof(*d))
 			flow_fin(l->flow, h->conn_id, d->dir, d->off, h->ts_ns);
 		break;
 	}
@@ -155,10 +160,7 @@ bool live_admit(void *ctx, const struct flow_data *first)
 {
 	struct live *l = ctx;
 
-	if (!l->connfilter || connfilter_match(l->connfilter, &first->local, &first->remote))
-		return true;
-	live_verdict(l, first->conn_id, false);
-	return false;
+	return !l->connfilter || connfilter_match(l->connfilter, &first->local, &first->remote);
 }
 
 void live_touch(struct live *l)

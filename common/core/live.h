@@ -30,6 +30,8 @@ struct live {
 
 /* One event of any ring. Malformed ones are counted and dropped. */
 void live_event(struct live *l, const void *data, size_t size);
+/* How far a connection's streams reach and what was lost of them: a lost tail becomes a gap. */
+void live_loss(struct live *l, uint64_t conn_id, const struct conn_loss *loss);
 /* After the data ring was drained: ends the connections whose close came before. */
 void live_closes(struct live *l);
 /* Tells flow about connections that are alive only by skipped bytes. Call about once a second. */

@@ -45,23 +45,11 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
 }
 
-/* Probes come and go one after the other, which takes a second: what only some of them see would look like requests
- * without answers, or be paired with those of others. */
-static bool half_seen(const struct worker *w, const struct ev_hdr *h)
-{
-	const struct ipc_shared *sh = w->run->sh;
-
-	if (h->type != EV_DATA && h->type != EV_EOF)
-		return false;
-	return !sh->from_ns || h->ts_ns < sh->from_ns || (sh->until_ns && h->ts_ns > sh->until_ns);
-}
-
 static int on_event(void *ctx, void *data, size_t size)
 {
 	struct worker *w = ctx;
 
-	if (size < sizeof(struct ev_hdr) || !half_seen(w, data))
-		live_event(&w->live, data, size);
+	live_event(&w->live, data, size);
 	w->batch += size;
 	/* A negative value ends this round; the event counts as taken. */
 	return w->batch >= BATCH_BYTES ? -EAGAIN : 0;
@@ -123,6 +111,11 @@ static void on_message(struct worker *w)
 		break;
 	case IPC_COVERAGE:
 		coverage_emit(&w->pipe, &m.u.coverage);
+		break;
+	case IPC_LOSS:
+		while (drain(w))
+			;
+		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);

@@ -244,7 +244,7 @@ void flow_data(struct flow *f, const struct flow_data *d)
 		return;
 	struct conn *c = *slot_of(f, d->conn_id);
 	if (!c && recent_get(f, d->conn_id) == RECENT_ENDED) {
-		f->stats.late_events++;
+		f->stats.late_events += d->want > 0;
 		return;
 	}
 	if (!c)

@@ -31,7 +31,7 @@ struct stream {
 	uint64_t next;    /* position of the next byte for the decoder */
 	uint64_t skip_to; /* the source was told that nothing below is needed */
 	uint64_t fin_at;  /* position of the end, UINT64_MAX: wherever it is; valid with fin */
-	uint64_t acked;   /* offline: the peer has everything below */
+	uint64_t acked;   /* offline: the peer has everything below; live: so far the source says that it reaches */
 	uint64_t wait_ns; /* since when the head cannot go on, 0: it can */
 	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
 	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */

@@ -427,6 +427,8 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 		return;
 	place(f, c, d);
 	if (!want) {
+		if (off > s->acked)
+			s->acked = off;
 		conn_run(f, c, 0);
 		return;
 	}

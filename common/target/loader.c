@@ -30,6 +30,7 @@ const struct hook loader_hooks[] = {
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
     {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
     {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true},
+    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true},
     {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
     {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
     {"exit_read", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
@@ -348,6 +349,19 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	if (out->data_ring_fd < 0 || out->small_ring_fd < 0 || out->proc_ring_fd < 0)
 		return err_set(e, EXIT_RUNTIME, "the BPF object lacks a ring");
 	return 0;
+}
+
+void loader_losses(struct loader *l, void (*fn)(void *ctx, __u64 conn_id, const struct conn_loss *loss), void *ctx)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "losses");
+	struct conn_loss v;
+	__u64 key, *prev = NULL;
+
+	while (fd >= 0 && bpf_map_get_next_key(fd, prev, &key) == 0) {
+		prev = &key;
+		if (bpf_map_lookup_elem(fd, &key, &v) == 0)
+			fn(ctx, key, &v);
+	}
 }
 
 void loader_close(struct loader *l)

@@ -58,6 +58,12 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 /* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
+/* Lets the programs work: after everything was attached. Until then they return at once. */
+void loader_on(struct loader *l);
+/* Stops them all at once, before the slower detaching. */
+void loader_off(struct loader *l);
+/* Calls fn for each connection that has lost bytes. */
+void loader_losses(struct loader *l, void (*fn)(void *ctx, __u64 conn_id, const struct conn_loss *loss), void *ctx);
 /* Detaches every program, uprobes too (their handles end); maps and counters stay readable. */
 void loader_detach(struct loader *l);
 /* Detaches and unloads everything. */

@@ -172,6 +172,32 @@ void loader_forget(struct loader *l)
 	restore_fd(copy[1], small);
 }
 
+static void set_on(struct loader *l, __u32 on)
+{
+	struct bpf_map *m;
+	size_t n;
+
+	if (!l || !l->obj)
+		return;
+	bpf_object__for_each_map(m, l->obj)
+	{
+		/* libbpf keeps the section mapped, shared with the kernel. */
+		__u32 *p = strstr(bpf_map__name(m), ".data.on") ? (void *)bpf_map__initial_value(m, &n) : NULL;
+		if (p && n >= sizeof(*p))
+			__atomic_store_n(p, on, __ATOMIC_SEQ_CST);
+	}
+}
+
+void loader_on(struct loader *l)
+{
+	set_on(l, 1);
+}
+
+void loader_off(struct loader *l)
+{
+	set_on(l, 0);
+}
+
 void loader_detach(struct loader *l)
 {
 	while (l && l->probes)
