@@ -201,7 +201,7 @@ count_records() { jq -n "[inputs | select($1)] | length" "$T/out"; }
 some_record() { [ "$(count_records "$1")" -gt 0 ]; }
 
 # is WANT GOT - equality with both values shown.
-is() { [ "$1" = "$2" ] || { printf 'want: %.400s\ngot:  %.400s\n' "$1" "$2" | head -n 24 && return 1; }; }
+is() { [ "$1" = "$2" ] || { printf 'want: %.800s\ngot:  %.800s\n' "$1" "$2" | head -n 24 && return 1; }; }
 # contains TEXT PATTERN(ERE)
 contains() { grep -qE -- "$2" <<<"$1" || { printf 'no match for: %s\nin: %.2000s\n' "$2" "$1" && return 1; }; }
 # The same lines in two files, in the same order; in any order.
