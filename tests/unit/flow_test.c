@@ -691,7 +691,8 @@ TEST(balance)
 TEST(held_exchanges_come_out_each_second)
 {
 	struct flow_cfg c = base_cfg();
-	c.decoders = decoders; /* HTTP/1 holds the first pair of a joined connection until the next request confirms it */
+	c.decoders =
+	    decoders; /* HTTP/1 holds the first pair of a joined connection until the next request confirms it */
 	struct flow *f = flow_new(&c);
 	struct flow_data q = event(1, 0, 500, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
 	struct flow_data a = event(1, 1, 900, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
