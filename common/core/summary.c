@@ -60,10 +60,11 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	fmt_bytes(mem, rss_kib * 1024);
 	snprintf(
 	    line, sizeof(line),
-	    "%llu %ss on %llu connections; %llu events, %s; lost %llu events, %llu bytes%s; tool used %.1f %% cpu, "
+	    "%llu %s%s on %llu connection%s; %llu events, %s; lost %llu events, %llu bytes%s; tool used %.1f %% cpu, "
 	    "%s memory in %.1f s",
-	    (unsigned long long)r->sh->records, r->tool->hint_unit, conns, bs ? (unsigned long long)bs->events : 0ULL,
-	    bytes, lost_ev, lost_by, more, elapsed_s > 0 ? 100 * cpu_s / elapsed_s : 0, mem, elapsed_s);
+	    (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", conns,
+	    conns == 1 ? "" : "s", bs ? (unsigned long long)bs->events : 0ULL, bytes, lost_ev, lost_by, more,
+	    elapsed_s > 0 ? 100 * cpu_s / elapsed_s : 0, mem, elapsed_s);
 	/* Each byte of the decoded connections is in exactly one of these. */
 	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
 	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
