@@ -71,6 +71,9 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	snprintf(line, sizeof(line), "%llu %s%s on %llu connection%s; %s%s; tool used %s cpu, %s memory in %.1f s",
 	         (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", conns,
 	         conns == 1 ? "" : "s", seen, more, cpu, mem, elapsed_s);
+	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
+	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
+	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
 	if (lost_ev || lost_by || (bs && bs->lost_small))
 		log_always("%s", line);
 	else
