@@ -139,6 +139,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	/* 1 MB of the default ring; less of a smaller one, so that it is emptied before it is full. */
 	c->wake_bytes = (__u32)(lc->ring_bytes / 8);
 	lc->rung = rc->rung;
+	c->peek_only = rc->peek_only;
 	lc->verbose = (int)rc->verbose;
 	return 0;
 }
