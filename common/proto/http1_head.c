@@ -123,9 +123,11 @@ static bool absolute_form(struct span target, struct h1_msg *m)
 	while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?' && rest.p[end] != '#')
 		end++;
 	struct span auth = span_sub(rest, 0, end);
-	size_t at = find(auth, '@');
-	if (at < auth.n)
-		auth = from(auth, at + 1);
+	for (size_t at = auth.n; at > 0; at--) /* the last: a password may hold '@' although it must not */
+		if (auth.p[at - 1] == '@') {
+			auth = from(auth, at);
+			break;
+		}
 	m->host = str(auth);
 	m->host_seen = true;
 	m->path = str(from(rest, end));

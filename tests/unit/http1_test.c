@@ -231,7 +231,7 @@ TEST(targets)
 	       "t=4 server http/1.1 nth=3 m=GET h=r p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
 	       "t=6 server http/1.1 nth=4 m=OPTIONS h=r p=* s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
 	       "t=8 server http/1.1 nth=5 m=GET p=/a b s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n",
-	       Q(0, "GET http://u:p@real:81/p?q HTTP/1.1\r\nHost: other\r\n\r\n"), R(1, OK("0", "")),
+	       Q(0, "GET http://u:p@s@real:81/p?q HTTP/1.1\r\nHost: other\r\n\r\n"), R(1, OK("0", "")),
 	       Q(2, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), R(3, OK("0", "")),
 	       Q(4, "GET HTTPS://r HTTP/1.1\r\nHost: h\r\n\r\n"), R(5, OK("0", "")),
 	       Q(6, "OPTIONS http://r HTTP/1.1\r\nHost: h\r\n\r\n"), R(7, OK("0", "")),
