@@ -190,12 +190,13 @@ static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint
 		st->over = true;
 		return;
 	}
-	if (!m.bad && !cut && m.status < 200 && m.status != 101) { /* interim: RFC 9110 section 15.2 */
+	m.bad |= cut ? N_BIG : 0;
+	if (!m.bad && m.status < 200 && m.status != 101) { /* interim: RFC 9110 section 15.2 */
 		free(m.blk);
 		h->phase = PH_START;
 		return;
 	}
-	uint32_t bad = m.bad | (cut ? N_BIG : 0);
+	uint32_t bad = m.bad;
 	struct xchg *x = h1_response(st, &m, em);
 	if (!x)
 		return;
