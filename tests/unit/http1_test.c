@@ -261,6 +261,9 @@ TEST(response_first)
 	EXPECT("t=3 server http/1.1 s=408 reason=Slow resp=0 (request not seen)\n"
 	       "t=9 server http/1.1 nth=1 m=GET h=h p=/ req=0 err=closed\n",
 	       R(3, "HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n"), FORCE(5), Q(9, GET("/")), END(10, END_CLOSED));
+	/* Without a length the end of the stream is its end, whether or not its request was HEAD. */
+	EXPECT("t=3 server http/1.1 s=408 reason=Slow resp=0 (request not seen)\n", R(3, "HTTP/1.1 408 Slow\r\n\r\n"),
+	       FORCE(5), RFIN(6), END(7, END_CLOSED));
 }
 
 TEST(early_response)
