@@ -21,12 +21,15 @@ struct pids {
 	} slot[PIDS_SLOTS];
 };
 
-static int term_width(void)
+/* Columns of the terminal behind fd; 0: unknown, or none. */
+static int term_width(int fd)
 {
 	struct winsize ws;
 	const char *env = getenv("COLUMNS");
 
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col)
+	if (isatty(fd) != 1)
+		return 0;
+	if (ioctl(fd, TIOCGWINSZ, &ws) == 0 && ws.ws_col)
 		return ws.ws_col;
 	return env ? (int)strtol(env, NULL, 10) : 0;
 }
@@ -54,7 +57,7 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .out = &p->out,
 	    .tty = tty,
 	    .color = tty && !(no_color && *no_color),
-	    .width = tty ? term_width() : 0,
+	    .width = term_width(STDOUT_FILENO),
 	    .headers = rc->headers,
 	    .bodies = rc->body_max > 0,
 	};
@@ -132,14 +135,13 @@ int pipeline_close(struct pipeline *p)
 	p->sink_state = NULL;
 	int err = out_close(&p->out);
 	if (err && !p->out.closed) {
-		log_error("cannot write to standard output: %s; %llu records were written before", strerror(err),
-		          (unsigned long long)p->records);
+		log_error("cannot write to standard output: %s", strerror(err));
 		rc = EXIT_RUNTIME;
 	}
-	if (p->totals && !p->rc->quiet && !p->out.closed && p->records > 1) {
+	if (p->totals && !p->rc->quiet && !err && !p->out.closed && p->records > 1) {
 		struct buf b = {.max = 1 << 20};
-		if (totals_print(p->totals, &b, term_width()) && b.n && write(STDERR_FILENO, b.p, b.n) < 0)
-			rc = EXIT_RUNTIME;
+		if (totals_print(p->totals, &b, term_width(STDERR_FILENO)))
+			log_block(b.p, b.n);
 		buf_free(&b);
 	}
 	totals_free(p->totals);
