@@ -5,7 +5,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -21,24 +20,12 @@ struct pids {
 	} slot[PIDS_SLOTS];
 };
 
-/* Columns of the terminal behind fd; 0: unknown, or none. */
-static int term_width(int fd)
-{
-	struct winsize ws;
-	const char *env = getenv("COLUMNS");
-
-	if (isatty(fd) != 1)
-		return 0;
-	if (ioctl(fd, TIOCGWINSZ, &ws) == 0 && ws.ws_col)
-		return ws.ws_col;
-	return env ? (int)strtol(env, NULL, 10) : 0;
-}
-
 int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
                   struct err *e)
 {
 	bool tty = isatty(STDOUT_FILENO) == 1;
-	const char *no_color = getenv("NO_COLOR");
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+	bool plain = (no_color && *no_color) || (term && !strcmp(term, "dumb"));
 
 	memset(p, 0, sizeof(*p));
 	p->tool = t;
@@ -56,7 +43,7 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .columns = p->columns,
 	    .out = &p->out,
 	    .tty = tty,
-	    .color = tty && !(no_color && *no_color),
+	    .color = tty && !plain,
 	    .width = term_width(STDOUT_FILENO),
 	    .headers = rc->headers,
 	    .bodies = rc->body_max > 0,
