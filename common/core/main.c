@@ -2,6 +2,7 @@
 /*
  * main.c - tool_main: from argv to one of help, documents, offline run or live run.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,8 +71,20 @@ static int run(struct run *r, int argc, char **argv)
 	return rc->read_file ? offline_run(r) : broker_run(r);
 }
 
+/*
+ * Descriptors 0 to 2 that the caller closed would be given to a map or a socket, and text be written there. They are
+ * opened for the wrong direction, so that using them still fails.
+ */
+static void fill_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return;
+}
+
 int tool_main(const struct tool *t, int argc, char **argv)
 {
+	fill_standard_fds();
 	struct run *r = calloc(1, sizeof(*r));
 	void *cfg = calloc(1, t->cfg_size ? t->cfg_size : 1);
 	int rc = EXIT_RUNTIME;

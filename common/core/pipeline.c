@@ -3,6 +3,7 @@
  * pipeline.c - see pipeline.h. Records that do not match are dropped first; secrets are gone before any sink
  * sees a record.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -119,7 +120,9 @@ void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
 
 void pipeline_flush(struct pipeline *p)
 {
-	if (!out_flush(&p->out))
+	if (out_flush(&p->out))
+		p->written = p->records;
+	else
 		p->done = true;
 }
 
@@ -130,16 +133,18 @@ int pipeline_close(struct pipeline *p)
 	if (p->sink_state)
 		p->sink->close(p->sink_state);
 	p->sink_state = NULL;
+	pipeline_flush(p);
 	int err = out_close(&p->out);
 	if (err && !p->out.closed) {
 		log_error("cannot write to standard output: %s; %llu records were written before", strerror(err),
-		          (unsigned long long)p->records);
+		          (unsigned long long)p->written);
 		rc = EXIT_RUNTIME;
 	}
 	if (p->totals && !p->rc->quiet && !p->out.closed && p->records > 1) {
 		struct buf b = {.max = 1 << 20};
+		/* As for all that is said there: nothing sensible can be done when stderr is gone. */
 		if (totals_print(p->totals, &b, term_width()) && b.n && write(STDERR_FILENO, b.p, b.n) < 0)
-			rc = EXIT_RUNTIME;
+			log_detail("cannot write the totals: %s", strerror(errno));
 		buf_free(&b);
 	}
 	totals_free(p->totals);
