@@ -28,6 +28,7 @@
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
 #define STOP_MS      5000 /* how long the worker may take to drain; a stopped reader of our output blocks it */
 #define AGAIN_MS     500  /* the same, once the user has asked twice */
+#define LOAD_FILES   1024 /* descriptors, at least, while loading */
 #define CMD_GRACE_MS 2000
 
 double now_s(void)
@@ -203,9 +204,16 @@ static int start(struct broker *b, struct err *e)
 {
 	const struct run_cfg *rc = &b->run->rc;
 	struct loader_cfg lc = {0};
+	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
 		return -1;
+	/* Each program and map is a descriptor. */
+	getrlimit(RLIMIT_NOFILE, &before);
+	lim = before;
+	if (lim.rlim_cur < LOAD_FILES)
+		lim.rlim_cur = lim.rlim_max < LOAD_FILES ? lim.rlim_max : LOAD_FILES;
+	setrlimit(RLIMIT_NOFILE, &lim);
 	b->loader = loader_open(&lc, e);
 	if (lc.cgroup_fd >= 0)
 		close(lc.cgroup_fd);
@@ -213,6 +221,8 @@ static int start(struct broker *b, struct err *e)
 		return -1;
 	if (rc->cmd && cmd_hold(rc->cmd, &b->cmd, e) < 0)
 		return -1;
+	if (rc->cmd)
+		prlimit(b->cmd.pid, RLIMIT_NOFILE, &before, NULL); /* its own is the one that the user gave */
 	if (start_worker(b, e) < 0)
 		return -1;
 	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
@@ -408,6 +418,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	}
 	if (!proc_read(p->h.pid, &pi))
 		return 0;
+	b->present += p->what != PROC_MMAP;
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
 	if (b->run->tool->tls_calls) {
@@ -526,6 +537,7 @@ int broker_run(struct run *r)
 	sigprocmask(SIG_BLOCK, &set, &b->old_mask);
 	b->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit shows as a failed write */
 
 	int rc = trace(b, &e);
 	/* All probes stop at once, the results are told; then the slow part of detaching follows. */

@@ -167,3 +167,21 @@ hooked() { python3 "$ROOT/tests/live/target_text.py" "$1" libssl | grep -q 'byte
 	is 0 "$rc"
 	is 2 "$(wc -l <"$T/out")"
 }
+
+@test "few descriptors allowed: the tool takes what it may, CMD keeps the limit" {
+	(ulimit -S -n 32 && "$HTTPSNOOP" -q -- sh -c 'ulimit -S -n' >"$T/out" 2>"$T/err" </dev/null)
+	is "" "$(cat "$T/err")"
+	is 32 "$(cat "$T/out")"
+}
+
+@test "a file size limit on stdout: one line, status 1" {
+	start_nginx ""
+	(ulimit -f 1 && exec "$HTTPSNOOP" -q --json -p "$NGINX" >"$T/out" 2>"$T/err" </dev/null 3>&-) &
+	SNOOP=$!
+	PIDS+=("$SNOOP")
+	wait_until 200 ended_after_traffic
+	rc=0
+	wait "$SNOOP" || rc=$?
+	is 1 "$rc"
+	contains "$(cat "$T/err")" '^httpsnoop: .*standard output: File too large'
+}
