@@ -139,6 +139,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	/* 1 MB of the default ring; less of a smaller one, so that it is emptied before it is full. */
 	c->wake_bytes = (__u32)(lc->ring_bytes / 8);
 	lc->rung = rc->rung;
+	c->peek_only = rc->peek_only;
 	lc->verbose = (int)rc->verbose;
 	return 0;
 }
@@ -256,6 +257,21 @@ static int exit_code(struct broker *b)
 	return EXIT_FINE;
 }
 
+/* Resident memory of this process now, in KiB: its peak was the loading, long over. */
+static uint64_t rss_kib(void)
+{
+	char text[128];
+	unsigned long size, rss = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f)
+		return 0;
+	if (fgets(text, sizeof(text), f) && sscanf(text, "%lu %lu", &size, &rss) != 2)
+		rss = 0;
+	fclose(f);
+	return rss * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+}
+
 static void finish(struct broker *b)
 {
 	struct rusage self, kids;
@@ -268,7 +284,7 @@ static void finish(struct broker *b)
 	    (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec + kids.ru_utime.tv_usec + kids.ru_stime.tv_usec) /
 	        1e6;
 	bpf_stats_sum(b->run->ls.stats, &bs);
-	summary_print(b->run, &bs, now_s() - b->started_s, cpu, (uint64_t)(self.ru_maxrss + kids.ru_maxrss));
+	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 
 /* --coverage: what is hooked in each process, then the end. */

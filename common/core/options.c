@@ -167,6 +167,7 @@ const struct opt common_opts[] = {
     {'h', "help", NULL, "print this help", OPT_FLAG, .off = AT(help)},
     {'V', "version", NULL, "print the version", OPT_FLAG, .off = AT(version)},
     {0, "rung", "NAME", "force a probe rung", OPT_STR, .hidden = true, .off = AT(rung)},
+    {0, "peek-only", NULL, "count, never copy: the bench's floor", OPT_FLAG, .hidden = true, .off = AT(peek_only)},
     {0, "docs", "KIND", "print generated documentation", OPT_STR, .hidden = true, .off = AT(docs)},
     {0},
 };

@@ -53,21 +53,24 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	const struct flow_stats *f = &r->sh->flow;
 	unsigned long long lost_ev = bs ? bs->lost_events : 0, lost_by = bs ? bs->lost_bytes : f->lost_bytes;
 	unsigned long long conns = f->decoded;
-	char more[512], bytes[16], mem[16], line[1024];
+	char more[512], seen[128], bytes[16], mem[16], cpu[32], line[1024];
 
 	losses(r, bs, more, sizeof(more));
 	fmt_bytes(bytes, bs ? bs->bytes : f->bytes);
 	fmt_bytes(mem, rss_kib * 1024);
-	snprintf(
-	    line, sizeof(line),
-	    "%llu %ss on %llu connections; %llu events, %s; lost %llu events, %llu bytes%s; tool used %.1f %% cpu, "
-	    "%s memory in %.1f s",
-	    (unsigned long long)r->sh->records, r->tool->hint_unit, conns, bs ? (unsigned long long)bs->events : 0ULL,
-	    bytes, lost_ev, lost_by, more, elapsed_s > 0 ? 100 * cpu_s / elapsed_s : 0, mem, elapsed_s);
-	/* Each byte of the decoded connections is in exactly one of these. */
-	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
-	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
-	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
+	if (bs)
+		snprintf(seen, sizeof(seen), "%llu events, %s; lost %llu events, %llu bytes",
+		         (unsigned long long)bs->events, bytes, lost_ev, lost_by);
+	else
+		snprintf(seen, sizeof(seen), "%s of streams; lost %llu bytes", bytes, lost_by);
+	/* A share of a moment says nothing. */
+	if (elapsed_s >= 0.5)
+		snprintf(cpu, sizeof(cpu), "%.1f %%", 100 * cpu_s / elapsed_s);
+	else
+		snprintf(cpu, sizeof(cpu), "%.0f ms", 1000 * cpu_s);
+	snprintf(line, sizeof(line), "%llu %s%s on %llu connection%s; %s%s; tool used %s cpu, %s memory in %.1f s",
+	         (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", conns,
+	         conns == 1 ? "" : "s", seen, more, cpu, mem, elapsed_s);
 	if (lost_ev || lost_by || (bs && bs->lost_small))
 		log_always("%s", line);
 	else

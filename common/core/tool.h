@@ -84,6 +84,7 @@ struct run_cfg {
 	unsigned verbose;
 	bool help, version;
 	const char *rung; /* hidden: force a probe rung, for tests */
+	bool peek_only;   /* hidden: probes without payload, for the bench */
 	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;

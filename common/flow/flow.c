@@ -104,10 +104,10 @@ void conn_waits(struct flow *f, struct conn *c, bool waits)
 	*(c->wait.next ? &c->wait.next->wait.prev : &f->wait.last) = c->wait.prev;
 }
 
-struct conn *flow_waiting(const struct flow *f, const struct conn * not )
+struct conn *flow_waiting(const struct flow *f, const struct conn *except)
 {
 	struct conn *c = f->wait.first;
-	return c == not &&c ? c->wait.next : c;
+	return c && c == except ? c->wait.next : c;
 }
 
 static enum recent_how recent_get(const struct flow *f, uint64_t id)
@@ -337,7 +337,7 @@ void flow_touch(struct flow *f, uint64_t conn_id, uint64_t ts_ns)
 		touch(f, c);
 }
 
-/* An exchange of c is open: it is reported, and the decoder starts anew, as on a connection joined late. */
+/* An exchange of c is open: it is reported. */
 static void conn_timeout(struct flow *f, struct conn *c)
 {
 	const struct emitter count = {emit_count, f};
@@ -351,9 +351,20 @@ static void conn_timeout(struct flow *f, struct conn *c)
 		return;
 	f->cur = c;
 	c->dec->end(c->st, 0, END_TIMEOUT, f->now, &f->em);
-	c->dec->fini(c->st);
-	memset(c->st, 0, c->dec->state_size);
-	c->dec->init(c->st, &f->cfg.dec, false);
+}
+
+/* Once a second: what decoders hold back until the stream goes on is let out. */
+static void settle(struct flow *f)
+{
+	if (f->now - f->settled_ns < 1000000000ULL)
+		return;
+	f->settled_ns = f->now;
+	for (struct conn *c = f->lru[LRU_ACTIVE].first; c; c = c->lru.next) {
+		if (!c->st || !c->dec->settle)
+			continue;
+		f->cur = c;
+		c->dec->settle(c->st, f->now, &f->em);
+	}
 }
 
 void flow_tick(struct flow *f, uint64_t now_ns)
@@ -366,6 +377,7 @@ void flow_tick(struct flow *f, uint64_t now_ns)
 		if (c->closing && f->now - c->close_ns >= f->cfg.reorder_ns && f->now >= c->close_ns)
 			conn_end(f, c, c->why);
 	}
+	settle(f);
 	struct conn *c;
 	while ((c = f->lru[LRU_ACTIVE].first) && f->now - c->last_ns >= f->cfg.timeout_ns) {
 		lru_unlink(f, c);

@@ -84,7 +84,7 @@ struct flow {
 	struct flow_stats stats;
 	struct emitter em;
 	struct conn *cur; /* whose decoder is running */
-	uint64_t now;
+	uint64_t now, settled_ns;
 	struct conn **buckets;
 	size_t nbuckets;
 	struct list lru[LRU_LISTS], wait;
@@ -121,8 +121,8 @@ int conn_detect(struct flow *f, struct conn *c, int dir, struct span first);
 void conn_ignore(struct flow *f, struct conn *c);
 /* Keeps c in the list of waiting connections, or not. */
 void conn_waits(struct flow *f, struct conn *c, bool waits);
-/* The longest waiting connection but `not`, NULL none. */
-struct conn *flow_waiting(const struct flow *f, const struct conn * not );
+/* The longest waiting connection but `except`, NULL none. */
+struct conn *flow_waiting(const struct flow *f, const struct conn *except);
 
 /* ---- complete.c ---- */
 /* Fills in what the decoder cannot know and hands r to cfg.emit. */

@@ -180,9 +180,9 @@ static void set_on(struct loader *l, __u32 on)
 
 	if (!l || !l->obj)
 		return;
-	bpf_object__for_each_map (m, l->obj)
-		if (strstr(bpf_map__name(m), ".data.on") && bpf_map__value_size(m) == sizeof(on))
-			bpf_map_update_elem(bpf_map__fd(m), &zero, &on, BPF_ANY);
+	bpf_object__for_each_map(m, l->obj) if (strstr(bpf_map__name(m), ".data.on") &&
+	                                        bpf_map__value_size(m) == sizeof(on))
+	    bpf_map_update_elem(bpf_map__fd(m), &zero, &on, BPF_ANY);
 }
 
 void loader_on(struct loader *l)

@@ -170,6 +170,7 @@ nginx_requests() { cut -f1-4 "$T/access.log" | sort; }
 # start_snoop ARGS... - runs httpsnoop with output in $T/out and $T/err, pid in $SNOOP; returns when it is tracing.
 start_snoop()
 {
+	: >"$T/err" # an earlier run's line is not this one's
 	"$HTTPSNOOP" "$@" >"$T/out" 2>"$T/err" </dev/null 3>&- &
 	SNOOP=$!
 	PIDS+=("$SNOOP")

@@ -21,12 +21,13 @@ go_reader() { kill -CONT "$(pgrep -P "$SNOOP")"; }
 lossy()
 {
 	local url=$1://127.0.0.1:$PORT
-	start_snoop --json --buffer 1 -v -p "$SERVER"
+	start_snoop --json --buffer 4 -v -p "$SERVER"
 	python3 "$PEER" tokens "$url/size" 8 50 3000 >"$T/sent"
 	stop_reader
 	spawn load python3 "$PEER" tokens "$url/size" 16 250 3001
 	wait_until 600 gone "$PID"
 	go_reader
+	sleep 1 # until the full ring is read
 	python3 "$PEER" tokens "$url/size" 8 50 3002 >"$T/sent3"
 	stop_snoop
 	is 0 "$SNOOP_STATUS"
@@ -116,21 +117,23 @@ print(n)" >"$T/sent"
 	[ "$(lost_events)" -gt 0 ]
 }
 
+enough_seen() { [ "$(wc -l <"$T/out")" -gt 50 ]; }
 four_connected() { [ "$(ss -tnH state established "sport = :$PORT" | wc -l)" -ge 4 ]; }
 
 @test "coming and going in the middle of TLS load: nothing is paired wrongly, nothing unfinished is invented" {
-	local i n
+	local i n load
 	start_server tls
 	spawn load python3 "$PEER" tokens "https://127.0.0.1:$PORT/size" 4 100000 100
-	wait_until 100 four_connected && sleep 0.3
+	load=$PID
+	wait_until 100 four_connected
 	for i in 1 2 3; do
 		start_snoop --json -p "$SERVER"
-		sleep 0.3
+		wait_until 100 enough_seen || { cat "$T/load.err" && ps -o pid,stat,etime,wchan -p "$load,$SERVER" && return 1; }
 		stop_snoop
+		is "" "$(cat "$T/load.err")"
 		no_mispairing
 		# At most one request per connection is on its way when the tool comes or goes.
 		n=$(count_records '.ongoing or .error')
 		[ "$n" -le 8 ] || { echo "$n unfinished or broken: $(records 'select(.ongoing or .error) | [.path, .status, .error, .ongoing] | @tsv' | head -n 12)" && return 1; }
-		[ "$(count_records '.status == 200')" -gt 20 ]
 	done
 }

@@ -688,6 +688,42 @@ TEST(balance)
 	}
 }
 
+TEST(held_exchanges_come_out_each_second)
+{
+	struct flow_cfg c = base_cfg();
+	c.decoders =
+	    decoders; /* HTTP/1 holds the first pair of a joined connection until the next request confirms it */
+	struct flow *f = flow_new(&c);
+	struct flow_data q = event(1, 0, 500, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+	struct flow_data a = event(1, 1, 900, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	q.flags = a.flags = FLOW_EDGE;
+	flow_data(f, &q);
+	flow_data(f, &a);
+	CHECK(records == 0);
+	pass(f, 500);
+	pass(f, 1500);
+	pass(f, 1500);
+	CHECK(records == 1);
+	CHECK(last.status == 200 && last.joined);
+	flow_free(f);
+}
+
+TEST(lost_tail_is_told_at_the_end)
+{
+	struct flow *f = start();
+	data(f, 1, 1, 0, "Q1\n");
+	/* Nothing but the last word says that 40 more bytes went, and were lost. */
+	struct flow_data d = {.conn_id = 1, .ts_ns = now, .off = 43, .lost = 40, .dir = 1};
+	flow_data(f, &d);
+	flow_end(f, 1, END_CLOSED, now);
+	pass(f, 200);
+	CHECK(stats(f).lost_bytes == 40);
+	CHECK(stats(f).late_events == 0);
+	flow_data(f, &d);
+	CHECK(stats(f).late_events == 0);
+	flow_free(f);
+}
+
 TEST(many_connections)
 {
 	struct flow *f = start();
@@ -734,6 +770,8 @@ int main(void)
 	RUN(bodies);
 	RUN(inflight);
 	RUN(balance);
+	RUN(held_exchanges_come_out_each_second);
+	RUN(lost_tail_is_told_at_the_end);
 	RUN(many_connections);
 	return tap_done();
 }
