@@ -32,7 +32,8 @@ struct {
 
 #define CHUNK_BYTES 16384 /* large buffers are cut into these */
 #define CHUNK_MAX   16896 /* what fits the largest size class goes whole (a full TLS record and its header) */
-#define CHUNKS_MAX  1024  /* per buffer; the rest of a larger one is counted, not copied */
+#define CHUNKS_RUN  32    /* in one function: the verifier walks every turn of a loop */
+#define RUNS_MAX    32    /* of CHUNKS_RUN chunks, per buffer; the rest of a larger one is counted, not copied */
 #define IOVS_MAX    64    /* per call */
 
 static __always_inline void fill_head(struct ev_hdr *h, __u64 conn_id, __u16 type)
@@ -55,10 +56,11 @@ static __always_inline __u64 wake_flags(void)
 }
 
 /*
- * The first bytes of a call, at most 8, are judged as a number whose low byte is the first; fewer than a rule looks at
- * are judged as far as they go.
+ * The first bytes of a call are judged as a number whose low byte is the first; fewer than a rule looks at are judged
+ * as far as they go. With how many there are in the top byte they fit one scalar.
  */
-#define HEAD_BYTES 8
+#define HEAD_BYTES  7
+#define head_len(h) ((__u32)((h) >> 56))
 
 /* Does a record start like a TLS record header? Type, major and minor version, length. */
 static __always_inline bool looks_tls(__u64 h, __u32 n)
@@ -211,10 +213,11 @@ static __always_inline __u64 unneeded(struct ctl_slot *s, __u32 dir, __u64 off, 
 	return skip;
 }
 
-/* Sends len > 0 bytes at buf in chunks. A function of its own: the verifier walks the loop once. */
-__noinline int emit_chunks(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
+/* Sends 0 < len <= RUN_BYTES bytes at buf in chunks. A function of its own: the verifier walks the loop once. */
+#define RUN_BYTES (CHUNKS_RUN * CHUNK_BYTES)
+__noinline int emit_run(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 {
-	for (int i = 0; i < CHUNKS_MAX; i++) {
+	for (int i = 0; i < CHUNKS_RUN; i++) {
 		if (len <= CHUNK_MAX)
 			return emit_chunk(ptr, meta, buf, len, off);
 		emit_chunk(ptr, meta, buf, CHUNK_BYTES, off);
@@ -223,8 +226,7 @@ __noinline int emit_chunks(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 of
 		len -= CHUNK_BYTES;
 		meta &= ~META_EVF(EVF_EDGE);
 	}
-	STAT_ADD(nocopy_bytes, len);
-	return emit_chunk(ptr, meta | META_EVF(EVF_NOCOPY), 0, len, off);
+	return 0;
 }
 
 /* Sends len bytes at buf (0: none to be had) but for those at the front that the worker does not need. */
@@ -242,9 +244,22 @@ __noinline int emit_buf(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 	len -= skip;
 	if (!buf)
 		return emit_chunk(ptr, meta, 0, len, off);
+	buf += skip;
 	if (skip)
 		meta &= ~META_EVF(EVF_EDGE);
-	return emit_chunks(ptr, meta, buf + skip, len, off);
+	if (len <= CHUNK_MAX)
+		return emit_chunk(ptr, meta, buf, len, off);
+	for (int i = 0; i < RUNS_MAX; i++) {
+		if (len <= RUN_BYTES)
+			return emit_run(ptr, meta, buf, len, off);
+		emit_run(ptr, meta, buf, RUN_BYTES, off);
+		buf += RUN_BYTES;
+		off += RUN_BYTES;
+		len -= RUN_BYTES;
+		meta &= ~META_EVF(EVF_EDGE);
+	}
+	STAT_ADD(nocopy_bytes, len);
+	return emit_chunk(ptr, meta | META_EVF(EVF_NOCOPY), 0, len, off);
 }
 
 /* Copies a Unix address without the NUL that ends a path. Returns its length, 0 unnamed. */
@@ -332,18 +347,27 @@ static __always_inline __u64 first_buf(__u32 src, __u64 ptr, __u64 cnt, __u64 *l
 	return 0;
 }
 
-/* Fewer than 8 readable bytes, as before an unmapped page: one by one. How many there were. */
-static __always_inline __u64 head_bytewise(__u64 at, __u64 n, __u64 *head)
+/*
+ * The first bytes of a call's left > 0 bytes, with their number. ptr_to and cnt as for stream_emit, messages resolved.
+ * Before an unmapped page they are read one by one.
+ */
+__noinline __u64 read_head(__u64 src, __u64 ptr_to, __u64 cnt, __u64 left)
 {
+	__u64 n = left < HEAD_BYTES ? left : HEAD_BYTES, head = 0, at;
 	__u8 b = 0;
 
-	*head = 0;
+	at = first_buf(src, ptr_to, cnt, &n);
+	if (!at)
+		return 0;
+	if (!bpf_probe_read_user(&head, sizeof(head), (void *)at))
+		return (head & ~(255ULL << 56)) | n << 56;
+	head = 0;
 	for (__u32 i = 0; i < HEAD_BYTES; i++) {
 		if (i >= n || bpf_probe_read_user(&b, 1, (void *)at + i))
-			return i;
-		*head |= (__u64)b << (8 * i);
+			return head | (__u64)i << 56;
+		head |= (__u64)b << (8 * i);
 	}
-	return HEAD_BYTES;
+	return head | (__u64)HEAD_BYTES << 56;
 }
 
 static __always_inline void count_tls(struct conn *c, bool joined)
@@ -354,29 +378,6 @@ static __always_inline void count_tls(struct conn *c, bool joined)
 	STAT_ADD(tls_conns, 1);
 	if (joined)
 		STAT_ADD(tls_old, 1);
-}
-
-/*
- * Whether this call's bytes are worth copying. The first bytes decide for good at a stream's start; on a connection
- * that was joined later only a call that starts like a message does. The worker's word goes first.
- */
-static __always_inline __u32 judge(struct conn *c, const struct ctl_slot *s, __u64 meta, __u64 head, __u32 n, __u64 off)
-{
-	bool first = off == 0 && (c->flags & (1 << meta_dir(meta)));
-
-	if (s && s->verdict)
-		return s->verdict;
-	if (c->verdict != VERDICT_UNKNOWN || !n)
-		return c->verdict;
-	if (looks_http(head, n) && (first || n >= 4)) {
-		c->verdict = VERDICT_COPY;
-	} else if (looks_tls(head, n) && (first || n >= 5) && !(meta & META_KIND)) {
-		c->verdict = VERDICT_TLS;
-		count_tls(c, !first);
-	} else if (first) {
-		c->verdict = VERDICT_NONE;
-	}
-	return c->verdict;
 }
 
 /*
@@ -397,6 +398,51 @@ static __always_inline bool wants_head(const struct conn *c, __u64 meta)
 }
 
 /*
+ * Whether this call's bytes are worth copying, by its first ones (read_head). The first bytes decide for good at a
+ * stream's start; on a connection that was joined later only a call that starts like a message does. JUDGE_SHOWN: a TLS
+ * library's call will show these bytes.
+ */
+#define JUDGE_SHOWN 255
+__noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
+{
+	struct conn *c = conn_find(ptr, meta);
+	__u32 n = head_len(head);
+	bool first, tls;
+
+	if (!c)
+		return VERDICT_NONE;
+	first = off == 0 && (c->flags & (1 << meta_dir(meta)));
+	tls = looks_tls(head, n);
+	if (may_nest(c, meta) && ((c->flags & CONN_KTLS) || (n >= 5 && tls)) && tls_nested(ptr) == 1)
+		return JUDGE_SHOWN;
+	if (c->verdict != VERDICT_UNKNOWN || !n)
+		return c->verdict;
+	if (looks_http(head, n) && (first || n >= 4)) {
+		c->verdict = VERDICT_COPY;
+	} else if (tls && (first || n >= 5) && !(meta & META_KIND)) {
+		c->verdict = VERDICT_TLS;
+		count_tls(c, !first);
+	} else if (first) {
+		c->verdict = VERDICT_NONE;
+	}
+	return c->verdict;
+}
+
+/* Sends what the vector's entry meta_iov(meta) holds of left bytes; how many that are, -1 when it cannot be read. */
+__noinline int emit_iov(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 left, __u64 off)
+{
+	struct iovec v = {};
+
+	if (!get_iov(meta_src(meta), ptr_to, meta_iov(meta), &v))
+		return -1;
+	if (v.iov_len > left)
+		v.iov_len = left;
+	if (v.iov_len)
+		emit_buf(ptr, meta, v.iov_base, v.iov_len, off);
+	return v.iov_len;
+}
+
+/*
  * A call moved bytes of stream (ptr, meta) from position off on. Where they are: meta_src(meta), ptr_to, and cnt
  * entries for a vector; retcnt holds the bytes (low half) and cnt (high half).
  */
@@ -404,9 +450,8 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 {
 	struct conn *c = conn_find(ptr, meta);
 	__u32 src = meta_src(meta), verdict;
-	__u64 left = (__u32)retcnt, cnt = retcnt >> 32, first, n = HEAD_BYTES;
+	__u64 left = (__u32)retcnt, cnt = retcnt >> 32, n;
 	struct ctl_slot *slot;
-	__u64 head = 0;
 
 	if (!c || !left)
 		return -1;
@@ -420,17 +465,15 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 			cnt = m.msg_iovlen;
 		ptr_to = m.msg_iov;
 		src = SRC_IOV;
+		meta = (meta & ~META_SRC(15)) | META_SRC(SRC_IOV);
 	}
-	if (n > left)
-		n = left;
-	first = src == SRC_NONE || !wants_head(c, meta) ? 0 : first_buf(src, ptr_to, cnt, &n);
-	if (!first)
-		n = 0;
-	else if (bpf_probe_read_user(&head, sizeof(head), (void *)first))
-		n = head_bytewise(first, n, &head);
-	if (may_nest(c, meta) && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+	verdict = c->verdict;
+	if (wants_head(c, meta))
+		verdict = judge(ptr, meta, src == SRC_NONE ? 0 : read_head(src, ptr_to, cnt, left), off);
+	if (verdict == JUDGE_SHOWN)
 		return 0;
-	verdict = judge(c, slot, meta, head, n, off);
+	if (slot && slot->verdict)
+		verdict = slot->verdict; /* the worker's word goes first */
 	if (cfg.peek_only || !(verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher))) {
 		STAT_ADD(passed_bytes, left);
 		return 0;
@@ -453,17 +496,15 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 	if (src == SRC_BUF)
 		return emit_buf(ptr, meta, ptr_to, left, off);
 	for (__u32 i = 0; i < IOVS_MAX && i < cnt; i++) {
-		struct iovec v = {};
+		int moved = emit_iov(ptr, meta, ptr_to, left, off);
 
-		if (!get_iov(src, ptr_to, i, &v))
+		if (moved < 0)
 			break;
-		n = v.iov_len < left ? v.iov_len : left;
-		if (!n)
-			continue;
-		emit_buf(ptr, meta, v.iov_base, n, off);
-		meta &= ~META_EVF(EVF_EDGE);
-		off += n;
-		left -= n;
+		if (moved)
+			meta &= ~META_EVF(EVF_EDGE);
+		meta += META_IOV(1);
+		off += moved;
+		left -= moved;
 		if (!left)
 			return 0;
 	}

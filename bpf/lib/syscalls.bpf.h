@@ -313,20 +313,36 @@ int splice_unix(struct bpf_raw_tracepoint_args *ctx)
 
 /* ---- rungs syscall_exit and raw_sys_exit ---- */
 
-#define MMSGS_MAX 1024 /* UIO_MAXIOV: the kernel takes no more */
+#define MMSGS_RUN  32 /* in one function: the verifier walks every turn of a loop */
+#define MMSGS_RUNS 32 /* UIO_MAXIOV (1024) in all: the kernel takes no more */
 
-/* Bytes of the first n messages of a vector. */
-__noinline __u64 mmsg_total(__u64 vec, __u64 n)
+/* Bytes of the first n messages of a vector, MMSGS_RUN at most. */
+__noinline __u64 mmsg_sum(__u64 vec, __u64 n)
 {
 	__u64 sum = 0;
 	__u32 len = 0;
 
-	for (__u32 i = 0; i < MMSGS_MAX; i++) {
+	for (__u32 i = 0; i < MMSGS_RUN; i++) {
 		if (i >= n)
 			break;
 		if (bpf_probe_read_user(&len, sizeof(len), &((struct mmsghdr_abi *)vec)[i].msg_len))
 			break;
 		sum += len;
+	}
+	return sum;
+}
+
+/* Bytes of the first n messages of a vector. */
+__noinline __u64 mmsg_total(__u64 vec, __u64 n)
+{
+	__u64 sum = 0;
+
+	for (__u32 i = 0; i < MMSGS_RUNS; i++) {
+		sum += mmsg_sum(vec, n);
+		if (n <= MMSGS_RUN)
+			break;
+		n -= MMSGS_RUN;
+		vec += MMSGS_RUN * sizeof(struct mmsghdr_abi);
 	}
 	return sum;
 }
@@ -390,26 +406,12 @@ static __always_inline int on_exit(struct pt_regs *regs, __s64 ret)
 	return sock_call(sk, c.meta, ret, c.ptr, c.cnt);
 }
 
-#define SYSCALL_EXIT(call)                                                                                             \
-	SEC("tp/syscalls/sys_exit_" #call) int exit_##call(struct syscall_exit_ctx *ctx)                               \
-	{                                                                                                              \
-		return on_exit(task_regs(), ctx->ret);                                                                 \
-	}
-
-SYSCALL_EXIT(read)
-SYSCALL_EXIT(write)
-SYSCALL_EXIT(readv)
-SYSCALL_EXIT(writev)
-SYSCALL_EXIT(preadv2)
-SYSCALL_EXIT(pwritev2)
-SYSCALL_EXIT(sendto)
-SYSCALL_EXIT(recvfrom)
-SYSCALL_EXIT(sendmsg)
-SYSCALL_EXIT(recvmsg)
-SYSCALL_EXIT(sendmmsg)
-SYSCALL_EXIT(recvmmsg)
-SYSCALL_EXIT(sendfile64)
-SYSCALL_EXIT(splice)
+/* For all the system calls: each has its tracepoint, the record is the same. */
+SEC("tracepoint")
+int exit_call(struct syscall_exit_ctx *ctx)
+{
+	return on_exit(task_regs(), ctx->ret);
+}
 
 /* regs, ret */
 SEC("raw_tp/sys_exit")
