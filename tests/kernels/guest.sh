@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # guest.sh - the job inside a guest: the live tests on each rung, one TAP stream per rung behind a line "== RUNG".
 #
-# /snoop/job sets: RUNGS (names, "default" for what the tool takes by itself), TAGS (bats tags, may be empty), NAME (part
-# of a test's name, may be empty). It must not know what is tested.
+# /snoop/job sets: RUNGS (names, "default" for what the tool takes by itself), TAGS (bats tags), NAME (part of a test's
+# name), NAMED (what the stream is called instead of its rung); the last three may be empty. It must not know what is
+# tested.
 set -u
 cd /snoop || exit 1
 . ./job
-export IN_GUEST=1
+export IN_GUEST=1 WAIT_FACTOR=6
 
 # Which hook a rung cannot do without, as the kernel itself lists it.
 has_rung()
@@ -35,9 +36,9 @@ refused()
 }
 
 printf '#!/bin/sh\nexec /snoop/build/bin/httpsnoop --rung "$SNOOP_RUNG" "$@"\n' >/snoop/forced
-chmod 755 /snoop/forced
+chmod 755 /snoop/forced build/bin/*
 for rung in $RUNGS; do
-	echo "== $rung"
+	echo "== ${NAMED:-$rung}"
 	if [ "$rung" = default ]; then
 		unset SNOOP_TOOL
 	elif has_rung "$rung"; then
@@ -46,6 +47,6 @@ for rung in $RUNGS; do
 		refused "$rung"
 		continue
 	fi
-	bats --tap ${TAGS:+--filter-tags "$TAGS"} ${NAME:+-f "$NAME"} $FILES 2>&1
+	bats --tap ${TAGS:+--filter-tags "$TAGS"} ${NAME:+-f "$NAME"} tests/live/*.bats 2>&1
 done
 echo "== end"
