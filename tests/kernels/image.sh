@@ -63,7 +63,7 @@ base() # OUT
 	py=$(python3 -c 'import os; print(os.path.dirname(os.__file__))')
 	# shellcheck disable=SC2086
 	for p in $PROGRAMS; do
-		f=$(command -v "$p") && [ "${f:0:1}" = / ] || continue
+		f=$(type -P "$p") || continue
 		echo "$f" >>"$tmp.programs"
 		[ -L "$f" ] && echo "$(realpath "$f")" >>"$tmp.programs"
 	done
