@@ -13,7 +13,7 @@ MODULES="veth sch_netem tls nf_conntrack overlay dummy"
 
 # Programs of the live tests. A test that needs another one adds it here.
 PROGRAMS="bash sh bats jq nginx curl h2load openssl python3 ip tc ss ping taskset setpriv unshare mount umount ps pgrep
-ldd awk sed grep find diff xxd strace gzip nsenter capsh
+ldd awk sed grep find diff xxd strace gzip nsenter
 $(dpkg -L coreutils | sed -nE 's,^(/usr)?/bin/([^/]+)$,\2,p' | paste -sd ' ')"
 
 pack() { (cd "$1" && find . -mindepth 1 | sort | cpio --quiet -o -H newc -R 0:0) >"$2"; }

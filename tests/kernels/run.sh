@@ -7,6 +7,7 @@
 #   T      part of a test's name: runs just that, on the rung that the tool takes by itself (or RUNG)
 #   RUNG   rungs (all)
 #   BREAK  "KERNEL PROGRAM": in that kernel's guest the BPF program is spoilt on purpose (selftest.sh)
+#   OUT    where to (build/kernels)
 #   GUESTS how many at a time (2, on one CPU 1)
 #
 # It judges nothing: tests/tools/run.sh counts. What could not be run has a TAP file that says so.
@@ -16,11 +17,12 @@ cd "$here/../.." || exit 1
 
 kernels="5.10 6.1 6.12 6.18 newest"
 rungs="sock_length syscall_exit raw_sys_exit"
-# The whole live suite takes part here; elsewhere what has the tag smoke.
+# The whole live suite takes part here, but for what has the tag host (too much for an emulated machine); elsewhere what
+# has the tag smoke.
 full=6.18
 limit=${GUEST_SECONDS:-500}
 labels=${K:-$kernels}
-out=$PWD/build/kernels
+out=${OUT:-$PWD/build/kernels}
 cache=$PWD/build/cache/kernels
 guests=${GUESTS:-$(($(nproc) > 1 ? 2 : 1))}
 

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# table.sh results - what build/kernels says, cell by cell, into build/kernels/results.tsv: kernel, release, rung, outcome.
+# table.sh show - what build/kernels says, cell by cell: kernel, release, rung, outcome.
+# table.sh results - the same into build/kernels/results.tsv.
 # table.sh record - the same into tests/kernels/results.tsv, which is committed; only after a run of the whole matrix.
 # table.sh readme - README's table from the committed results.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 committed=tests/kernels/results.tsv
+out=${OUT:-build/kernels}
 
 results()
 {
 	local f kernel rung outcome
-	for f in build/kernels/*/*.tap; do
+	for f in "$out"/*/*.tap; do
 		[ -e "$f" ] || continue
 		kernel=$(basename "$(dirname "$f")") rung=$(basename "$f" .tap)
 		outcome=passed
@@ -44,11 +46,12 @@ readme()
 }
 
 case ${1:-} in
-results) results >build/kernels/results.tsv ;;
+show) results ;;
+results) results >"$out/results.tsv" ;;
 record) results >$committed ;;
 readme) readme ;;
 *)
-	echo "usage: table.sh results|record|readme" >&2
+	echo "usage: table.sh show|results|record|readme" >&2
 	exit 2
 	;;
 esac

@@ -112,6 +112,7 @@ suite()
 			count "$s/$(basename "$(dirname "$f")")/$(basename "$f" .tap)" $((1 - $?)) 0
 		done
 		bash tests/kernels/table.sh results
+		[ -n "${K:-}${T:-}" ] || program kernels/selftest 300 bash tests/kernels/selftest.sh
 		;;
 	*)
 		echo "run.sh: no suite $s (lint unit cli golden live kernels)"
