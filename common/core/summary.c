@@ -100,12 +100,9 @@ void silence_hint(const struct run *r, const struct bpf_stats *bs)
 	else if (bs->compat_calls)
 		log_note("nothing seen yet: %llu calls came from 32-bit tasks, which are not covered",
 		         (unsigned long long)bs->compat_calls);
-	else if (bs->tls_conns && !sh->files)
-		log_note(
-		    "nothing seen yet: %llu TLS connections, but no TLS library that can be hooked; try --coverage",
-		    (unsigned long long)bs->tls_conns);
-	else if (bs->tls_old)
-		log_note("nothing seen yet: %llu TLS connections, %llu of them older than the tool; try --coverage",
+	else if (bs->tls_conns)
+		log_note("nothing seen yet: %llu TLS connections, %llu of them older than the tool; --coverage tells "
+		         "which libraries are hooked",
 		         (unsigned long long)bs->tls_conns, (unsigned long long)bs->tls_old);
 	else if (bs->uring_nocopy)
 		log_note("nothing seen yet: %llu io_uring operations of a kind that is not captured",
