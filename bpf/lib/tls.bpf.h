@@ -201,16 +201,19 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 	SEC("uprobe") int ossl_##name##_enter(struct pt_regs *ctx)                                                     \
 	{                                                                                                              \
 		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), ex);                                             \
-	}                                                                                                              \
-	SEC("uretprobe") int ossl_##name##_exit(struct pt_regs *ctx)                                                   \
-	{                                                                                                              \
-		return call_exit(ctx);                                                                                 \
 	}
 
 OSSL_CALL(read, 0, false)
 OSSL_CALL(read_ex, 0, true)
 OSSL_CALL(write, META_DIR, false)
 OSSL_CALL(write_ex, META_DIR, true)
+
+/* The return of any of them: what was called was noted at the entry. */
+SEC("uretprobe")
+int ossl_exit(struct pt_regs *ctx)
+{
+	return call_exit(ctx);
+}
 
 /* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. On a used session: a new connection. */
 SEC("uprobe")

@@ -82,10 +82,10 @@ guest() # LABEL NAME
 	[ -e "$dir/words" ] && words=$(cat "$dir/words")
 	cat "$out/base.cpio" "$cache/$1/modules.cpio" "$dir/job.cpio" >"$dir/initrd"
 	# shellcheck disable=SC2086 # a list of words is meant
-	python3 "$here/guest.py" "$cache/$1/vmlinux" "$dir/initrd" "$limit" "$dir/console" "$dir/stream" $words || rc=$?
+	python3 "$here/guest.py" "$cache/$1/vmlinux" "$dir/initrd" "$limit" "$dir/console" "$dir/stream" $words >"$dir/cpu" || rc=$?
 	rm -f "$dir/initrd"
 	split "$1" "$2" "$rc"
-	echo "kernel $1 ($(cat "$cache/$1/release")), $2: $((SECONDS - start)) s, console in ${dir#"$PWD/"}/console" >&2
+	echo "kernel $1 ($(cat "$cache/$1/release")), $2: $((SECONDS - start)) s, $(cat "$dir/cpu"), console in ${dir#"$PWD/"}/console" >&2
 }
 
 mkdir -p "$out"
