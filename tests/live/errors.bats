@@ -135,6 +135,15 @@ stop_reading()
 	contains "$(summary)" 'lost [1-9]'
 }
 
+@test "a reader that never reads, and the tool is killed: no process is left" {
+	local worker
+	stop_reading
+	worker=$(pgrep -P "$SNOOP")
+	[ -n "$worker" ]
+	kill -KILL "$SNOOP"
+	wait_until 100 gone "$worker"
+}
+
 @test "a stopped reader keeps no library from being found" {
 	# The broker asks about a new file while the worker cannot write.
 	stop_reading -p "$$"
