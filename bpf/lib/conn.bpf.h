@@ -97,7 +97,7 @@ struct {
 /*
  * What a global function needs to know of a call, in one scalar (5.10 takes nothing else): bits 0-31 the key's tgid,
  * 32 its kind, 33 direction, 34-37 where the bytes are, 38 end of stream, 40-47 enum ev_data_flags, 48-51 enum
- * tls_lib_id, 52-59 which entry of a vector.
+ * tls_lib_id, 52 not to be sent when it starts like a TLS record.
  */
 #define META_KIND    (1ULL << 32)
 #define META_DIR     (1ULL << 33)
@@ -105,13 +105,12 @@ struct {
 #define META_EOF     (1ULL << 38)
 #define META_EVF(f)  ((__u64)(f) << 40)
 #define META_LIB(l)  ((__u64)(l) << 48)
-#define META_IOV(i)  ((__u64)(i) << 52)
+#define META_CHECK   (1ULL << 52)
 #define meta_dir(m)  ((__u32)((m) >> 33) & 1)
 #define meta_kind(m) ((__u32)((m) >> 32) & 1)
 #define meta_src(m)  ((__u32)((m) >> 34) & 15)
 #define meta_evf(m)  ((__u32)((m) >> 40) & 255)
 #define meta_lib(m)  ((__u32)((m) >> 48) & 15)
-#define meta_iov(m)  ((__u32)((m) >> 52) & 255)
 
 /* Where the bytes of a call are. */
 enum src {

@@ -553,6 +553,7 @@ int broker_run(struct run *r)
 		if (!r->rc.coverage)
 			finish(b);
 	}
+	loader_detach(b->loader); /* all at once: one by one it takes long */
 	if (b->attacher)
 		attacher_free(b->attacher);
 	loader_close(b->loader);

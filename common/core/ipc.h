@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "event.h"
 #include "flow/flow.h"
+#include "flow/offline.h"
 #include "target/attach.h"
 
 enum ipc_type {
@@ -65,7 +66,8 @@ struct ipc_shared {
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;
-	volatile uint32_t done; /* -n reached or reader gone: the broker stops */
+	struct reasm_stats packets; /* -r only */
+	volatile uint32_t done;     /* -n reached or reader gone: the broker stops */
 };
 
 struct ipc_shared *ipc_shared_new(void);

@@ -182,6 +182,11 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 		if (prog && hook_usable(h, rung, kernel))
 			bpf_program__set_autoload(prog, true);
 	}
+	bpf_object__for_each_program(prog, l->obj)
+	{
+		if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)ATTACH_UPROBE_MULTI);
+	}
 	map = bpf_object__find_map_by_name(l->obj, "data");
 	if (!map || bpf_map__set_max_entries(map, (__u32)ring_size(l->cfg.ring_bytes)))
 		return err_set(e, EXIT_RUNTIME, "the BPF object has no data ring");
@@ -284,6 +289,7 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 		return NULL;
 	}
 	l->cfg = *cfg;
+	l->multi = loader_has_multi();
 	kernel = kernel_btf(e);
 	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
 	btf__free(kernel);

@@ -41,7 +41,7 @@ status_of() # ARGS... -> exit status of httpsnoop, output in $T/out and $T/err
 
 @test "-d ends the run and leaves CMD alive" {
 	start_snoop -d 1 -- sh -c "echo \$\$ >$T/cmdpid; exec sleep 30"
-	wait_until 60 gone "$SNOOP"
+	wait_until 300 gone "$SNOOP"
 	SNOOP_STATUS=0
 	wait "$SNOOP" || SNOOP_STATUS=$?
 	is 0 "$SNOOP_STATUS"
@@ -53,7 +53,7 @@ status_of() # ARGS... -> exit status of httpsnoop, output in $T/out and $T/err
 	start_nginx ""
 	start_snoop --json -n 3 -p "$NGINX"
 	h2load --h1 -n 50 -c 1 "http://127.0.0.1:$PORT/ok" >"$T/load"
-	wait_until 60 gone "$SNOOP"
+	wait_until 300 gone "$SNOOP"
 	SNOOP_STATUS=0
 	wait "$SNOOP" || SNOOP_STATUS=$?
 	is 0 "$SNOOP_STATUS"

@@ -53,7 +53,7 @@ fails()
 	timeout 60 "$HTTPSNOOP" -q --json -p "$NGINX" >/dev/full 2>"$T/err" 3>&- &
 	SNOOP=$!
 	PIDS+=("$SNOOP")
-	wait_until 100 ended_after_traffic
+	wait_until 300 ended_after_traffic
 	wait "$SNOOP" || rc=$?
 	is 1 "$rc"
 	contains "$(cat "$T/err")" '^httpsnoop: .*standard output.*[Nn]o space'
@@ -72,7 +72,7 @@ ended_after_traffic()
 		"$HTTPSNOOP" -q --json -p "$NGINX" 2>"$T/err" </dev/null
 		echo $? >"$T/rc"
 	) 3>&- | head -n 1 >"$T/out" &
-	wait_until 100 rc_after_traffic
+	wait_until 300 rc_after_traffic
 	is 0 "$(cat "$T/rc")"
 	is "" "$(cat "$T/err")"
 	is 1 "$(count_records '.path == "/ok"')"
@@ -87,7 +87,7 @@ rc_after_traffic()
 	start_nginx ""
 	start_snoop --json -p "$NGINX"
 	kill -KILL "$(pgrep -P "$SNOOP")"
-	wait_until 50 gone "$SNOOP"
+	wait_until 300 gone "$SNOOP"
 	rc=0
 	wait "$SNOOP" || rc=$?
 	is 1 "$rc"
@@ -103,10 +103,10 @@ rc_after_traffic()
 	"$HTTPSNOOP" --json -p "$NGINX" >"$T/fifo" 2>"$T/err" </dev/null 3>&- &
 	SNOOP=$!
 	PIDS+=("$SNOOP")
-	wait_until 100 snoop_ready
+	wait_until 300 snoop_ready
 	h2load --h1 -n 3000 -c 4 "http://127.0.0.1:$PORT/ok" >"$T/load"
 	kill -INT "$SNOOP"
-	wait_until 100 gone "$SNOOP"
+	wait_until 300 gone "$SNOOP"
 }
 
 # stop_reading [ARGS] - a tool whose reader never reads, and losses on many connections.
@@ -165,7 +165,7 @@ hooked() { python3 "$ROOT/tests/live/target_text.py" "$1" libssl | grep -q 'byte
 	wait_until 200 ended_after_traffic
 	wait "$SNOOP" || rc=$?
 	is 1 "$rc"
-	contains "$(cat "$T/err")" 'standard output: Bad file descriptor; 0 records'
+	contains "$(cat "$T/err")" 'standard output: Bad file descriptor'
 	# Nothing can be said without stderr, and nothing of it is written elsewhere.
 	rc=0
 	timeout 60 "$HTTPSNOOP" --json -p "$NGINX" -n 2 >"$T/out" 2>&- </dev/null 3>&- &

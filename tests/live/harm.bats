@@ -11,7 +11,7 @@ start_server() # NAME [tls] -> PORT_NAME, PID_NAME
 	[ "${2:-}" = tls ] && make_cert
 	# shellcheck disable=SC2086
 	spawn "server-$1" python3 "$PEER" serve "$port" ${2:+$T/cert.pem $T/key.pem}
-	wait_until 100 grep -q ready "$T/server-$1"
+	wait_until 300 grep -q ready "$T/server-$1"
 	eval "PORT_$1=$port PID_$1=$PID"
 }
 
@@ -82,8 +82,8 @@ cycle_ready() { wait_until 300 grep -q '^httpsnoop: tracing' "$T/cycle$1.err" ||
 	[ "$(cat "$T/load_nginx")" -ge 1000 ]
 	[ "$(cat "$T/load_python")" -ge 200 ]
 	is "$WORKER" "$(pgrep -P "$NGINX")" # the same worker all along
-	wait_until 100 no_new_orphans || { comm -13 "$T/orphans.before" <(orphans) && false; }
-	wait_until 50 none_left
+	wait_until 300 no_new_orphans || { comm -13 "$T/orphans.before" <(orphans) && false; }
+	wait_until 300 none_left
 	is clean "$(python3 "$ROOT/tests/live/target_text.py" "$WORKER" libssl)"
 	is clean "$(python3 "$ROOT/tests/live/target_text.py" "$PID_tls" libssl)"
 }
@@ -116,8 +116,8 @@ none_left() { [ -z "$(tool_processes)" ]; }
 	# The search finds what is there: the target's own token.
 	contains "$(python3 "$ROOT/tests/live/find_bytes.py" "$mine" "$SNOOP" "$worker")" 'memory .*bpf-map'
 	is "" "$(python3 "$ROOT/tests/live/find_bytes.py" "$canary" "$SNOOP" "$worker")"
-	wait_until 100 gone "$plain"
-	wait_until 100 gone "$tls"
+	wait_until 300 gone "$plain"
+	wait_until 300 gone "$tls"
 	is "" "$(python3 "$ROOT/tests/live/find_bytes.py" "$canary" "$SNOOP" "$worker")"
 	stop_snoop
 	is 0 "$SNOOP_STATUS"

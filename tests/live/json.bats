@@ -36,7 +36,7 @@ load lib
 	cp "$PEER" "$T/"
 	read -r port < <(free_ports 1)
 	spawn server python3 "$PEER" serve "$port"
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 	start_snoop --json -p "$PID"
 	before=$(date +%s.%N)
 	curl -s -o "$T/a" "http://127.0.0.1:$port/slow/0.4"

@@ -10,7 +10,7 @@ start_server() # [tls]
 	# shellcheck disable=SC2086
 	spawn server python3 "$PEER" serve "$PORT" ${1:+$T/cert.pem $T/key.pem}
 	SERVER=$PID
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 }
 
 # stop_reader, go_reader - the tool's decoding process does not take events for a while.
@@ -125,10 +125,10 @@ four_connected() { [ "$(ss -tnH state established "sport = :$PORT" | wc -l)" -ge
 	start_server tls
 	spawn load python3 "$PEER" tokens "https://127.0.0.1:$PORT/size" 4 100000 100
 	load=$PID
-	wait_until 100 four_connected
+	wait_until 300 four_connected
 	for i in 1 2 3; do
 		start_snoop --json -p "$SERVER"
-		wait_until 100 enough_seen || { cat "$T/load.err" && ps -o pid,stat,etime,wchan -p "$load,$SERVER" && return 1; }
+		wait_until 300 enough_seen || { cat "$T/load.err" && ps -o pid,stat,etime,wchan -p "$load,$SERVER" && return 1; }
 		stop_snoop
 		is "" "$(cat "$T/load.err")"
 		no_mispairing

@@ -48,7 +48,7 @@ compare()
 	read -r PORT < <(free_ports 1)
 	spawn server python3 "$PEER" serve "$PORT"
 	server=$PID
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 	touch "$T/wait"
 	spawn client sh -c "while [ -e $T/wait ]; do sleep 0.05; done; exec python3 $PEER tokens http://127.0.0.1:$PORT/size 4 50 100"
 	start_snoop --json -p "$server,$PID"
@@ -104,10 +104,10 @@ import time, os
 while not os.path.exists('$T/go'): time.sleep(0.05)
 for i in range(5): get('/ok?after%d' % i)
 print('done', flush=True)"
-	wait_until 100 grep -q ready "$T/client"
+	wait_until 300 grep -q ready "$T/client"
 	start_snoop -p "$NGINX" --json
 	touch "$T/go"
-	wait_until 100 grep -q 'done' "$T/client"
+	wait_until 300 grep -q 'done' "$T/client"
 	stop_snoop
 	is 0 "$(count_records '.path == "/ok?before"')"
 	is 5 "$(count_records '(.path | startswith("/ok?after")) and .tls == null and .joined and .nth == null and .status == 200')"

@@ -10,7 +10,7 @@ start_server() # [tls] -> python server on $PORT, pid $SERVER
 	# shellcheck disable=SC2086
 	spawn server python3 "$PEER" serve "$PORT" ${1:+$T/cert.pem $T/key.pem}
 	SERVER=$PID
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 }
 
 # rows ROLE - what the records say, as the client printed it.
@@ -91,7 +91,7 @@ class H(peer.Handler):
     def address_string(self): return 'unix'
 threading.Thread(target=V6(('::1', $PORT), peer.Handler).serve_forever, daemon=True).start()
 u = Unix('$T/sock', H); print('ready', flush=True); u.serve_forever()"
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 	start_snoop -p "$PID" --json
 	curl -s -o "$T/a" "http://[::1]:$PORT/six"
 	curl -s -o "$T/a" --unix-socket "$T/sock" http://unix.example/over --next -s -o "$T/a" --unix-socket "$T/sock" http://unix.example/again

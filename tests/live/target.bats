@@ -11,7 +11,7 @@ server()
 	cp "$PEER" "$T/peer.py"
 	read -r port < <(free_ports 1)
 	spawn "server-$name" "$@" python3 "$T/peer.py" serve "$port"
-	wait_until 100 grep -q ready "$T/server-$name"
+	wait_until 300 grep -q ready "$T/server-$name"
 	eval "PORT_$name=$port PID_$name=$PID"
 }
 hit() { curl -s -o "$T/a" "http://127.0.0.1:$1/$2"; }
@@ -38,7 +38,7 @@ paths() { records .path | sort | paste -sd ' '; }
 	start_snoop --json -p "$NGINX"
 	hit "$PORT" "ok?present"
 	kill -HUP "$NGINX" # a new worker, forked by the master
-	wait_until 100 new_worker
+	wait_until 300 new_worker
 	hit "$PORT" "ok?later"
 	stop_snoop
 	is "/ok?later /ok?present" "$(paths)"
@@ -56,7 +56,7 @@ new_worker() { [ -n "$(pgrep -P "$NGINX" | grep -vx "$WORKER")" ] && gone "$WORK
 	ln -s "$(command -v python3)" "$T/snoopt$$"
 	read -r PORT < <(free_ports 1)
 	spawn named "$T/snoopt$$" "$T/peer.py" serve "$PORT"
-	wait_until 100 grep -q ready "$T/named"
+	wait_until 300 grep -q ready "$T/named"
 	start_snoop --json -c "snoopt$$"
 	hit "$PORT" named && hit "$PORT_b" other
 	stop_snoop
@@ -128,7 +128,7 @@ test_teardown()
 	local p
 	[ -n "${CG:-}" ] || return 0
 	for p in "${PIDS[@]}"; do kill -TERM "$p" 2>/dev/null; done
-	wait_until 50 rmdir "$CG"
+	wait_until 300 rmdir "$CG"
 }
 
 @test "--cgroup: processes in it and below" {
@@ -159,7 +159,7 @@ test_teardown()
 	start_snoop --json -p "$PID_a"
 	hit "$PORT_a" last
 	kill "$PID_a"
-	wait_until 50 gone "$SNOOP"
+	wait_until 300 gone "$SNOOP"
 	SNOOP_STATUS=0
 	wait "$SNOOP" || SNOOP_STATUS=$?
 	is 0 "$SNOOP_STATUS"

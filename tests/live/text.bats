@@ -69,7 +69,7 @@ load lib
 @test "--slow: only answers that took as long" {
 	read -r port < <(free_ports 1)
 	spawn server python3 "$PEER" serve "$port"
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 	start_snoop --json --slow 300ms -p "$PID"
 	curl -s -o "$T/a" "http://127.0.0.1:$port/fast" --next -s -o "$T/a" "http://127.0.0.1:$port/slow/0.5"
 	stop_snoop
@@ -79,18 +79,18 @@ load lib
 @test "--inflight shows a hanging request, with age, before it ends" {
 	read -r port < <(free_ports 1)
 	spawn server python3 "$PEER" serve "$port"
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 	start_snoop --json --inflight 500ms -p "$PID"
 	spawn client curl -s -o "$T/a" "http://127.0.0.1:$port/slow/3"
-	wait_until 25 some_record '.kind == "inflight" and .path == "/slow/3" and .age_us >= 500000 and .status == null'
-	wait_until 50 some_record '.kind == null and .status == 200'
+	wait_until 300 some_record '.kind == "inflight" and .path == "/slow/3" and .age_us >= 500000 and .status == null'
+	wait_until 300 some_record '.kind == null and .status == 200'
 	stop_snoop
 }
 
 @test "a request without an answer when the tool ends is shown as ongoing" {
 	read -r port < <(free_ports 1)
 	spawn server python3 "$PEER" serve "$port"
-	wait_until 100 grep -q ready "$T/server"
+	wait_until 300 grep -q ready "$T/server"
 	start_snoop --json -p "$PID"
 	spawn client curl -s -o "$T/a" "http://127.0.0.1:$port/slow/20"
 	sleep 0.5
@@ -101,7 +101,7 @@ load lib
 @test "after 5 s of silence a line says why, once" {
 	start_nginx ""
 	start_snoop -p "$NGINX"
-	wait_until 80 grep -q 'nothing seen yet' "$T/err"
+	wait_until 300 grep -q 'nothing seen yet' "$T/err"
 	sleep 1
 	stop_snoop
 	is 1 "$(grep -c 'nothing seen yet' "$T/err")"

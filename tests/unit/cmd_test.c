@@ -93,8 +93,8 @@ TEST(signals_restored)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, nothing);
 	signal(SIGHUP, SIG_IGN); /* nohup: stays */
-	char *argv[] = {"grep", "-zq", "SigBlk:.0000000000000000[^x]SigIgn:.0000000000000001[^x]", "/proc/self/status",
-	                NULL};
+	/* Signals 32 and 33 are the C library's own: it does not let them be reset, and make ignores them. */
+	char *argv[] = {"grep", "-zqE", "SigBlk:.0{16}[^x]SigIgn:.0{7}[01][08]0{6}1[^x]", "/proc/self/status", NULL};
 	CHECK(!cmd_hold(argv, &c, &e));
 	CHECK(!cmd_release(&c, &e));
 	CHECK(status_of(c.pid) == 0);
