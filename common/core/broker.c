@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -223,6 +224,8 @@ static int start(struct broker *b, struct err *e)
 		return -1;
 	if (rc->cmd)
 		prlimit(b->cmd.pid, RLIMIT_NOFILE, &before, NULL); /* its own is the one that the user gave */
+	/* What loading took (the kernel's type information) would otherwise stay with both processes. */
+	malloc_trim(0);
 	if (start_worker(b, e) < 0)
 		return -1;
 	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
