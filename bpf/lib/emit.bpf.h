@@ -187,6 +187,7 @@ static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want
 		return PUT_FULL;
 	put_start(c, e, meta, want, off);
 	if (size && buf) {
+		barrier_var(want); /* before 6.2 the verifier forgets a bound on a value that lies on the stack */
 		if (want <= size && !bpf_probe_read_user(e->buf, want, (void *)buf)) {
 			e->cap = want;
 		} else {

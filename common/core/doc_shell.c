@@ -219,7 +219,8 @@ static void fish_opt(const struct opt *o, void *ctx)
 	if (k)
 		buf_addf(b, " %s", k->fish);
 	else if (words.n)
-		buf_addf(b, " -x -a '%.*s'", (int)words.n, words.p);
+		buf_addf(b, " -x -a '(__fish_complete_list , \"string split \\\" \\\" \\\"%.*s\\\"\")'", (int)words.n,
+		         words.p);
 	else if (o->arg && !o->optional)
 		buf_adds(b, " -x");
 	buf_adds(b, " -d '");

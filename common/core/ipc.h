@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ipc.h - the boundary between broker and worker: a seqpacket socketpair and one shared page.
+ * ipc.h - the boundary between broker and worker: two seqpacket socketpairs and one shared page. One pair carries
+ * questions about ELF files, which a thread of the worker answers even while the worker waits for a stopped reader.
  *
  * The broker keeps the privileges and never parses what comes from outside; the worker parses and holds none.
  * Each message is one packet of fixed layout; the receiver checks type and size.
@@ -15,6 +16,7 @@
 #include "base/err.h"
 #include "event.h"
 #include "flow/flow.h"
+#include "flow/offline.h"
 #include "target/attach.h"
 
 enum ipc_type {
@@ -44,6 +46,8 @@ struct ipc_plan {
 
 struct ipc_msg {
 	uint32_t type; /* enum ipc_type */
+	uint32_t
+	    seq; /* IPC_PLAN: of the IPC_RESOLVE that it answers; an answer may come after the question was given up */
 	union {
 		char path[512];
 		struct ipc_plan plan;
@@ -62,7 +66,8 @@ struct ipc_shared {
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;
-	volatile uint32_t done; /* -n reached or reader gone: the broker stops */
+	struct reasm_stats packets; /* -r only */
+	volatile uint32_t done;     /* -n reached or reader gone: the broker stops */
 };
 
 struct ipc_shared *ipc_shared_new(void);

@@ -22,6 +22,13 @@ void log_init(const char *name, int quiet, unsigned verbose)
 	cfg.verbose = verbose;
 }
 
+void log_block(const void *p, size_t n)
+{
+	/* Nothing sensible can be done when stderr is gone. */
+	if (write(STDERR_FILENO, p, n) < 0)
+		return;
+}
+
 static void put(const char *fmt, va_list ap)
 {
 	char line[1024];
@@ -34,9 +41,7 @@ static void put(const char *fmt, va_list ap)
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
 	line[len++] = '\n';
-	/* Nothing sensible can be done when stderr is gone. */
-	if (write(STDERR_FILENO, line, len) < 0)
-		return;
+	log_block(line, len);
 }
 
 #define PUT(fmt)                                                                                                       \

@@ -5,6 +5,8 @@
 #ifndef SNOOP_LOG_H
 #define SNOOP_LOG_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 /* name: the tool's. quiet drops notes; verbose shows details. */
@@ -16,6 +18,8 @@ void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A line that -q does not silence (losses, the summary of a run that lost). */
 void log_always(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Text of several lines, as it is. */
+void log_block(const void *p, size_t n);
 /* Prints e and returns its exit code. */
 int log_err(const struct err *e);
 

@@ -2,6 +2,7 @@
 /*
  * main.c - tool_main: from argv to one of help, documents, offline run or live run.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,15 +49,7 @@ static int run(struct run *r, int argc, char **argv)
 	r->fc.timeout_ns = rc->timeout_ns;
 	if (r->tool->setup && r->tool->setup(r->tool_cfg, rc, &r->fc, &e) < 0)
 		return log_err(&e);
-	if (match_check(rc, r->tool->schema, &e) < 0)
-		return log_err(&e);
-	if (rc->columns) { /* a wrong column is found before anything starts */
-		const char **c = columns_parse(r->tool->schema, rc->columns, &e);
-		if (!c)
-			return log_err(&e);
-		free(c);
-	}
-	if (rc->filter) {
+	if (rc->filter) { /* a wrong one is found before anything starts */
 		struct connfilter *cf = connfilter_new(rc->filter, &e);
 		if (!cf)
 			return log_err(&e);
@@ -70,12 +63,22 @@ static int run(struct run *r, int argc, char **argv)
 	return rc->read_file ? offline_run(r) : broker_run(r);
 }
 
+/* A descriptor 0 to 2 that was closed would become a file of ours, and messages would go there. Writing to what takes
+ * its place fails as it would have, but for stderr. */
+static void hold_std_fds(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return;
+}
+
 int tool_main(const struct tool *t, int argc, char **argv)
 {
 	struct run *r = calloc(1, sizeof(*r));
 	void *cfg = calloc(1, t->cfg_size ? t->cfg_size : 1);
 	int rc = EXIT_RUNTIME;
 
+	hold_std_fds();
 	if (r && cfg) {
 		r->tool = t;
 		r->tool_cfg = cfg;

@@ -4,7 +4,11 @@
  */
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "core/broker.h"
 #include "core/log.h"
@@ -13,6 +17,7 @@
 struct offline {
 	struct pipeline pipe;
 	struct connfilter *cf;
+	bool piped; /* the packets come from a program that may still be capturing */
 };
 
 static volatile int stop;
@@ -23,6 +28,31 @@ static void on_signal(int sig)
 	stop = 1;
 }
 
+/* Without SA_RESTART: a pipe may be silent for long. */
+static void catch_signals(uint64_t duration_ns)
+{
+	const struct timeval again = {.tv_usec = 100000}; /* should it come just before a read */
+	struct sigaction sa = {.sa_handler = on_signal};
+	struct itimerval after = {.it_interval = again};
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGALRM, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (!duration_ns)
+		return;
+	after.it_value.tv_sec = (time_t)(duration_ns / 1000000000);
+	after.it_value.tv_usec = (suseconds_t)(duration_ns % 1000000000 / 1000) + (duration_ns < 1000);
+	setitimer(ITIMER_REAL, &after, NULL);
+}
+
+static bool is_piped(const char *path)
+{
+	struct stat st;
+
+	return (strcmp(path, "-") ? stat(path, &st) : fstat(STDIN_FILENO, &st)) == 0 && !S_ISREG(st.st_mode);
+}
+
 static void on_record(void *ctx, struct record *r)
 {
 	struct offline *o = ctx;
@@ -30,7 +60,7 @@ static void on_record(void *ctx, struct record *r)
 	pipeline_emit(&o->pipe, r);
 	if (o->pipe.done)
 		stop = 1;
-	if (o->pipe.out.b.n > 65536)
+	if (o->piped)
 		pipeline_flush(&o->pipe);
 }
 
@@ -59,6 +89,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 	int rc = capfile_read(r->rc.read_file, NULL, ra, &stop, e);
 	reasm_finish(ra);
 	flow_get_stats(f, &r->sh->flow);
+	reasm_get_stats(ra, &r->sh->packets);
 	reasm_free(ra);
 	flow_free(f);
 	return rc;
@@ -71,9 +102,8 @@ int offline_run(struct run *r)
 	struct rusage ru;
 	double t0 = now_s();
 
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
+	catch_signals(r->rc.duration_ns);
+	o.piped = is_piped(r->rc.read_file);
 	if (r->rc.filter) {
 		o.cf = connfilter_new(r->rc.filter, &e);
 		if (!o.cf)
@@ -89,6 +119,12 @@ int offline_run(struct run *r)
 	if (rc)
 		log_err(&e);
 	connfilter_free(o.cf);
+	if (!rc && !closed && r->rc.strict && r->sh->flow.lost_bytes)
+		closed = EXIT_LOST;
+	if (rc && !r->sh->packets.packets) /* nothing was read, and that was said */
+		return rc;
+	if (!rc && !r->sh->records)
+		offline_hint(r);
 	getrusage(RUSAGE_SELF, &ru);
 	summary_print(r, NULL, now_s() - t0,
 	              (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +

@@ -166,9 +166,15 @@ static const struct opt *long_opt(struct parser *p, const char *word, size_t n)
 /* The option's argument from the next word. */
 static int with_next(struct parser *p, const struct used *u)
 {
+	const char *next = p->at < p->argc ? p->argv[p->at] : NULL;
+	uint64_t v;
+
+	/* Taken for a FILTER it would get an answer about filters. */
+	if (u->o->optional && next && u->o->kind == OPT_SIZE && parse_size(next, 1, &v))
+		return err_set(p->e, EXIT_USAGE, "option %s: write %s=%s", u->name, u->name, next);
 	if (!u->o->arg || u->o->optional)
 		return apply(p, u, NULL);
-	if (p->at >= p->argc || !strcmp(p->argv[p->at], "--"))
+	if (!next || !strcmp(next, "--"))
 		return err_set(p->e, EXIT_USAGE, "option %s needs %s; see %s --help", u->name, u->o->arg, p->t->name);
 	return apply(p, u, p->argv[p->at++]);
 }

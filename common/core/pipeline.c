@@ -3,9 +3,9 @@
  * pipeline.c - see pipeline.h. Records that do not match are dropped first; secrets are gone before any sink
  * sees a record.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -21,21 +21,12 @@ struct pids {
 	} slot[PIDS_SLOTS];
 };
 
-static int term_width(void)
-{
-	struct winsize ws;
-	const char *env = getenv("COLUMNS");
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col)
-		return ws.ws_col;
-	return env ? (int)strtol(env, NULL, 10) : 0;
-}
-
 int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
                   struct err *e)
 {
 	bool tty = isatty(STDOUT_FILENO) == 1;
-	const char *no_color = getenv("NO_COLOR");
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+	bool plain = (no_color && *no_color) || (term && !strcmp(term, "dumb"));
 
 	memset(p, 0, sizeof(*p));
 	p->tool = t;
@@ -53,8 +44,8 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .columns = p->columns,
 	    .out = &p->out,
 	    .tty = tty,
-	    .color = tty && !(no_color && *no_color),
-	    .width = tty ? term_width() : 0,
+	    .color = tty && !plain,
+	    .width = term_width(STDOUT_FILENO),
 	    .headers = rc->headers,
 	    .bodies = rc->body_max > 0,
 	};
@@ -119,7 +110,9 @@ void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
 
 void pipeline_flush(struct pipeline *p)
 {
-	if (!out_flush(&p->out))
+	if (out_flush(&p->out))
+		p->written = p->records;
+	else
 		p->done = true;
 }
 
@@ -130,16 +123,17 @@ int pipeline_close(struct pipeline *p)
 	if (p->sink_state)
 		p->sink->close(p->sink_state);
 	p->sink_state = NULL;
+	pipeline_flush(p);
 	int err = out_close(&p->out);
 	if (err && !p->out.closed) {
 		log_error("cannot write to standard output: %s; %llu records were written before", strerror(err),
-		          (unsigned long long)p->records);
+		          (unsigned long long)p->written);
 		rc = EXIT_RUNTIME;
 	}
-	if (p->totals && !p->rc->quiet && !p->out.closed && p->records > 1) {
+	if (p->totals && !p->rc->quiet && !err && !p->out.closed && p->records > 1) {
 		struct buf b = {.max = 1 << 20};
-		if (totals_print(p->totals, &b, term_width()) && b.n && write(STDERR_FILENO, b.p, b.n) < 0)
-			rc = EXIT_RUNTIME;
+		if (totals_print(p->totals, &b, term_width(STDERR_FILENO)))
+			log_block(b.p, b.n);
 		buf_free(&b);
 	}
 	totals_free(p->totals);

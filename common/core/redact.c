@@ -9,10 +9,24 @@ static const char *const secret_names[] = {
 };
 static const char replacement[] = "[redacted]";
 
+/* Control bytes around a name make it no name, but what follows is no less secret. */
+static struct span core_of(struct rec_str name)
+{
+	struct span s = span_of(name.p, name.n);
+
+	while (s.n && s.p[s.n - 1] <= ' ')
+		s.n--;
+	while (s.n && s.p[0] <= ' ')
+		s = span_sub(s, 1, s.n);
+	return s;
+}
+
 static bool is_secret(struct rec_str name)
 {
+	struct span s = core_of(name);
+
 	for (size_t i = 0; i < sizeof(secret_names) / sizeof(*secret_names); i++)
-		if (span_ieq(span_of(name.p, name.n), span_str(secret_names[i])))
+		if (span_ieq(s, span_str(secret_names[i])))
 			return true;
 	return false;
 }

@@ -18,6 +18,7 @@ struct run {
 	struct ipc_shared *sh;
 	struct loader_shared ls; /* live only */
 	int sock;                /* own end of the socketpair, live only */
+	int ask;                 /* own end of the pair for questions about files, live only */
 };
 
 /* Sums the per-CPU counters. */
@@ -34,6 +35,8 @@ int offline_run(struct run *r);
 void summary_print(const struct run *r, const struct bpf_stats *bs, double elapsed_s, double cpu_s, uint64_t rss_kib);
 /* summary.c: after 5 s without a record, why nothing may be seen. */
 void silence_hint(const struct run *r, const struct bpf_stats *bs);
+/* summary.c: why a capture gave no record. */
+void offline_hint(const struct run *r);
 
 extern const struct schema coverage_schema; /* coverage.c */
 void coverage_emit(struct pipeline *p, const struct coverage *c);

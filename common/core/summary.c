@@ -27,6 +27,7 @@ void bpf_stats_sum(const struct bpf_stats *percpu, struct bpf_stats *out)
 static void losses(const struct run *r, const struct bpf_stats *bs, char *out, size_t n)
 {
 	const struct flow_stats *f = &r->sh->flow;
+	const struct reasm_stats *pk = &r->sh->packets;
 	const struct {
 		unsigned long long n;
 		const char *what;
@@ -38,7 +39,10 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {bs ? bs->iov_overflow : 0, "calls with more buffers than are followed"},
 	    {bs ? bs->compat_calls : 0, "calls of 32-bit tasks not covered"},
 	    {bs ? bs->uring_nocopy : 0, "io_uring operations not captured"},
+	    {pk->fragments, "IP fragments not put together"},
+	    {pk->malformed, "packets not understood"},
 	    {f->h2, "HTTP/2 connections not decoded"},
+	    {bs ? 0 : f->tls_cipher, "TLS connections not decrypted"},
 	};
 	size_t at = 0;
 
@@ -53,10 +57,13 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	const struct flow_stats *f = &r->sh->flow;
 	unsigned long long lost_ev = bs ? bs->lost_events : 0, lost_by = bs ? bs->lost_bytes : f->lost_bytes;
 	unsigned long long conns = f->decoded;
-	char more[512], seen[128], bytes[16], mem[16], cpu[32], line[1024];
+	char more[512], seen[128], bytes[24], mem[16], cpu[32], line[1024];
+	uint64_t moved = bs ? bs->bytes : f->bytes;
 
 	losses(r, bs, more, sizeof(more));
-	fmt_bytes(bytes, bs ? bs->bytes : f->bytes);
+	fmt_bytes(bytes, moved);
+	if (moved < 1000) /* without a suffix a number alone says nothing */
+		snprintf(bytes, sizeof(bytes), "%llu bytes", (unsigned long long)moved);
 	fmt_bytes(mem, rss_kib * 1024);
 	if (bs)
 		snprintf(seen, sizeof(seen), "%llu events, %s; lost %llu events, %llu bytes",
@@ -71,6 +78,9 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	snprintf(line, sizeof(line), "%llu %s%s on %llu connection%s; %s%s; tool used %s cpu, %s memory in %.1f s",
 	         (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", conns,
 	         conns == 1 ? "" : "s", seen, more, cpu, mem, elapsed_s);
+	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
+	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
+	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
 	if (lost_ev || lost_by || (bs && bs->lost_small))
 		log_always("%s", line);
 	else
@@ -112,4 +122,18 @@ void silence_hint(const struct run *r, const struct bpf_stats *bs)
 		log_note(
 		    "nothing seen yet: the traced processes have moved no data on stream sockets (QUIC and other UDP "
 		    "are not looked at)");
+}
+
+void offline_hint(const struct run *r)
+{
+	const struct reasm_stats *pk = &r->sh->packets;
+
+	if (!pk->conns)
+		log_note("nothing found: none of %llu packets belongs to a TCP connection that carries data",
+		         (unsigned long long)pk->packets);
+	else if (!r->sh->flow.decoded)
+		log_note("nothing found: %llu TCP connection%s, none both chosen and with a protocol that is decoded",
+		         (unsigned long long)pk->conns, pk->conns == 1 ? "" : "s");
+	else
+		log_note("nothing to show: no %s matches", r->tool->hint_unit);
 }

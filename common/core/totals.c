@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "core/tool.h"
 #include "sink/sink.h"
 
@@ -18,6 +19,7 @@
 #define GROUP_KEYS  8
 #define KEY_MAX     512 /* bytes of a group's name; longer ones are cut: they then share a row */
 #define ROWS_SHOWN  20
+#define NAME_AT     45 /* column of a row's name */
 #define GROUPS_DFLT 1000
 
 struct hist {
@@ -31,7 +33,7 @@ struct group {
 	struct hist h;
 	uint32_t hash;
 	uint16_t key_at[GROUP_KEYS + 1]; /* parts of key */
-	uint16_t unknown;                /* bit per part */
+	uint16_t unknown, cut;           /* bit per part */
 	size_t len;
 	uint8_t key[];
 };
@@ -190,6 +192,16 @@ static struct span value_of(const struct totals *t, const struct record *r, cons
 	return s;
 }
 
+/* At most max bytes of s, ending with a whole character. */
+static struct span shorten(struct span s, size_t max)
+{
+	size_t n = max;
+
+	while (n > 0 && max - n < 4 && (s.p[n] & 0xc0) == 0x80)
+		n--;
+	return span_sub(s, 0, utf8_seq(s.p + n, s.n - n) ? n : max);
+}
+
 /* Builds the key of r's group in t->scratch. */
 static void make_key(struct totals *t, const struct record *r)
 {
@@ -198,13 +210,17 @@ static void make_key(struct totals *t, const struct record *r)
 	char num[24];
 
 	g->len = 0;
-	g->unknown = 0;
+	g->unknown = g->cut = 0;
 	for (size_t i = 0; i < t->nby; i++) {
 		struct span s = {NULL, 0};
 		if (rec_known(r, t->by[i]))
-			s = span_sub(value_of(t, r, t->by[i], num), 0, KEY_MAX / t->nby);
+			s = value_of(t, r, t->by[i], num);
 		else
 			g->unknown |= (uint16_t)(1U << i);
+		if (s.n > KEY_MAX / t->nby) {
+			s = shorten(s, KEY_MAX / t->nby);
+			g->cut |= (uint16_t)(1U << i);
+		}
 		g->key_at[i] = (uint16_t)g->len;
 		if (s.n)
 			memcpy(g->key + g->len, s.p, s.n);
@@ -219,7 +235,7 @@ static void make_key(struct totals *t, const struct record *r)
 
 static bool same_key(const struct totals *t, const struct group *a, const struct group *b)
 {
-	return a->hash == b->hash && a->len == b->len && a->unknown == b->unknown &&
+	return a->hash == b->hash && a->len == b->len && a->unknown == b->unknown && a->cut == b->cut &&
 	       !memcmp(a->key_at, b->key_at, (t->nby + 1) * sizeof(*a->key_at)) && !memcmp(a->key, b->key, a->len);
 }
 
@@ -279,6 +295,8 @@ static bool print_row(const struct totals *t, const struct group *g, const char 
 			buf_addc(&safe, '-');
 		else
 			text_safe(&safe, span_of(g->key + g->key_at[i], g->key_at[i + 1] - g->key_at[i]));
+		if (g->cut >> i & 1)
+			buf_adds(&safe, "…");
 	}
 	if (name)
 		buf_adds(&safe, name);
@@ -322,7 +340,7 @@ static bool print_rows(const struct totals *t, struct group **v, size_t n, struc
 bool totals_print(const struct totals *t, struct buf *b, int width)
 {
 	struct group **v = calloc(t->n + 1, sizeof(*v));
-	size_t n = 0, room = width > 44 + 16 ? (size_t)width - 44 : 0;
+	size_t n = 0, room = width > NAME_AT + 8 ? (size_t)width - NAME_AT : 0;
 
 	if (!v)
 		return false;

@@ -42,7 +42,7 @@ static int read_all(pcap_t *p, const char *path, struct reasm *r, const volatile
 		reasm_packet(r, dlt, span_of(bytes, h->caplen), h->len, ts);
 		n++;
 	}
-	if (got != PCAP_ERROR)
+	if (got != PCAP_ERROR || (stop && *stop)) /* stopped: the read was interrupted */
 		return 0;
 	const char *why = pcap_geterr(p);
 	if (strstr(why, "truncated"))
@@ -56,6 +56,8 @@ int capfile_read(const char *path, const char *filter, struct reasm *r, const vo
 	pcap_t *p = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
 	int ret;
 
+	if (!p && stop && *stop)
+		return 0;
 	if (!p)
 		return fail(e, path, why);
 	int dlt = pcap_datalink(p);

@@ -190,12 +190,13 @@ static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint
 		st->over = true;
 		return;
 	}
-	if (!m.bad && !cut && m.status < 200 && m.status != 101) { /* interim: RFC 9110 section 15.2 */
+	m.bad |= cut ? N_BIG : 0;
+	if (!m.bad && m.status < 200 && m.status != 101) { /* interim: RFC 9110 section 15.2 */
 		free(m.blk);
 		h->phase = PH_START;
 		return;
 	}
-	uint32_t bad = m.bad | (cut ? N_BIG : 0);
+	uint32_t bad = m.bad;
 	struct xchg *x = h1_response(st, &m, em);
 	if (!x)
 		return;
@@ -420,6 +421,12 @@ static void http1_gap(void *state, int dir, uint64_t n, enum gap_why why, uint64
 	h1_resync(h);
 }
 
+/* Is a response in progress complete when its direction ends? */
+static bool ends_with_stream(const struct half *h)
+{
+	return h->phase == PH_CLOSE || (h->phase == PH_DOUBT && h->framing == FR_CLOSE && !h->head.n);
+}
+
 /* One direction ended in order; the other may go on (half-closed). */
 static void end_direction(struct h1 *st, int dir, const struct emitter *em)
 {
@@ -435,7 +442,7 @@ static void end_direction(struct h1 *st, int dir, const struct emitter *em)
 			h1_request_done(st, x, em);
 		}
 	} else if (st->req_dir >= 0) {
-		if (h->phase == PH_CLOSE)
+		if (ends_with_stream(h))
 			h1_message_done(st, dir, h->last_ts, em);
 		h1_confirm_held(st, N_ASSUMED, em);
 		h1_no_more_responses(st, "closed", 0, em);
@@ -483,7 +490,7 @@ static void http1_end(void *state, int dir, enum end_why why, uint64_t ts_ns, co
 		const char *error = end_error(why);
 		uint32_t note = why == END_EVICTED ? N_EVICTED : 0;
 
-		if (p->phase == PH_CLOSE && why == END_CLOSED)
+		if (ends_with_stream(p) && why == END_CLOSED)
 			h1_message_done(st, !st->req_dir, p->last_ts, em);
 		h1_confirm_held(st, N_ASSUMED, em);
 		h1_no_more_responses(st, error, note, em);

@@ -10,7 +10,8 @@
 
 #define LIT(s)      ((struct span){(const uint8_t *)(s), sizeof(s) - 1})
 #define METHOD_MAX  24
-#define DETECT_WAIT 1024 /* a request line longer than this is judged by its beginning */
+#define LENGTH_MAX  1000000000000000000ULL /* of a body: sums with stream positions stay within 64 bits */
+#define DETECT_WAIT 1024                   /* a request line longer than this is judged by its beginning */
 
 /* The registered methods in use (IANA HTTP method registry) and UPnP's: what is believed without context. */
 static const struct span known_methods[] = {
@@ -123,9 +124,11 @@ static bool absolute_form(struct span target, struct h1_msg *m)
 	while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?' && rest.p[end] != '#')
 		end++;
 	struct span auth = span_sub(rest, 0, end);
-	size_t at = find(auth, '@');
-	if (at < auth.n)
-		auth = from(auth, at + 1);
+	for (size_t at = auth.n; at > 0; at--) /* the last: a password may hold '@' although it must not */
+		if (auth.p[at - 1] == '@') {
+			auth = from(auth, at);
+			break;
+		}
 	m->host = str(auth);
 	m->host_seen = true;
 	m->path = str(from(rest, end));
@@ -245,7 +248,7 @@ static void content_length(struct h1_msg *m, struct span v)
 		uint64_t x = 0;
 
 		for (size_t i = 0; i < num.n; i++) {
-			if (!is_digit(num.p[i]) || i > 17)
+			if (!is_digit(num.p[i]) || x >= LENGTH_MAX / 10)
 				m->bad |= N_LENGTH;
 			x = x * 10 + (uint64_t)(num.p[i] - '0');
 		}
@@ -284,6 +287,8 @@ static void known_field(struct h1_msg *m, enum h1_side side, struct span name, s
 		break;
 	case 17:
 		if (span_ieq(name, LIT("transfer-encoding"))) {
+			while (v.n && (v.p[v.n - 1] == ',' || is_blank(v.p[v.n - 1])))
+				v.n--; /* empty list elements: RFC 9110 section 5.6.1.2 */
 			size_t last = v.n;
 			while (last && v.p[last - 1] != ',')
 				last--;

@@ -105,7 +105,7 @@ static void fill_request(struct exchange *e, const struct xchg *x)
 	e->method = m->method;
 	e->host = m->host;
 	e->path = m->path;
-	if (!x->cut)
+	if (!x->cut && !m->bad) /* else nothing says how long its body is */
 		e->req_bytes = x->bytes[REQ];
 	e->req_headers = (struct rec_headers){m->v, m->n};
 	e->req_encoding = m->encoding;
@@ -123,7 +123,8 @@ static void fill_response(struct exchange *e, const struct xchg *x)
 	e->ttfb_us = span_us(x->req_ts, x->resp_ts);
 	if (x->resp_done)
 		e->latency_us = span_us(x->req_ts, x->end_ts);
-	e->resp_bytes = x->bytes[RESP];
+	if (!m->bad)
+		e->resp_bytes = x->bytes[RESP];
 	e->resp_headers = (struct rec_headers){m->v, m->n};
 	e->resp_encoding = m->encoding;
 	if (x->body[RESP].n)
@@ -478,12 +479,12 @@ static void end_orphan(struct h1 *st, const char *error, uint64_t lost, uint32_t
 
 void h1_unalign_responses(struct h1 *st, const char *error, uint64_t n, const struct emitter *em)
 {
-	uint32_t note = n ? N_HOLE : N_UNMATCHED;
+	const uint32_t hole = n ? N_HOLE : 0;
 
 	st->aligned = false;
 	st->turns = 0;
 	h1_unpair_held(st, em);
-	end_orphan(st, error, n, note, em);
+	end_orphan(st, error, n, hole, em);
 	while (st->first) {
 		struct xchg *x = st->first;
 
@@ -493,11 +494,11 @@ void h1_unalign_responses(struct h1 *st, const char *error, uint64_t n, const st
 			if (o && o->resp_done)
 				emit_free(st, o, em);
 			else if (o)
-				end_orphan(st, error, n, note, em);
+				end_orphan(st, error, n, hole, em);
 		}
 		if (!x->resp_done) {
 			x->lost += n;
-			x->notes |= note;
+			x->notes |= n ? hole : x->resp_begun ? 0 : N_UNMATCHED;
 			x->error = x->error ? x->error : error;
 		}
 		unlink_xchg(st, x);

@@ -61,6 +61,14 @@ static int json_close(void *st)
 	return 0;
 }
 
+static bool has_key(const struct json *j, const char *name)
+{
+	for (size_t i = 0; i < j->nkeys; i++)
+		if (!strcmp(j->key[i].c.name, name))
+			return true;
+	return false;
+}
+
 static int json_columns(struct json *j, const struct sink_cfg *cfg, struct err *e)
 {
 	struct column c[COLUMNS_MAX];
@@ -71,8 +79,10 @@ static int json_columns(struct json *j, const struct sink_cfg *cfg, struct err *
 	if (n > COLUMNS_MAX)
 		return err_set(e, EXIT_RUNTIME, "schema %s has too many fields", cfg->schema->name);
 	for (int i = 0; i < n; i++) {
-		struct key *k = &j->key[j->nkeys++];
 		const struct field *f = &cfg->schema->fields[i];
+		if (cfg->columns && has_key(j, c[i].name)) /* asked for twice: an object has each key once */
+			continue;
+		struct key *k = &j->key[j->nkeys++];
 		k->c = cfg->columns ? c[i] : (struct column){.name = f->key, .f = f};
 		if (!ready_key(j, k->c.name, "", &k->at, &k->n) ||
 		    !ready_key(j, k->c.name, "_b64", &k->b64_at, &k->b64_n))

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Bound of what waits unwritten: one record with huge bodies, not a queue. */
@@ -72,4 +74,16 @@ int out_close(struct out *o)
 		o->error = errno;
 	o->fd = -1;
 	return o->closed ? 0 : o->error;
+}
+
+int term_width(int fd)
+{
+	struct winsize ws;
+	const char *env = getenv("COLUMNS");
+
+	if (isatty(fd) != 1)
+		return 0;
+	if (ioctl(fd, TIOCGWINSZ, &ws) == 0 && ws.ws_col)
+		return ws.ws_col;
+	return env ? (int)strtol(env, NULL, 10) : 0;
 }

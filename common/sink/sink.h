@@ -25,6 +25,8 @@ bool out_flush(struct out *o);
 bool out_settle(struct out *o);
 /* Flush, then close the descriptor and check that too (NFS, quota). 0, or errno; 0 when the reader went away. */
 int out_close(struct out *o);
+/* Columns of the terminal behind fd; 0: unknown, or it is none. */
+int term_width(int fd);
 
 struct sink_cfg {
 	const char *tool;            /* value of JSON key "tool" */

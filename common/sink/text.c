@@ -442,7 +442,10 @@ static void put_blocks(struct text *t, const struct record *r)
 static int text_write(void *st, const struct record *r)
 {
 	struct text *t = st;
+	int now = t->cfg.tty ? term_width(t->cfg.out->fd) : 0;
 
+	if (now > 0) /* it may have been resized */
+		t->cfg.width = now;
 	if (!t->headed) {
 		t->headed = true;
 		t->row.n = t->remarks.n = 0;

@@ -109,13 +109,23 @@ static bool hook_usable(const struct hook *h, const char *rung, const struct btf
 	return loader_hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
 }
 
+/* The registers of a system call's task, which tracepoints at its end need (bpf_task_pt_regs, 5.15+). */
+static bool has_task_regs(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) == 1;
+}
+
 /* Can every hook that the rung needs exist on this kernel? */
 static int rung_check(const char *rung, const struct btf *kernel, struct err *e)
 {
+	bool regs = false;
+
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		if (loader_hook_in_rung(h, rung) && h->at == AT_RAW && !h->optional &&
 		    !kernel_has_tracepoint(kernel, h->name))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung, h->name);
+		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && !regs && !(regs = has_task_regs()))
+			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no bpf_task_pt_regs (5.15+)", rung);
 		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && kernel_syscall_hook(h->name, e) < 0)
 			return -1;
 	}

@@ -40,6 +40,64 @@ mkpcap() { python3 "$ROOT/tests/cli/mkpcap.py" "$@"; }
 	fi
 }
 
+@test "without -q too it is one line" {
+	fails 1 '.*/no/such/file' "$HTTPSNOOP" -r /no/such/file
+	printf 'GET / HTTP/1.1\r\n\r\n' >"$T/text"
+	fails 1 '.*text' "$HTTPSNOOP" -r "$T/text"
+	fails 2 '.*write --body=2K' "$HTTPSNOOP" -r "$T/text" --body 2K
+}
+
+@test "stderr closed: not an error; stdout closed: one" {
+	mkpcap "$T/a.pcap" 3
+	"$HTTPSNOOP" --json -r "$T/a.pcap" >"$T/out" 2>&-
+	[ "$(wc -l <"$T/out")" = 3 ]
+	rc=0
+	"$HTTPSNOOP" -q -r "$T/a.pcap" >&- 2>"$T/err" || rc=$?
+	[ "$rc" = 1 ]
+	[ "$(wc -l <"$T/err")" = 1 ]
+}
+
+@test "--strict: status 4 when a capture misses bytes" {
+	mkpcap "$T/a.pcap" 20
+	"$HTTPSNOOP" -q --strict -r "$T/a.pcap" >"$T/out"
+	# the tenth packet left out
+	python3 - "$T/a.pcap" "$T/b.pcap" <<-'EOF'
+		import struct, sys
+		d = open(sys.argv[1], "rb").read()
+		out, at, n = [d[:24]], 24, 0
+		while at < len(d):
+		    end = at + 16 + struct.unpack("<I", d[at + 8:at + 12])[0]
+		    n += 1
+		    out += [d[at:end]] if n != 10 else []
+		    at = end
+		open(sys.argv[2], "wb").write(b"".join(out))
+	EOF
+	fails 4 '.*lost [1-9]' "$HTTPSNOOP" -q --strict -r "$T/b.pcap"
+	fails 0 '.*lost [1-9]' "$HTTPSNOOP" -q -r "$T/b.pcap"
+}
+
+@test "a pipe that stays open: records come as they are decoded, a signal or -d ends the run" {
+	mkpcap "$T/a.pcap" 3
+	mkfifo "$T/pipe"
+	"$HTTPSNOOP" -q --json -r - <"$T/pipe" >"$T/out" &
+	exec 7>"$T/pipe"
+	cat "$T/a.pcap" >&7
+	for ((i = 0; i < 200; i++)); do
+		[ -s "$T/out" ] && break
+		sleep 0.1
+	done
+	[ -s "$T/out" ]
+	kill -TERM $!
+	wait $!
+	exec 7>&-
+	[ "$(wc -l <"$T/out")" = 3 ]
+	timeout 20 "$HTTPSNOOP" -q --json -d 0.2 -r - <"$T/pipe" >"$T/out" &
+	exec 7>"$T/pipe"
+	cat "$T/a.pcap" >&7
+	wait $!
+	exec 7>&-
+}
+
 @test "a file that is no capture, an empty one" {
 	head -c 5000 /dev/zero >"$T/zero"
 	fails 1 ".*zero" "$HTTPSNOOP" -q -r "$T/zero"

@@ -88,7 +88,8 @@ TEST(shells_are_escaped)
 	CHECK(has(doc("zsh"),
 	          "'(-x --first)'{-x+,--first=}'[a help with '\\''quotes'\\'', \\[brackets\\], a back\\\\slash and"));
 	CHECK(has(doc("zsh"), "--second=-["));
-	CHECK(has(doc("fish"), "-s x -l first -x -a 'a b' -d 'a help with \\'quotes\\', [brackets], a back\\\\slash"));
+	CHECK(has(doc("fish"), "-s x -l first -x -a '(__fish_complete_list , \"string split \\\" \\\" "
+	                       "\\\"a b\\\"\")' -d 'a help with \\'quotes\\', [brackets], a back\\\\slash"));
 	CHECK(has(doc("bash"), "-x | --first | --first=) kind=words words='a b' ;;"));
 	CHECK(has(doc("bash"), "\t--second=) kind"));
 	CHECK(has(doc("bash"), "complete -F _my_tool my-tool\n"));

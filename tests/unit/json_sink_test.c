@@ -94,7 +94,8 @@ TEST(unix_addresses)
 
 TEST(chosen_keys)
 {
-	static const char *const columns[] = {"time", "status", "hdr.accept", "hdr.nope", "conn#nth", NULL};
+	static const char *const columns[] = {"time",     "status", "hdr.accept", "hdr.nope",
+	                                      "conn#nth", "status", "conn#nth",   NULL};
 	struct sample s;
 
 	sample_init(&s);

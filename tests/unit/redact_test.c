@@ -13,12 +13,17 @@ static bool is(struct rec_str s, const char *want)
 
 TEST(secrets)
 {
-	static const char *const names[] = {"authorization", "PROXY-AUTHORIZATION", "Cookie", "set-COOKIE",
-	                                    "X-Api-Key"};
+	static const char *const names[] = {"authorization",
+	                                    "PROXY-AUTHORIZATION",
+	                                    "Cookie",
+	                                    "set-COOKIE",
+	                                    "X-Api-Key",
+	                                    "\x0b"
+	                                    "Cookie\x01 "};
 	struct buf scratch = {0};
 	struct sample s;
 
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		sample_init(&s);
 		s.req[1].name = (struct rec_str){names[i], strlen(names[i])};
 		redact_record(&s.r, &scratch);

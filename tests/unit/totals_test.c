@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/tool.h"
+#include "sink/sink.h"
 #include "sample.h"
 #include "tap.h"
 
@@ -137,7 +138,27 @@ TEST(narrow_terminal)
 	struct totals *t = totals_new(&spec, &exchange_schema);
 
 	add(t, "/a/very/long/path/that/does/not/fit/on/a/line/of/eighty/columns", 200, 5);
-	CHECK(strstr(print(t, 80), "GET /a/very/long/path/that/does/not…\n") != NULL);
+	CHECK(strstr(print(t, 80), "GET /a/very/long/path/that/does/no…\n") != NULL);
+	const char *row = strchr((const char *)b.p, '\n') + 1;
+	CHECK(text_width(span_of(row, strcspn(row, "\n"))) == 80);
+	totals_free(t);
+}
+
+TEST(long_names)
+{
+	struct totals *t = totals_new(&spec, &exchange_schema);
+	char path[600] = "/", one[600];
+
+	for (size_t n = 1; n < 500; n += 3)
+		memcpy(path + n, "\xe6\xbc\xa2", 4);
+	add(t, path, 200, 5);
+	memcpy(one, path, sizeof(path));
+	memcpy(one + strlen(one), "x", 2);
+	add(t, one, 200, 5);
+	const char *text = print(t, 0);
+	CHECK(strstr(text, "漢…\n") != NULL);
+	CHECK(strstr(text, "\\x") == NULL);
+	CHECK(strstr(text, "\n       2 ") != NULL);
 	totals_free(t);
 }
 
@@ -160,6 +181,7 @@ int main(void)
 	RUN(bounded);
 	RUN(single_value_is_exact);
 	RUN(narrow_terminal);
+	RUN(long_names);
 	RUN(empty_and_wrong);
 	buf_free(&b);
 	return tap_done();
