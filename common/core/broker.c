@@ -424,6 +424,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 		return 0;
 	if (p->what == PROC_EXIT) {
 		watch_del(b, p->h.pid);
+		attacher_forget(b->attacher, p->h.pid);
 		return 0;
 	}
 	if (!proc_read(p->h.pid, &pi))

@@ -157,3 +157,22 @@ none_left() { [ -z "$(tool_processes)" ]; }
 	is 10000 "$(count_records '.status == 200 and .nth == 1')"
 	run ! grep -q evicted "$T/err"
 }
+
+@test "1500 short-lived processes leave nothing in memory" {
+	local before after
+	mkfifo "$T/go"
+	# shellcheck disable=SC2016 # the shell that is traced expands it
+	spawn storm bash -c 'exec 8<>"$1"; while read -r n <&8; do
+		while ((n-- > 0)); do /usr/bin/openssl version; done >"$2"; echo ran; done' - "$T/go" "$T/version"
+	start_snoop --json -p "$PID"
+	echo 300 >"$T/go"
+	wait_until 300 ran 1
+	before=$(awk '/^VmRSS/ { print $2 }' "/proc/$SNOOP/status")
+	echo 1500 >"$T/go"
+	wait_until 600 ran 2
+	after=$(awk '/^VmRSS/ { print $2 }' "/proc/$SNOOP/status")
+	echo "RSS $before kB, then $after kB"
+	[ $((after - before)) -lt 256 ]
+	stop_snoop
+}
+ran() { [ "$(grep -c ran "$T/storm")" -ge "$1" ]; }
