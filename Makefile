@@ -29,7 +29,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/uni
 PROGS    := $(patsubst tests/live/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/live/prog/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all clean deps deps-check demo check check-unit bench fuzz lint fmt docs install uninstall progs tests-build
+.PHONY: all clean deps deps-check demo check check-kernels check-unit bench fuzz lint fmt docs install uninstall progs tests-build
 .SECONDARY:
 all: $(BINS)
 
@@ -86,6 +86,12 @@ check:
 	sh tests/tools/deps.sh check
 	$(MAKE) WERROR=-Werror tests-build
 	bash tests/tools/run.sh lint unit cli golden live
+
+# The live tests in guests with stock kernels; one test on one kernel: make check-kernels K=6.1 T=name
+check-kernels:
+	sh tests/tools/deps.sh check
+	$(MAKE) WERROR=-Werror all progs
+	K="$(K)" T="$(T)" bash tests/tools/run.sh kernels
 
 check-unit: 
 	$(MAKE) tests-build

@@ -97,7 +97,7 @@ struct {
 /*
  * What a global function needs to know of a call, in one scalar (5.10 takes nothing else): bits 0-31 the key's tgid,
  * 32 its kind, 33 direction, 34-37 where the bytes are, 38 end of stream, 40-47 enum ev_data_flags, 48-51 enum
- * tls_lib_id, 52-59 which entry of a vector.
+ * tls_lib_id, 52 not to be sent when it starts like a TLS record.
  */
 #define META_KIND    (1ULL << 32)
 #define META_DIR     (1ULL << 33)
@@ -105,13 +105,12 @@ struct {
 #define META_EOF     (1ULL << 38)
 #define META_EVF(f)  ((__u64)(f) << 40)
 #define META_LIB(l)  ((__u64)(l) << 48)
-#define META_IOV(i)  ((__u64)(i) << 52)
+#define META_CHECK   (1ULL << 52)
 #define meta_dir(m)  ((__u32)((m) >> 33) & 1)
 #define meta_kind(m) ((__u32)((m) >> 32) & 1)
 #define meta_src(m)  ((__u32)((m) >> 34) & 15)
 #define meta_evf(m)  ((__u32)((m) >> 40) & 255)
 #define meta_lib(m)  ((__u32)((m) >> 48) & 15)
-#define meta_iov(m)  ((__u32)((m) >> 52) & 255)
 
 /* Where the bytes of a call are. */
 enum src {
@@ -232,6 +231,28 @@ static __always_inline __u64 tcp_pos(struct sock *sk, __u32 dir, __u32 base)
 	return widen(KREAD(struct tcp_sock, tp, bytes_acked) + (seq - edge), base + seq);
 }
 
+/* One reading of what tcp_bases joins; true when nothing moved meanwhile. */
+static __always_inline bool read_in_edge(struct tcp_sock *tp, struct conn *c)
+{
+	__u32 nxt = KREAD(struct tcp_sock, tp, rcv_nxt);
+
+	c->base[DIR_IN] = (__u32)KREAD(struct tcp_sock, tp, bytes_received) - nxt;
+	return KREAD(struct tcp_sock, tp, rcv_nxt) == nxt;
+}
+
+struct edges {
+	__u64 acked, sent;
+	__u32 una, nxt;
+};
+static __always_inline bool read_out_edges(struct tcp_sock *tp, struct edges *e)
+{
+	e->una = KREAD(struct tcp_sock, tp, snd_una);
+	e->nxt = KREAD(struct tcp_sock, tp, snd_nxt);
+	e->acked = KREAD(struct tcp_sock, tp, bytes_acked);
+	e->sent = KREAD(struct tcp_sock, tp, bytes_sent) - KREAD(struct tcp_sock, tp, bytes_retrans);
+	return KREAD(struct tcp_sock, tp, snd_una) == e->una && KREAD(struct tcp_sock, tp, snd_nxt) == e->nxt;
+}
+
 /*
  * The constants that turn sequence numbers into positions: both counters move together with their sequence number
  * (tcp_rcv_nxt_update, tcp_snd_una_update), but softirq may move them between two loads, so read until stable.
@@ -241,29 +262,51 @@ static __always_inline void tcp_bases(struct sock *sk, struct conn *c)
 {
 	struct tcp_sock *tp = (void *)sk;
 	__u8 state = KREAD(struct sock, sk, __sk_common.skc_state);
-	__u32 una = 0, nxt = 0;
-	__u64 acked = 0, sent = 0;
+	struct edges e = {};
 
-	for (int i = 0; i < 4; i++) {
-		__u32 again = KREAD(struct tcp_sock, tp, rcv_nxt);
-
-		c->base[DIR_IN] = (__u32)KREAD(struct tcp_sock, tp, bytes_received) - again;
-		if (KREAD(struct tcp_sock, tp, rcv_nxt) == again)
-			break;
-	}
-	for (int i = 0; i < 4; i++) {
-		una = KREAD(struct tcp_sock, tp, snd_una);
-		nxt = KREAD(struct tcp_sock, tp, snd_nxt);
-		acked = KREAD(struct tcp_sock, tp, bytes_acked);
-		sent = KREAD(struct tcp_sock, tp, bytes_sent) - KREAD(struct tcp_sock, tp, bytes_retrans);
-		if (KREAD(struct tcp_sock, tp, snd_una) == una && KREAD(struct tcp_sock, tp, snd_nxt) == nxt)
-			break;
-	}
-	c->base[DIR_OUT] = (__u32)acked - una;
+	/* No loops: before 6.2 the verifier takes one or not by how the compiler lays out its blocks. */
+	if (!read_in_edge(tp, c) && !read_in_edge(tp, c))
+		read_in_edge(tp, c);
+	if (!read_out_edges(tp, &e) && !read_out_edges(tp, &e))
+		read_out_edges(tp, &e);
+	c->base[DIR_OUT] = (__u32)e.acked - e.una;
 	if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK)
-		nxt--; /* the FIN */
-	if ((__u32)acked + (nxt - una) - (__u32)sent == 1)
+		e.nxt--; /* the FIN */
+	if ((__u32)e.acked + (e.nxt - e.una) - (__u32)e.sent == 1)
 		c->base[DIR_OUT]--;
+}
+
+/*
+ * Where an entry is put together before it is seen by others, by tid: on the stack it would take a third of what all
+ * frames of a call chain may have together (512 bytes; each has its own only since 6.13).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 512);
+	__type(key, __u64);
+	__type(value, struct conn);
+} making SEC(".maps");
+
+static const struct conn no_conn = {};
+
+/* An empty entry of the current thread; NULL: too many at once. */
+static __always_inline struct conn *conn_blank(void)
+{
+	__u64 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_update_elem(&making, &tid, &no_conn, BPF_ANY);
+	return bpf_map_lookup_elem(&making, &tid);
+}
+
+/* Puts it among the others, unless there is one by now. */
+static __always_inline int conn_publish(const struct conn *c, __u64 ptr, __u64 meta)
+{
+	struct conn_key key = {.ptr = ptr, .tgid = (__u32)meta, .kind = meta_kind(meta)};
+	__u64 tid = bpf_get_current_pid_tgid();
+	int rc = bpf_map_update_elem(&conns, &key, c, BPF_NOEXIST);
+
+	bpf_map_delete_elem(&making, &tid);
+	return rc;
 }
 
 /*
@@ -273,32 +316,34 @@ static __always_inline void tcp_bases(struct sock *sk, struct conn *c)
  */
 __noinline int conn_new(__u64 skp, __u64 meta, __u64 ret)
 {
-	struct conn_key key = {.ptr = skp};
 	struct sock *sk = (void *)skp;
-	struct conn c = {};
 	bool eof = meta & META_EOF;
+	struct conn *c;
 
 	if (!sock_wanted(sk))
 		return -1;
-	c.id = new_id();
-	c.ino = sock_ino(sk);
-	read_addr(sk, &c.addr);
-	if (c.addr.family == AF_UNIX) {
-		c.flags = CONN_OWN_POS;
-		if (ino_is_new(c.ino))
-			c.flags |= CONN_START_IN | CONN_START_OUT;
+	c = conn_blank();
+	if (!c)
+		return -1;
+	c->id = new_id();
+	c->ino = sock_ino(sk);
+	read_addr(sk, &c->addr);
+	if (c->addr.family == AF_UNIX) {
+		c->flags = CONN_OWN_POS;
+		if (ino_is_new(c->ino))
+			c->flags |= CONN_START_IN | CONN_START_OUT;
 	} else if (sock_ktls(sk)) {
-		c.flags = CONN_OWN_POS | CONN_KTLS;
+		c->flags = CONN_OWN_POS | CONN_KTLS;
 	} else {
-		tcp_bases(sk, &c);
-		c.pos[DIR_IN] = tcp_pos(sk, DIR_IN, c.base[DIR_IN]);
-		c.pos[DIR_OUT] = tcp_pos(sk, DIR_OUT, c.base[DIR_OUT]);
-		if (c.pos[DIR_IN] == (meta_dir(meta) == DIR_IN && !eof ? ret : 0))
-			c.flags |= CONN_START_IN;
-		if (c.pos[DIR_OUT] == (meta_dir(meta) == DIR_OUT ? ret : 0))
-			c.flags |= CONN_START_OUT;
+		tcp_bases(sk, c);
+		c->pos[DIR_IN] = tcp_pos(sk, DIR_IN, c->base[DIR_IN]);
+		c->pos[DIR_OUT] = tcp_pos(sk, DIR_OUT, c->base[DIR_OUT]);
+		if (c->pos[DIR_IN] == (meta_dir(meta) == DIR_IN && !eof ? ret : 0))
+			c->flags |= CONN_START_IN;
+		if (c->pos[DIR_OUT] == (meta_dir(meta) == DIR_OUT ? ret : 0))
+			c->flags |= CONN_START_OUT;
 	}
-	if (bpf_map_update_elem(&conns, &key, &c, BPF_NOEXIST))
+	if (conn_publish(c, skp, 0))
 		return -1;
 	STAT_ADD(conns, 1);
 	return 0;

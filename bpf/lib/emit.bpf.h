@@ -4,7 +4,7 @@
  * loss accounting, wake-ups. It must not know system calls or libraries.
  *
  * Functions that take part in deep call chains are global and take scalars only, so that the verifier sees each once
- * (5.10+); each looks its connection up again.
+ * (5.10+); each looks its connection up again. All stack frames of a chain, each rounded up to 32 bytes, may take 512.
  */
 #ifndef SNOOP_EMIT_BPF_H
 #define SNOOP_EMIT_BPF_H
@@ -32,8 +32,7 @@ struct {
 
 #define CHUNK_BYTES 16384 /* large buffers are cut into these */
 #define CHUNK_MAX   16896 /* what fits the largest size class goes whole (a full TLS record and its header) */
-#define CHUNKS_RUN  32    /* in one function: the verifier walks every turn of a loop */
-#define RUNS_MAX    32    /* of CHUNKS_RUN chunks, per buffer; the rest of a larger one is counted, not copied */
+#define CHUNKS_MAX  512   /* per buffer; the rest of a larger one is counted, not copied */
 #define IOVS_MAX    64    /* per call */
 
 static __always_inline void fill_head(struct ev_hdr *h, __u64 conn_id, __u16 type)
@@ -111,29 +110,30 @@ static __always_inline void loss_state(const struct conn *c, struct conn_loss *l
 	l->pad0 = 0;
 }
 
-/* The connection's position has already been moved behind the lost bytes. */
-static __always_inline void note_loss(struct conn *c, __u32 dir, __u64 n)
+/*
+ * n bytes found no room in the ring. The connection's position has already been moved behind them. A function of its
+ * own for its stack frame.
+ */
+__noinline int note_loss(__u64 ptr, __u64 meta, __u64 n)
 {
+	struct conn *c = conn_find(ptr, meta);
 	struct conn_loss l;
-	__u64 id = c->id;
 
-	__sync_fetch_and_add(&c->lost[dir], (__u32)n);
+	STAT_ADD(lost_events, 1);
+	STAT_ADD(lost_bytes, n);
+	if (!c)
+		return 0;
+	__sync_fetch_and_add(&c->lost[meta_dir(meta)], (__u32)n);
 	loss_state(c, &l);
-	bpf_map_update_elem(&losses, &id, &l, BPF_ANY);
+	bpf_map_update_elem(&losses, &c->id, &l, BPF_ANY);
+	return 0;
 }
 
-/* One record of at most size bytes of payload. buf 0 or evf with EVF_NOCOPY or EVF_FAULT: want bytes, none copied. */
-static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want, __u64 off, const __u32 size)
+/* Fills all of an event but its bytes: none yet of want. */
+static __always_inline void put_start(struct conn *c, struct ev_data *e, __u64 meta, __u64 want, __u64 off)
 {
-	struct ev_data *e = bpf_ringbuf_reserve(&data, sizeof(*e) + size, 0);
 	__u32 dir = meta_dir(meta);
 
-	if (!e) {
-		note_loss(c, dir, want);
-		STAT_ADD(lost_events, 1);
-		STAT_ADD(lost_bytes, want);
-		return -1;
-	}
 	fill_head(&e->h, c->id, meta & META_EOF ? EV_EOF : EV_DATA);
 	__builtin_memcpy(&e->addr, &c->addr, sizeof(e->addr));
 	e->off = off;
@@ -151,7 +151,43 @@ static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want
 		e->flags |= EVF_FROM_START;
 	if (c->flags & CONN_NESTED)
 		e->flags |= EVF_NESTED;
+}
+
+/* Sends a filled event. PUT_TLS under META_CHECK: it was not, for it starts like a TLS record. */
+#define PUT_TLS 1
+static __always_inline int put_end(struct conn *c, struct ev_data *e, __u64 meta)
+{
+	struct bpf_stats *st = stat_slot();
+
+	if (meta & META_CHECK) {
+		__u64 head = *(__u64 *)e->buf;
+
+		if (e->cap >= HEAD_BYTES && looks_tls(head, HEAD_BYTES)) {
+			bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+			return PUT_TLS;
+		}
+	}
+	if (st) {
+		__sync_fetch_and_add(&st->events, 1);
+		__sync_fetch_and_add(&st->bytes, e->cap);
+	}
+	c->flags |= CONN_EMITTED;
+	bpf_ringbuf_submit(e, wake_flags());
+	return 0;
+}
+
+#define PUT_FULL -2 /* the ring has no room: note_loss */
+
+/* One record of at most size bytes of payload. buf 0: want bytes, none copied. */
+static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want, __u64 off, const __u32 size)
+{
+	struct ev_data *e = bpf_ringbuf_reserve(&data, sizeof(*e) + size, 0);
+
+	if (!e)
+		return PUT_FULL;
+	put_start(c, e, meta, want, off);
 	if (size && buf) {
+		barrier_var(want); /* before 6.2 the verifier forgets a bound on a value that lies on the stack */
 		if (want <= size && !bpf_probe_read_user(e->buf, want, (void *)buf)) {
 			e->cap = want;
 		} else {
@@ -159,22 +195,14 @@ static __always_inline int put(struct conn *c, __u64 meta, __u64 buf, __u64 want
 			STAT_ADD(faults, 1);
 		}
 	}
-	STAT_ADD(events, 1);
-	STAT_ADD(bytes, e->cap);
-	c->flags |= CONN_EMITTED;
-	bpf_ringbuf_submit(e, wake_flags());
-	return 0;
+	return put_end(c, e, meta);
 }
 
 /* Sends one event for len bytes at buf (0: none), len <= 16896 when there are any. */
-__noinline int emit_chunk(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
+static __always_inline int emit_sized(struct conn *c, __u64 meta, __u64 buf, __u64 len, __u64 off)
 {
-	struct conn *c = conn_find(ptr, meta);
-
-	if (!c)
-		return -1;
 	if (!buf)
-		return put(c, meta, 0, len, off, 0);
+		return put(c, meta & ~META_CHECK, 0, len, off, 0);
 	if (len <= 64)
 		return put(c, meta, buf, len, off, 64);
 	if (len <= 512)
@@ -184,6 +212,22 @@ __noinline int emit_chunk(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off
 	if (len <= 4352)
 		return put(c, meta, buf, len, off, 4352);
 	return put(c, meta, buf, len, off, CHUNK_MAX);
+}
+
+__noinline int emit_chunk(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
+{
+	struct conn *c = conn_find(ptr, meta);
+	int rc = c ? emit_sized(c, meta, buf, len, off) : -1;
+
+	if (rc == PUT_FULL)
+		note_loss(ptr, meta, len);
+	return rc;
+}
+
+/* The same with the connection at hand; PUT_FULL is not yet accounted. */
+static __noinline int emit_one(struct conn *c, __u64 meta, __u64 buf, __u64 len, __u64 off)
+{
+	return emit_sized(c, meta, buf, len, off);
 }
 
 /* The worker's word on a connection; NULL: none. */
@@ -213,22 +257,6 @@ static __always_inline __u64 unneeded(struct ctl_slot *s, __u32 dir, __u64 off, 
 	return skip;
 }
 
-/* Sends 0 < len <= RUN_BYTES bytes at buf in chunks. A function of its own: the verifier walks the loop once. */
-#define RUN_BYTES (CHUNKS_RUN * CHUNK_BYTES)
-__noinline int emit_run(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
-{
-	for (int i = 0; i < CHUNKS_RUN; i++) {
-		if (len <= CHUNK_MAX)
-			return emit_chunk(ptr, meta, buf, len, off);
-		emit_chunk(ptr, meta, buf, CHUNK_BYTES, off);
-		buf += CHUNK_BYTES;
-		off += CHUNK_BYTES;
-		len -= CHUNK_BYTES;
-		meta &= ~META_EVF(EVF_EDGE);
-	}
-	return 0;
-}
-
 /* Sends len bytes at buf (0: none to be had) but for those at the front that the worker does not need. */
 __noinline int emit_buf(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 {
@@ -247,19 +275,78 @@ __noinline int emit_buf(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 	buf += skip;
 	if (skip)
 		meta &= ~META_EVF(EVF_EDGE);
-	if (len <= CHUNK_MAX)
-		return emit_chunk(ptr, meta, buf, len, off);
-	for (int i = 0; i < RUNS_MAX; i++) {
-		if (len <= RUN_BYTES)
-			return emit_run(ptr, meta, buf, len, off);
-		emit_run(ptr, meta, buf, RUN_BYTES, off);
-		buf += RUN_BYTES;
-		off += RUN_BYTES;
-		len -= RUN_BYTES;
+	for (int i = 0; i < CHUNKS_MAX; i++) {
+		if (len <= CHUNK_MAX)
+			return emit_chunk(ptr, meta, buf, len, off);
+		emit_chunk(ptr, meta, buf, CHUNK_BYTES, off);
+		buf += CHUNK_BYTES;
+		off += CHUNK_BYTES;
+		len -= CHUNK_BYTES;
 		meta &= ~META_EVF(EVF_EDGE);
 	}
 	STAT_ADD(nocopy_bytes, len);
 	return emit_chunk(ptr, meta | META_EVF(EVF_NOCOPY), 0, len, off);
+}
+
+/*
+ * A vector's entries into one record of size bytes: all of them (their sum is want <= size), or nothing is sent. Where
+ * the verifier could not follow a sum it knows the parts: an entry starts within PUT_SLACK, or is no longer than that.
+ */
+#define PUT_SLACK 1024
+#define VEC_MAX   8
+static __always_inline int put_vec(struct conn *c, __u64 meta, __u64 iov, __u64 want, __u64 off, const __u32 size)
+{
+	struct ev_data *e = bpf_ringbuf_reserve(&data, sizeof(*e) + size + PUT_SLACK, 0);
+	struct iovec v = {};
+	__u64 at, n;
+
+	if (!e)
+		return PUT_FULL;
+	put_start(c, e, meta, want, off);
+	for (int i = 0; i < VEC_MAX; i++) {
+		/* Kept in memory, where the verifier does not remember it: all turns look the same to it. */
+		at = *(volatile __u32 *)&e->cap;
+		if (at >= want || bpf_probe_read_user(&v, sizeof(v), (void *)(iov + i * sizeof(v))))
+			break;
+		n = want - at;
+		if (n > v.iov_len)
+			n = v.iov_len;
+		barrier_var(n);
+		if (at > size || n > size)
+			break;
+		if (n > PUT_SLACK) {
+			if (at > PUT_SLACK || bpf_probe_read_user(e->buf + at, n, (void *)v.iov_base))
+				break;
+		} else if (n && bpf_probe_read_user(e->buf + at, n, (void *)v.iov_base)) {
+			break;
+		}
+		*(volatile __u32 *)&e->cap = at + n;
+	}
+	if (*(volatile __u32 *)&e->cap != want) {
+		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+		return -1;
+	}
+	return put_end(c, e, meta);
+}
+
+/* Sends the want <= CHUNK_MAX bytes of a vector in user memory as one event. -1: not possible so, nothing was sent. */
+__noinline int emit_vec(__u64 ptr, __u64 meta, __u64 iov, __u64 want, __u64 off)
+{
+	struct conn *c = conn_find(ptr, meta);
+	int rc;
+
+	if (!c)
+		return 0;
+	if (want <= 1536)
+		rc = put_vec(c, meta, iov, want, off, 1536);
+	else if (want <= 4352)
+		rc = put_vec(c, meta, iov, want, off, 4352);
+	else
+		rc = put_vec(c, meta, iov, want, off, CHUNK_MAX);
+	if (rc != PUT_FULL)
+		return rc;
+	note_loss(ptr, meta, want);
+	return 0;
 }
 
 /* Copies a Unix address without the NUL that ends a path. Returns its length, 0 unnamed. */
@@ -392,17 +479,10 @@ static __always_inline bool may_nest(const struct conn *c, __u64 meta)
 	return cfg.tls_calls && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
 }
 
-static __always_inline bool wants_head(const struct conn *c, __u64 meta)
-{
-	return c->verdict == VERDICT_UNKNOWN || may_nest(c, meta);
-}
-
 /*
  * Whether this call's bytes are worth copying, by its first ones (read_head). The first bytes decide for good at a
- * stream's start; on a connection that was joined later only a call that starts like a message does. JUDGE_SHOWN: a TLS
- * library's call will show these bytes.
+ * stream's start; on a connection that was joined later only a call that starts like a message does.
  */
-#define JUDGE_SHOWN 255
 __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 {
 	struct conn *c = conn_find(ptr, meta);
@@ -413,8 +493,6 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 		return VERDICT_NONE;
 	first = off == 0 && (c->flags & (1 << meta_dir(meta)));
 	tls = looks_tls(head, n);
-	if (may_nest(c, meta) && ((c->flags & CONN_KTLS) || (n >= 5 && tls)) && tls_nested(ptr) == 1)
-		return JUDGE_SHOWN;
 	if (c->verdict != VERDICT_UNKNOWN || !n)
 		return c->verdict;
 	if (looks_http(head, n) && (first || n >= 4)) {
@@ -428,83 +506,56 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 	return c->verdict;
 }
 
-/* Sends what the vector's entry meta_iov(meta) holds of left bytes; how many that are, -1 when it cannot be read. */
-__noinline int emit_iov(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 left, __u64 off)
+static __always_inline bool copies(__u32 verdict)
 {
-	struct iovec v = {};
-
-	if (!get_iov(meta_src(meta), ptr_to, meta_iov(meta), &v))
-		return -1;
-	if (v.iov_len > left)
-		v.iov_len = left;
-	if (v.iov_len)
-		emit_buf(ptr, meta, v.iov_base, v.iov_len, off);
-	return v.iov_len;
+	return !cfg.peek_only && (verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher));
 }
 
-/*
- * A call moved bytes of stream (ptr, meta) from position off on. Where they are: meta_src(meta), ptr_to, and cnt
- * entries for a vector; retcnt holds the bytes (low half) and cnt (high half).
- */
-__noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __u64 off)
+static __always_inline bool unnamed(const struct conn *c, __u64 meta)
+{
+	return c->addr.family == AF_UNIX && !(meta & META_KIND) && !(c->flags & CONN_NAMED);
+}
+
+/* Bytes that pass without being copied: sendfile, splice, zero copy, io_uring's other kinds. */
+__noinline int stream_pass(__u64 ptr, __u64 meta, __u64 len, __u64 off)
 {
 	struct conn *c = conn_find(ptr, meta);
-	__u32 src = meta_src(meta), verdict;
-	__u64 left = (__u32)retcnt, cnt = retcnt >> 32, n;
 	struct ctl_slot *slot;
+	__u32 verdict;
 
-	if (!c || !left)
+	if (!c || !len)
 		return -1;
 	slot = ctl_of(c);
-	if (src == SRC_MSG) {
-		struct user_msghdr_abi m = {};
-
-		if (bpf_probe_read_user(&m, sizeof(m), (void *)ptr_to))
-			cnt = 0;
-		else
-			cnt = m.msg_iovlen;
-		ptr_to = m.msg_iov;
-		src = SRC_IOV;
-		meta = (meta & ~META_SRC(15)) | META_SRC(SRC_IOV);
-	}
-	verdict = c->verdict;
-	if (wants_head(c, meta))
-		verdict = judge(ptr, meta, src == SRC_NONE ? 0 : read_head(src, ptr_to, cnt, left), off);
-	if (verdict == JUDGE_SHOWN)
-		return 0;
-	if (slot && slot->verdict)
-		verdict = slot->verdict; /* the worker's word goes first */
-	if (cfg.peek_only || !(verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher))) {
-		STAT_ADD(passed_bytes, left);
+	verdict = slot && slot->verdict ? slot->verdict : c->verdict;
+	if (!copies(verdict)) {
+		STAT_ADD(passed_bytes, len);
 		return 0;
 	}
-	if (c->addr.family == AF_UNIX && !(meta & META_KIND) && !(c->flags & CONN_NAMED))
+	if (unnamed(c, meta))
 		emit_names(ptr);
-	if (src == SRC_NONE) {
-		STAT_ADD(nocopy_bytes, left);
-		return emit_buf(ptr, meta | META_EVF(EVF_NOCOPY), 0, left, off);
-	}
-	meta |= META_EVF(EVF_EDGE);
-	if (src == SRC_BUF && left <= CHUNK_MAX) { /* the usual case, at the least cost */
-		n = unneeded(slot, meta_dir(meta), off, left);
-		if (n == left)
-			return 0;
+	STAT_ADD(nocopy_bytes, len);
+	return emit_buf(ptr, (meta & ~META_SRC(15)) | META_EVF(EVF_NOCOPY), 0, len, off);
+}
+
+/* Sends bytes of a vector, entry by entry: leftcnt holds how many (low half) and the entries (high half). */
+__noinline int emit_iovs(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 leftcnt, __u64 off)
+{
+	__u64 left = (__u32)leftcnt, cnt = leftcnt >> 32;
+
+	for (__u32 i = 0; i < IOVS_MAX && i < cnt; i++) {
+		struct iovec v = {};
+		__u64 n;
+
+		if (!get_iov(meta_src(meta), ptr_to, i, &v))
+			break;
+		n = *(volatile __u64 *)&v.iov_len;
+		if (n > left)
+			n = left;
+		emit_buf(ptr, meta, v.iov_base, n, off); /* nothing where n is 0 */
 		if (n)
 			meta &= ~META_EVF(EVF_EDGE);
-		return emit_chunk(ptr, meta, ptr_to + n, left - n, off + n);
-	}
-	if (src == SRC_BUF)
-		return emit_buf(ptr, meta, ptr_to, left, off);
-	for (__u32 i = 0; i < IOVS_MAX && i < cnt; i++) {
-		int moved = emit_iov(ptr, meta, ptr_to, left, off);
-
-		if (moved < 0)
-			break;
-		if (moved)
-			meta &= ~META_EVF(EVF_EDGE);
-		meta += META_IOV(1);
-		off += moved;
-		left -= moved;
+		off += n;
+		left -= n;
 		if (!left)
 			return 0;
 	}
@@ -514,6 +565,89 @@ __noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __
 	else
 		STAT_ADD(faults, 1);
 	return emit_buf(ptr, meta | META_EVF(EVF_FAULT), 0, left, off);
+}
+
+/* The worker's word goes first. */
+static __always_inline __u32 verdict_now(struct conn *c, const struct ctl_slot *slot)
+{
+	return slot && slot->verdict ? slot->verdict : c->verdict;
+}
+
+/*
+ * A call moved left > 0 bytes of stream (ptr, meta), which is c, from position off on. Where they are: meta_src(meta),
+ * ptr_to, and cnt entries for a vector.
+ */
+static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __u64 ptr_to, __u64 cnt, __u64 left,
+                                       __u64 off)
+{
+	struct ctl_slot *slot = ctl_of(c);
+	__u64 head, n;
+	bool nest = may_nest(c, meta);
+	int sent = -1;
+
+	if (meta_src(meta) == SRC_NONE)
+		return stream_pass(ptr, meta, left, off);
+	if (meta_src(meta) == SRC_MSG) {
+		__u64 m[2] = {}; /* msg_iov, msg_iovlen */
+
+		bpf_probe_read_user(m, sizeof(m), &((struct user_msghdr_abi *)ptr_to)->msg_iov);
+		ptr_to = m[0];
+		cnt = m[1];
+		meta = (meta & ~META_SRC(15)) | META_SRC(SRC_IOV);
+	}
+	/* Where all is copied at once the copy shows whether it is TLS; else a look at the first bytes does. */
+	if (c->verdict == VERDICT_UNKNOWN ||
+	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(verdict_now(c, slot))))) {
+		head = read_head(meta_src(meta), ptr_to, cnt, left);
+		n = head_len(head);
+		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+			return 0;
+		judge(ptr, meta, head, off);
+		nest = false;
+	}
+	if (!copies(verdict_now(c, slot))) {
+		STAT_ADD(passed_bytes, left);
+		return 0;
+	}
+	if (unnamed(c, meta))
+		emit_names(ptr);
+	meta |= META_EVF(EVF_EDGE);
+	if (left > CHUNK_MAX || (slot && slot->skip[meta_dir(meta)] > off)) {
+		if (meta_src(meta) == SRC_BUF)
+			return emit_buf(ptr, meta, ptr_to, left, off);
+		return emit_iovs(ptr, meta, ptr_to, left | cnt << 32, off);
+	}
+	/* The usual case, at the least cost. */
+	if (nest)
+		meta |= META_CHECK;
+	if (meta_src(meta) == SRC_BUF)
+		sent = emit_one(c, meta, ptr_to, left, off);
+	else if (meta_src(meta) == SRC_IOV && cnt)
+		sent = emit_vec(ptr, meta, ptr_to, left, off);
+	if (sent == PUT_TLS) {
+		if (tls_nested(ptr) == 1)
+			return 0;
+		if (!copies(verdict_now(c, slot))) {
+			STAT_ADD(passed_bytes, left);
+			return 0;
+		}
+		if (meta_src(meta) == SRC_BUF)
+			return emit_chunk(ptr, meta & ~META_CHECK, ptr_to, left, off);
+	} else if (sent == PUT_FULL) {
+		return note_loss(ptr, meta, left);
+	} else if (meta_src(meta) == SRC_BUF || sent == 0) {
+		return sent;
+	}
+	return emit_iovs(ptr, meta & ~META_CHECK, ptr_to, left | cnt << 32, off);
+}
+
+/* The same for who does not have the connection at hand; retcnt holds left (low half) and cnt (high half). */
+__noinline int stream_emit(__u64 ptr, __u64 meta, __u64 ptr_to, __u64 retcnt, __u64 off)
+{
+	struct conn *c = conn_find(ptr, meta);
+	__u64 left = (__u32)retcnt;
+
+	return c && left ? stream_data(c, ptr, meta, ptr_to, retcnt >> 32, left, off) : -1;
 }
 
 #endif

@@ -78,30 +78,28 @@ static __always_inline __u32 unix_head_read(struct sock *sk)
 	return BPF_CORE_READ(parms, consumed);
 }
 
-/*
- * Accounts a call of ret bytes on a stream socket of a traced process: finds or makes the connection and moves its
- * position. Returns the position of the call's first byte, or -1 when the call is not to be traced.
- */
-__noinline __s64 sock_enter(__u64 skp, __u64 meta, __u64 ret)
+/* The entry of a traced process's stream socket, made when there is none (of this life). NULL: not to be traced. */
+static __always_inline struct conn *sock_conn(struct sock *sk, __u64 meta, __u64 ret)
 {
-	struct sock *sk = (void *)skp;
-	struct conn *c = conn_find(skp, 0);
+	struct conn *c = conn_find((__u64)sk, 0);
+
+	if (c && (c->ino != sock_ino(sk) || (!(c->flags & CONN_KTLS) && c->addr.family != AF_UNIX && sock_ktls(sk)))) {
+		conn_drop((__u64)sk, 0);
+		c = NULL;
+	}
+	if (!c)
+		return conn_new((__u64)sk, meta, ret) ? NULL : conn_find((__u64)sk, 0);
+	if (c->addr.family != AF_UNIX && !c->addr.rport)
+		read_addr(sk, &c->addr);
+	return c;
+}
+
+/* Accounts a call of ret bytes: moves the connection's position. Returns the position of the call's first byte. */
+static __always_inline __u64 sock_advance(struct conn *c, struct sock *sk, __u64 meta, __u64 ret)
+{
 	__u32 dir = meta_dir(meta);
 	__u64 ids = current_ids(), end;
 
-	if (c && (c->ino != sock_ino(sk) || (!(c->flags & CONN_KTLS) && c->addr.family != AF_UNIX && sock_ktls(sk)))) {
-		conn_drop(skp, 0);
-		c = NULL;
-	}
-	if (!c) {
-		if (conn_new(skp, meta, ret))
-			return -1;
-		c = conn_find(skp, 0);
-		if (!c)
-			return -1;
-	} else if (c->addr.family != AF_UNIX && !c->addr.rport) {
-		read_addr(sk, &c->addr);
-	}
 	if (c->addr.family == AF_UNIX && dir == DIR_IN)
 		c->base[DIR_IN] = unix_head_read(sk);
 	c->pid = ids >> 32;
@@ -115,30 +113,45 @@ __noinline __s64 sock_enter(__u64 skp, __u64 meta, __u64 ret)
 	return end - ret;
 }
 
+/* A call on a socket returned 0. */
+__noinline int sock_zero(__u64 skp, __u64 meta)
+{
+	struct sock *sk = (void *)skp;
+	struct conn *c = conn_find(skp, 0);
+	__u64 off;
+
+	if (meta_dir(meta) != DIR_IN || !c || !sock_at_eof(sk) || c->ino != sock_ino(sk))
+		return 0;
+	if (!(c->flags & CONN_EMITTED) || (c->flags & CONN_EOF))
+		return 0;
+	off = sock_advance(c, sk, meta, 0);
+	if (!emit_chunk(skp, meta | META_EOF, 0, 0, off))
+		c->flags |= CONN_EOF;
+	return 0;
+}
+
 /* Entry of all socket hooks: ret as the call returned it, flags as recvmsg was given them (0 for sends). */
 static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u64 ptr_to, __u64 cnt)
 {
-	__s64 off;
+	struct conn *c;
 
-	if (ret == 0) {
-		struct conn *c = conn_find((__u64)sk, 0);
+	if (ret == 0)
+		return sock_zero((__u64)sk, meta);
+	c = sock_conn(sk, meta, ret);
+	return c ? stream_data(c, (__u64)sk, meta, ptr_to, cnt, (__u32)ret, sock_advance(c, sk, meta, ret)) : 0;
+}
 
-		if (meta_dir(meta) != DIR_IN || !c || !sock_at_eof(sk) || c->ino != sock_ino(sk))
-			return 0;
-		if (!(c->flags & CONN_EMITTED) || (c->flags & CONN_EOF))
-			return 0;
-		off = sock_enter((__u64)sk, meta | META_EOF, 0);
-		if (off < 0 || emit_chunk((__u64)sk, meta | META_EOF, 0, 0, off))
-			return 0;
-		c = conn_find((__u64)sk, 0);
-		if (c)
-			c->flags |= CONN_EOF;
+/* The same for hooks that have a large stack frame already. */
+static __always_inline int sock_call_apart(struct sock *sk, __u64 meta, __s64 ret, __u64 ptr_to, __u64 cnt)
+{
+	struct conn *c;
+
+	if (ret == 0)
+		return sock_zero((__u64)sk, meta);
+	c = sock_conn(sk, meta, ret);
+	if (!c)
 		return 0;
-	}
-	off = sock_enter((__u64)sk, meta, ret);
-	if (off < 0 || meta_src(meta) == SRC_LATER)
-		return off < 0 ? -1 : 0;
-	return stream_emit((__u64)sk, meta, ptr_to, (__u32)ret | cnt << 32, off);
+	return stream_emit((__u64)sk, meta, ptr_to, (__u32)ret | cnt << 32, sock_advance(c, sk, meta, ret));
 }
 
 /* conn_id's end goes to the small ring. The task at hand is any (softirq): the connection's last user is named. */

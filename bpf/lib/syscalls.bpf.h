@@ -31,14 +31,17 @@ enum {
 	NR_PWRITEV2 = 328,
 };
 
-/* The part of pt_regs from r10 to orig_ax, in its order. */
+/* A system call's registers; from dx on in the order of pt_regs. */
 struct regs {
-	__u64 r10, r9, r8, ax, cx, dx, si, di, nr;
+	__u64 r10, r8, ax;
+	__u64 dx, si, di, nr;
 };
 
+/* Those that an exit needs: all but r8 and ax. */
 static __always_inline void read_regs(struct regs *r, struct pt_regs *regs)
 {
-	bpf_probe_read_kernel(r, sizeof(*r), &regs->r10);
+	bpf_probe_read_kernel(&r->r10, sizeof(r->r10), &regs->r10);
+	bpf_probe_read_kernel(&r->dx, 4 * sizeof(r->dx), &regs->dx);
 }
 
 /* Registers of the current task's system call: plain loads, the verifier knows their type (5.15+). */
@@ -348,17 +351,18 @@ __noinline __u64 mmsg_total(__u64 vec, __u64 n)
 }
 
 /* n messages of a vector were moved in one call. */
-__noinline int mmsg_emit(__u64 skp, __u64 meta, __u64 vec, __u64 n)
+static __always_inline int mmsg_emit(struct sock *sk, __u64 meta, __u64 vec, __u64 n)
 {
-	__u64 total = mmsg_total(vec, n);
-	__s64 off;
+	__u64 total = mmsg_total(vec, n), off;
+	struct conn *c;
 	__u32 len = 0;
 
 	if (!total)
-		return n ? sock_call((struct sock *)skp, meta, 0, 0, 0) : 0;
-	off = sock_enter(skp, meta, total);
-	if (off < 0)
+		return n ? sock_zero((__u64)sk, meta) : 0;
+	c = sock_conn(sk, meta, total);
+	if (!c)
 		return 0;
+	off = sock_advance(c, sk, meta, total);
 	for (__u32 i = 0; i < IOVS_MAX; i++) {
 		struct mmsghdr_abi *m = &((struct mmsghdr_abi *)vec)[i];
 
@@ -366,12 +370,12 @@ __noinline int mmsg_emit(__u64 skp, __u64 meta, __u64 vec, __u64 n)
 			return 0;
 		if (!len)
 			continue;
-		stream_emit(skp, meta, (__u64)&m->msg_hdr, len, off);
+		stream_emit((__u64)sk, meta, (__u64)&m->msg_hdr, len, off);
 		off += len;
 		total -= len;
 	}
 	STAT_ADD(iov_overflow, 1);
-	return stream_emit(skp, meta & ~META_SRC(15), 0, (__u32)total, off);
+	return stream_pass((__u64)sk, meta, (__u32)total, off);
 }
 
 /* A system call that may have moved bytes of a socket ends with ret. */
@@ -402,8 +406,8 @@ static __always_inline int on_exit(struct pt_regs *regs, __s64 ret)
 		return 0;
 	c.meta = flags_to_src(sk, c.meta, c.flags);
 	if (c.vector)
-		return mmsg_emit((__u64)sk, c.meta, c.ptr, ret);
-	return sock_call(sk, c.meta, ret, c.ptr, c.cnt);
+		return mmsg_emit(sk, c.meta, c.ptr, ret);
+	return sock_call_apart(sk, c.meta, ret, c.ptr, c.cnt);
 }
 
 /* For all the system calls: each has its tracepoint, the record is the same. */

@@ -37,17 +37,27 @@ static __always_inline __u64 session_meta(__u64 meta)
 	return (meta & ~0xffffffffULL) | META_KIND | (__u32)(current_ids() >> 32);
 }
 
-/* A session that is not known yet. born: it was just created, so every byte will be seen. */
+static const struct conn session_fresh SEC(".rodata.session") = {}; /* not on the stack: chains are deep */
+
+/*
+ * A session that is not known yet. born: it was just created, so every byte will be seen. A session is used by one
+ * thread at a time, so that it may be filled in its place.
+ */
 __noinline int session_new(__u64 ssl, __u64 meta, __u64 born)
 {
 	struct conn_key key = {.ptr = ssl, .tgid = (__u32)meta, .kind = CONN_TLS};
-	struct conn c = {};
+	struct conn *c;
 
-	c.id = new_id();
-	c.flags = CONN_OWN_POS;
+	if (bpf_map_update_elem(&conns, &key, &session_fresh, BPF_NOEXIST))
+		return -1;
+	c = conn_find(ssl, meta);
+	if (!c)
+		return -1;
+	c->flags = CONN_OWN_POS;
 	if (born)
-		c.flags |= CONN_BORN | CONN_START_IN | CONN_START_OUT;
-	return bpf_map_update_elem(&conns, &key, &c, BPF_NOEXIST);
+		c->flags |= CONN_BORN | CONN_START_IN | CONN_START_OUT;
+	c->id = new_id();
+	return 0;
 }
 
 /* The session runs on socket skp: both entries name each other. */
@@ -55,15 +65,6 @@ __noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 nested)
 {
 	struct conn *c = conn_find(ssl, meta), *s = conn_find(skp, 0);
 
-	if (s && s->ino != sock_ino((struct sock *)skp)) {
-		conn_drop(skp, 0);
-		s = NULL;
-	}
-	if (!s) {
-		if (conn_new(skp, 0, 0))
-			return -1;
-		s = conn_find(skp, 0);
-	}
 	if (!c || !s)
 		return -1;
 	c->link = s->id;
@@ -123,7 +124,7 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 		return -1;
 	if (c->flags & CONN_FD) {
 		sk = fd_sock(c->fd);
-		if (!sk || !sock_is_stream(sk) || session_link(ssl, meta, (__u64)sk, 0))
+		if (!sk || !sock_is_stream(sk) || !sock_conn(sk, 0, 0) || session_link(ssl, meta, (__u64)sk, 0))
 			c->flags &= ~CONN_FD;
 	}
 	if (!c->link && !(c->flags & CONN_BORN))
@@ -135,7 +136,7 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 	/* With a condition on the socket, a session whose socket is not known to meet it stays unseen. */
 	if ((cfg.filters & (FILTER_PORT | FILTER_NETNS)) && !c->link)
 		return 0;
-	return stream_emit(ssl, meta | META_SRC(SRC_BUF), buf, (__u32)len, off);
+	return stream_data(c, ssl, meta | META_SRC(SRC_BUF), buf, 0, (__u32)len, off);
 }
 
 static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, bool ex)
@@ -200,16 +201,19 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 	SEC("uprobe") int ossl_##name##_enter(struct pt_regs *ctx)                                                     \
 	{                                                                                                              \
 		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), ex);                                             \
-	}                                                                                                              \
-	SEC("uretprobe") int ossl_##name##_exit(struct pt_regs *ctx)                                                   \
-	{                                                                                                              \
-		return call_exit(ctx);                                                                                 \
 	}
 
 OSSL_CALL(read, 0, false)
 OSSL_CALL(read_ex, 0, true)
 OSSL_CALL(write, META_DIR, false)
 OSSL_CALL(write_ex, META_DIR, true)
+
+/* The return of any of them: what was called was noted at the entry. */
+SEC("uretprobe")
+int ossl_exit(struct pt_regs *ctx)
+{
+	return call_exit(ctx);
+}
 
 /* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. On a used session: a new connection. */
 SEC("uprobe")

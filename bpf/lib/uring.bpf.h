@@ -47,11 +47,13 @@ struct {
 	__type(value, struct uring_queue);
 } uring SEC(".maps");
 
+static const struct uring_queue uring_fresh SEC(".rodata.uring") = {}; /* not on the stack: chains are deep */
+
 /* Bytes that io_uring moved and that are not to be had. */
 static __always_inline void uring_pass(__u64 skp, __u64 meta, __u64 len, __u64 off)
 {
 	STAT_ADD(uring_nocopy, 1);
-	stream_emit(skp, meta & ~META_SRC(15), 0, (__u32)len, off);
+	stream_pass(skp, meta, (__u32)len, off);
 }
 
 /* May io_uring be at work in the current task? Else the kernel uses a socket of its own (NFS, iSCSI). */
@@ -68,20 +70,22 @@ static __always_inline bool uses_uring(void)
 __noinline int uring_note(__u64 skp, __u64 meta, __u64 ret)
 {
 	struct uring_key key = {.sk = skp, .dir = meta_dir(meta)};
-	struct uring_queue *q, fresh = {};
-	__u64 off = 0, len = 0;
-	__s64 at;
+	struct sock *sk = (void *)skp;
+	__u64 off = 0, len = 0, at;
+	struct uring_queue *q;
+	struct conn *c;
 
 	if (!uses_uring())
 		return 0;
 	if (!ret)
-		return sock_call((struct sock *)skp, meta, 0, 0, 0);
-	at = sock_enter(skp, meta, ret);
-	if (at < 0)
+		return sock_zero(skp, meta);
+	c = sock_conn(sk, meta, ret);
+	if (!c)
 		return 0;
+	at = sock_advance(c, sk, meta, ret);
 	q = bpf_map_lookup_elem(&uring, &key);
 	if (!q) {
-		bpf_map_update_elem(&uring, &key, &fresh, BPF_NOEXIST);
+		bpf_map_update_elem(&uring, &key, &uring_fresh, BPF_NOEXIST);
 		q = bpf_map_lookup_elem(&uring, &key);
 	}
 	if (!q) {
@@ -179,7 +183,7 @@ static __always_inline __u64 uring_pop(struct uring_queue *q, __u64 *off)
 }
 
 /* A request on sk's direction completed with res bytes: pairs it with the calls noted, oldest first. */
-__noinline int uring_done(__u64 skp, __u64 meta, __u64 ptr, __u64 res)
+static __always_inline int uring_done(__u64 skp, __u64 meta, __u64 ptr, __u64 res)
 {
 	struct uring_key key = {.sk = skp, .dir = meta_dir(meta)};
 	struct uring_queue *q = bpf_map_lookup_elem(&uring, &key);

@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
 #define STOP_MS      5000 /* how long the worker may take to drain; a stopped reader of our output blocks it */
+#define AGAIN_MS     500  /* the same, once the user has asked twice */
+#define LOAD_FILES   1024 /* descriptors, at least, while loading */
 #define CMD_GRACE_MS 2000
 
 double now_s(void)
@@ -37,19 +40,41 @@ double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+/* Would a message be taken within so many milliseconds? */
+static bool can_send(int sock, int ms)
+{
+	struct pollfd p = {.fd = sock, .events = POLLOUT};
+
+	return poll(&p, 1, ms) == 1 && p.revents & POLLOUT;
+}
+
+/* The answer to question seq; what answers older ones, given up by now, is about another file. False: none came. */
+static bool answer(int sock, uint32_t seq, struct ipc_msg *m)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+	double end = now_s() + RESOLVE_MS / 1e3, left;
+	int fd;
+
+	while ((left = end - now_s()) > 0 && poll(&p, 1, (int)(left * 1e3) + 1) == 1) {
+		if (ipc_recv(sock, m, &fd) != 1)
+			return false;
+		if (fd >= 0)
+			close(fd);
+		if (m->seq == seq)
+			return true;
+	}
+	return false;
+}
+
 /* attacher's resolver: asks the worker. */
 static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct err *e)
 {
 	struct broker *b = ctx;
-	struct ipc_msg m = {.type = IPC_RESOLVE};
-	struct pollfd p = {.fd = b->run->sock, .events = POLLIN};
-	int other;
+	struct ipc_msg m = {.type = IPC_RESOLVE, .seq = ++b->seq};
 
 	strncpy(m.u.path, path, sizeof(m.u.path) - 1);
-	if (ipc_send(b->run->sock, &m, fd) < 0 || poll(&p, 1, RESOLVE_MS) != 1 || ipc_recv(p.fd, &m, &other) != 1)
+	if (!can_send(b->run->ask, 0) || ipc_send(b->run->ask, &m, fd) < 0 || !answer(b->run->ask, b->seq, &m))
 		return err_set(e, EXIT_RUNTIME, "%s: the decoding process did not answer", path);
-	if (other >= 0)
-		close(other);
 	if (m.type != IPC_PLAN)
 		return err_set(e, EXIT_RUNTIME, "%s: wrong answer from the decoding process", path);
 	if (m.u.plan.rc < 0) {
@@ -69,7 +94,9 @@ static void tell_container(struct broker *b, const struct proc_info *pi)
 	if (!pi->container[0])
 		return;
 	memcpy(m.u.proc.container, pi->container, sizeof(m.u.proc.container));
-	ipc_send(b->run->sock, &m, -1);
+	/* Behind a stopped reader nothing is taken: rather no container in the records than a broker that hangs. */
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, -1);
 }
 
 /* target_scan's callback: a process that is there now. */
@@ -146,15 +173,17 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 
 static int start_worker(struct broker *b, struct err *e)
 {
-	int sv[2];
+	int sv[2], ask[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ask) < 0)
 		return err_set(e, EXIT_RUNTIME, "socketpair: %s", strerror(errno));
 	b->worker = fork();
 	if (b->worker < 0)
 		return err_set(e, EXIT_RUNTIME, "fork: %s", strerror(errno));
 	if (b->worker == 0) {
 		close(sv[0]);
+		close(ask[0]);
 		close(b->sigfd);
 		if (b->run->rc.cmd) {
 			close(b->cmd.go);
@@ -162,10 +191,13 @@ static int start_worker(struct broker *b, struct err *e)
 		}
 		sigprocmask(SIG_SETMASK, &b->old_mask, NULL);
 		b->run->sock = sv[1];
+		b->run->ask = ask[1];
 		_exit(worker_run(b->run, b->loader));
 	}
 	close(sv[1]);
+	close(ask[1]);
 	b->run->sock = sv[0];
+	b->run->ask = ask[0];
 	return 0;
 }
 
@@ -173,9 +205,16 @@ static int start(struct broker *b, struct err *e)
 {
 	const struct run_cfg *rc = &b->run->rc;
 	struct loader_cfg lc = {0};
+	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
 		return -1;
+	/* Each program and map is a descriptor. */
+	getrlimit(RLIMIT_NOFILE, &before);
+	lim = before;
+	if (lim.rlim_cur < LOAD_FILES)
+		lim.rlim_cur = lim.rlim_max < LOAD_FILES ? lim.rlim_max : LOAD_FILES;
+	setrlimit(RLIMIT_NOFILE, &lim);
 	b->loader = loader_open(&lc, e);
 	if (lc.cgroup_fd >= 0)
 		close(lc.cgroup_fd);
@@ -183,6 +222,10 @@ static int start(struct broker *b, struct err *e)
 		return -1;
 	if (rc->cmd && cmd_hold(rc->cmd, &b->cmd, e) < 0)
 		return -1;
+	if (rc->cmd)
+		prlimit(b->cmd.pid, RLIMIT_NOFILE, &before, NULL); /* its own is the one that the user gave */
+	/* What loading took (the kernel's type information) would otherwise stay with both processes. */
+	malloc_trim(0);
 	if (start_worker(b, e) < 0)
 		return -1;
 	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
@@ -201,41 +244,57 @@ static int start(struct broker *b, struct err *e)
 	return 0;
 }
 
+/*
+ * Waits for an event of the worker's socket, while the worker may still end by itself. False: give it up, because its
+ * time is over (a stopped reader of our output blocks it) or the user asked once more.
+ */
+static bool wait_worker(struct broker *b, short events, int ms)
+{
+	struct pollfd p[2] = {{.fd = b->run->sock, .events = events}, {.fd = b->sigfd, .events = POLLIN}};
+	struct signalfd_siginfo si;
+	double left = b->stop_by - now_s();
+
+	if (left <= 0)
+		return false;
+	poll(p, 2, left * 1e3 < ms ? (int)(left * 1e3) + 1 : ms);
+	while (read(b->sigfd, &si, sizeof(si)) == sizeof(si))
+		if (si.ssi_signo != SIGCHLD && now_s() + AGAIN_MS / 1e3 < b->stop_by)
+			b->stop_by = now_s() + AGAIN_MS / 1e3;
+	if (p[0].revents & POLLHUP)
+		poll(NULL, 0, 1); /* it is about to exit */
+	return true;
+}
+
 static void tell_loss(void *ctx, __u64 conn_id, const struct conn_loss *loss)
 {
 	struct broker *b = ctx;
 	struct ipc_msg m = {.type = IPC_LOSS, .u.loss = {conn_id, *loss}};
-	struct pollfd p = {.fd = b->run->sock, .events = POLLOUT};
 
-	/* A worker whose output is blocked does not read; then the stop below gives up as well. */
-	if (poll(&p, 1, 1000) == 1)
-		ipc_send(b->run->sock, &m, -1);
+	while (!can_send(b->run->sock, 0))
+		if (!wait_worker(b, POLLOUT, STOP_MS))
+			return;
+	ipc_send(b->run->sock, &m, -1);
 }
 
 static void stop_worker(struct broker *b)
 {
 	struct ipc_msg m = {.type = IPC_STOP};
-	double end = now_s() + STOP_MS / 1e3;
+	bool told = false;
 
 	if (b->worker <= 0)
 		return;
-	struct pollfd ready = {.fd = b->run->sock, .events = POLLOUT};
-	if (poll(&ready, 1, STOP_MS) == 1)
-		ipc_send(b->run->sock, &m, -1);
 	for (;;) {
+		if (!told && can_send(b->run->sock, 0))
+			told = !ipc_send(b->run->sock, &m, -1);
 		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
 		if (p == b->worker || (p < 0 && errno == ECHILD))
 			break;
-		if (now_s() > end) {
+		if (!wait_worker(b, told ? POLLIN : POLLOUT, 20)) {
 			log_error("output is blocked: giving up what is not written yet");
 			kill(b->worker, SIGKILL);
 			wait4(b->worker, &b->worker_status, 0, &b->worker_usage);
 			break;
 		}
-		struct pollfd pf = {.fd = b->run->sock, .events = POLLIN};
-		poll(&pf, 1, 20); /* hang-up at the worker's end */
-		if (pf.revents & POLLHUP)
-			poll(NULL, 0, 1);
 	}
 	b->worker = 0;
 }
@@ -362,6 +421,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	}
 	if (!proc_read(p->h.pid, &pi))
 		return 0;
+	b->present += p->what != PROC_MMAP;
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
 	if (b->run->tool->tls_calls) {
@@ -480,10 +540,12 @@ int broker_run(struct run *r)
 	sigprocmask(SIG_BLOCK, &set, &b->old_mask);
 	b->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit shows as a failed write */
 
 	int rc = trace(b, &e);
 	/* All probes stop at once, the results are told; then the slow part of detaching follows. */
 	loader_off(b->loader);
+	b->stop_by = now_s() + STOP_MS / 1e3;
 	if (b->worker > 0)
 		loader_losses(b->loader, tell_loss, b);
 	stop_worker(b);
@@ -494,6 +556,7 @@ int broker_run(struct run *r)
 		if (!r->rc.coverage)
 			finish(b);
 	}
+	loader_detach(b->loader); /* all at once: one by one it takes long */
 	if (b->attacher)
 		attacher_free(b->attacher);
 	loader_close(b->loader);

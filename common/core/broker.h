@@ -25,7 +25,7 @@ struct broker {
 	struct attacher *attacher;
 	bool by_pid;       /* FILTER_PID: the kernel keeps a set of processes */
 	bool selective;    /* by name, user or cgroup: matching processes may come and go */
-	uint32_t present;  /* processes found at start */
+	uint32_t present;  /* matching processes found, at start or since */
 	char cgroup[4096]; /* of --container */
 	pid_t worker;
 	int worker_status;
@@ -37,6 +37,8 @@ struct broker {
 	sigset_t old_mask;
 	bool stop;
 	double started_s, tracing_s, grace_until;
+	double stop_by; /* when to give up on a worker that does not end; 0: not stopping */
+	uint32_t seq;   /* of the last question to the worker */
 	struct watch watch[WATCH_MAX];
 	size_t nwatch;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ipc.h - the boundary between broker and worker: a seqpacket socketpair and one shared page.
+ * ipc.h - the boundary between broker and worker: two seqpacket socketpairs and one shared page. One pair carries
+ * questions about ELF files, which a thread of the worker answers even while the worker waits for a stopped reader.
  *
  * The broker keeps the privileges and never parses what comes from outside; the worker parses and holds none.
  * Each message is one packet of fixed layout; the receiver checks type and size.
@@ -45,6 +46,8 @@ struct ipc_plan {
 
 struct ipc_msg {
 	uint32_t type; /* enum ipc_type */
+	uint32_t
+	    seq; /* IPC_PLAN: of the IPC_RESOLVE that it answers; an answer may come after the question was given up */
 	union {
 		char path[512];
 		struct ipc_plan plan;
@@ -59,7 +62,6 @@ struct ipc_shared {
 	/* broker */
 	volatile uint32_t tracing; /* 1 once everything is attached */
 	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
-	volatile uint32_t files;   /* TLS libraries hooked */
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;

@@ -3,6 +3,7 @@
  * pipeline.c - see pipeline.h. Records that do not match are dropped first; secrets are gone before any sink
  * sees a record.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,7 +110,9 @@ void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
 
 void pipeline_flush(struct pipeline *p)
 {
-	if (!out_flush(&p->out))
+	if (out_flush(&p->out))
+		p->written = p->records;
+	else
 		p->done = true;
 }
 
@@ -120,9 +123,11 @@ int pipeline_close(struct pipeline *p)
 	if (p->sink_state)
 		p->sink->close(p->sink_state);
 	p->sink_state = NULL;
+	pipeline_flush(p);
 	int err = out_close(&p->out);
 	if (err && !p->out.closed) {
-		log_error("cannot write to standard output: %s", strerror(err));
+		log_error("cannot write to standard output: %s; %llu records were written before", strerror(err),
+		          (unsigned long long)p->written);
 		rc = EXIT_RUNTIME;
 	}
 	if (p->totals && !p->rc->quiet && !err && !p->out.closed && p->records > 1) {

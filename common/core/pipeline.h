@@ -19,7 +19,8 @@ struct pipeline {
 	struct buf scratch;
 	struct pids *pids; /* containers by pid */
 	int64_t clock_ns;  /* added to FT_TIME values: monotonic to real time; 0 when they are real already */
-	uint64_t records;  /* written */
+	uint64_t records;  /* handed to the sink */
+	uint64_t written;  /* of these, so many at least have left the buffer */
 	bool done;         /* -n reached, reader gone or output failed: stop */
 };
 

@@ -78,6 +78,9 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	snprintf(line, sizeof(line), "%llu %s%s on %llu connection%s; %s%s; tool used %s cpu, %s memory in %.1f s",
 	         (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", conns,
 	         conns == 1 ? "" : "s", seen, more, cpu, mem, elapsed_s);
+	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
+	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
+	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
 	if (lost_ev || lost_by || (bs && bs->lost_small))
 		log_always("%s", line);
 	else
@@ -97,12 +100,9 @@ void silence_hint(const struct run *r, const struct bpf_stats *bs)
 	else if (bs->compat_calls)
 		log_note("nothing seen yet: %llu calls came from 32-bit tasks, which are not covered",
 		         (unsigned long long)bs->compat_calls);
-	else if (bs->tls_conns && !sh->files)
-		log_note(
-		    "nothing seen yet: %llu TLS connections, but no TLS library that can be hooked; try --coverage",
-		    (unsigned long long)bs->tls_conns);
-	else if (bs->tls_old)
-		log_note("nothing seen yet: %llu TLS connections, %llu of them older than the tool; try --coverage",
+	else if (bs->tls_conns)
+		log_note("nothing seen yet: %llu TLS connections, %llu of them older than the tool; --coverage tells "
+		         "which libraries are hooked",
 		         (unsigned long long)bs->tls_conns, (unsigned long long)bs->tls_old);
 	else if (bs->uring_nocopy)
 		log_note("nothing seen yet: %llu io_uring operations of a kind that is not captured",

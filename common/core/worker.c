@@ -8,6 +8,8 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 #include "core/run.h"
 
 #define TICK_MS       10
+#define ORPHAN_MS     5000       /* to write what is left, once the broker is gone */
 #define BATCH_BYTES   (4u << 20) /* look at the broker and the clock at least this often */
 #define HINT_AFTER_NS 5000000000ULL
 #define SEC_NS        1000000000ULL
@@ -80,9 +83,10 @@ static void drop_privileges(void)
 		log_detail("worker keeps its capabilities: %s", strerror(errno));
 }
 
-static void answer_resolve(struct worker *w, const struct ipc_msg *q, int fd)
+/* Answers one question about a file. 0, or -1: the broker is gone. */
+static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 {
-	struct ipc_msg m = {.type = IPC_PLAN};
+	struct ipc_msg m = {.type = IPC_PLAN, .seq = q->seq};
 	char path[sizeof(q->u.path)];
 
 	memcpy(path, q->u.path, sizeof(path));
@@ -91,8 +95,25 @@ static void answer_resolve(struct worker *w, const struct ipc_msg *q, int fd)
 		m.u.plan.rc = err_set(&m.u.plan.err, EXIT_RUNTIME, "no descriptor came with %s", path);
 	else
 		m.u.plan.rc = plan_resolve(fd, path, &m.u.plan.plan, &m.u.plan.err);
-	if (ipc_send(w->run->sock, &m, -1) < 0)
-		w->stop = true;
+	return ipc_send(sock, &m, -1);
+}
+
+/*
+ * A thread: a large file takes its time, and the main thread may be waiting for a stopped reader. The same reader must
+ * not keep this process when the broker is gone.
+ */
+static void *resolver(void *arg)
+{
+	int sock = *(const int *)arg, fd, gone = 0;
+	struct ipc_msg m;
+
+	while (!gone && ipc_recv(sock, &m, &fd) == 1) {
+		gone = m.type != IPC_RESOLVE || answer_resolve(sock, &m, fd) < 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	poll(NULL, 0, ORPHAN_MS);
+	_exit(EXIT_RUNTIME);
 }
 
 static void on_message(struct worker *w)
@@ -106,9 +127,6 @@ static void on_message(struct worker *w)
 		return;
 	}
 	switch (m.type) {
-	case IPC_RESOLVE:
-		answer_resolve(w, &m, fd);
-		break;
 	case IPC_COVERAGE:
 		coverage_emit(&w->pipe, &m.u.coverage);
 		break;
@@ -246,5 +264,12 @@ int worker_run(struct run *r, struct loader *l)
 		return log_err(&e);
 	loader_forget(l);
 	drop_privileges();
+	/* After the drop: capabilities are a thread's own. */
+	pthread_t t;
+	int why = pthread_create(&t, NULL, resolver, &r->ask);
+	if (why) {
+		log_error("cannot start a thread: %s", strerror(why));
+		return EXIT_RUNTIME;
+	}
 	return loop(w);
 }

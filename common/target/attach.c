@@ -41,9 +41,8 @@ struct tls_file {
 	struct ident id;
 	uint8_t lib;
 	char path[256];
-	char how[160]; /* hooked: how; else why not */
-	void *link[PLAN_MAX_SITES];
-	unsigned nlinks;
+	char how[160];   /* hooked: how; else why not */
+	unsigned probes; /* loader_uprobes' handle, 0 none */
 };
 
 /* What a mapping turned out to be: an index into tls, or one of these. */
@@ -130,12 +129,6 @@ static void show_path(char *out, size_t n, const char *path)
 	}
 }
 
-static void detach(struct tls_file *f)
-{
-	while (f->nlinks)
-		loader_uprobe_detach(f->link[--f->nlinks]);
-}
-
 /* Attaches every site of the plan, or none. */
 static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const struct plan *plan)
 {
@@ -143,17 +136,11 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 	struct err e = {0};
 	/* The kernel follows this link to the very inode that is open: deleted or in another namespace, no matter. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	for (uint32_t i = 0; i < plan->nsites && i < PLAN_MAX_SITES; i++) {
-		const struct plan_site *s = &plan->site[i];
-		void *link = loader_uprobe(a->cfg.loader, s->prog, path, s->offset, s->ret, &e);
-		if (!link) {
-			detach(f);
-			snprintf(f->how, sizeof(f->how), "cannot attach: %.140s", e.text);
-			return;
-		}
-		f->link[f->nlinks++] = link;
-	}
-	a->fresh++;
+	f->probes = loader_uprobes(a->cfg.loader, path, plan->site, plan->nsites, &e);
+	if (f->probes)
+		a->fresh++;
+	else
+		snprintf(f->how, sizeof(f->how), "cannot attach: %.140s", e.text);
 }
 
 /* Does the answer (it comes from another process) stay within its bounds? */
@@ -390,7 +377,7 @@ static int cover_files(struct attacher *a, const struct proc *p, struct coverage
 		if (!mapped)
 			continue;
 		c->lib = tls_lib_name(f->lib);
-		c->covered = f->nlinks != 0;
+		c->covered = f->probes != 0;
 		memcpy(c->file, f->path, sizeof(c->file));
 		memcpy(c->how, f->how, sizeof(c->how));
 		fn(ctx, c);
@@ -440,7 +427,7 @@ void attacher_free(struct attacher *a)
 	if (!a)
 		return;
 	for (int i = 0; i < a->ntls; i++) {
-		detach(a->tls[i]);
+		loader_uprobes_detach(a->cfg.loader, a->tls[i]->probes);
 		free(a->tls[i]);
 	}
 	for (size_t i = 0; i < PROC_BUCKETS; i++)

@@ -18,13 +18,14 @@
 /* What a shell says of a command that was not run. */
 enum { STATUS_NOT_RUN = 126, STATUS_NOT_FOUND = 127 };
 
-/* Undoes the tool's signal handling; what was ignored when the tool started (nohup) stays so, SIGPIPE apart. */
+/* Undoes the tool's signal handling; what was ignored when the tool started (nohup) stays so, what the tool itself
+ * ignores apart. */
 static void restore_signals(void)
 {
 	struct sigaction sa, dfl = {.sa_handler = SIG_DFL};
 	sigset_t none;
 	for (int sig = 1; sig < NSIG; sig++)
-		if (!sigaction(sig, NULL, &sa) && (sa.sa_handler != SIG_IGN || sig == SIGPIPE))
+		if (!sigaction(sig, NULL, &sa) && (sa.sa_handler != SIG_IGN || sig == SIGPIPE || sig == SIGXFSZ))
 			sigaction(sig, &dfl, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -109,13 +109,23 @@ static bool hook_usable(const struct hook *h, const char *rung, const struct btf
 	return loader_hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
 }
 
+/* The registers of a system call's task, which tracepoints at its end need (bpf_task_pt_regs, 5.15+). */
+static bool has_task_regs(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) == 1;
+}
+
 /* Can every hook that the rung needs exist on this kernel? */
 static int rung_check(const char *rung, const struct btf *kernel, struct err *e)
 {
+	bool regs = false;
+
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		if (loader_hook_in_rung(h, rung) && h->at == AT_RAW && !h->optional &&
 		    !kernel_has_tracepoint(kernel, h->name))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung, h->name);
+		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && !regs && !(regs = has_task_regs()))
+			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no bpf_task_pt_regs (5.15+)", rung);
 		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && kernel_syscall_hook(h->name, e) < 0)
 			return -1;
 	}
@@ -181,6 +191,11 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 		prog = bpf_object__find_program_by_name(l->obj, h->prog);
 		if (prog && hook_usable(h, rung, kernel))
 			bpf_program__set_autoload(prog, true);
+	}
+	bpf_object__for_each_program(prog, l->obj)
+	{
+		if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)ATTACH_UPROBE_MULTI);
 	}
 	map = bpf_object__find_map_by_name(l->obj, "data");
 	if (!map || bpf_map__set_max_entries(map, (__u32)ring_size(l->cfg.ring_bytes)))
@@ -284,6 +299,7 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 		return NULL;
 	}
 	l->cfg = *cfg;
+	l->multi = loader_has_multi();
 	kernel = kernel_btf(e);
 	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
 	btf__free(kernel);

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "event.h"
+#include "tls/plan.h"
 
 struct loader;
 
@@ -37,10 +38,10 @@ const char *loader_rungs(const struct loader *l);
  * to time. After loader_attach. */
 bool loader_sees_mmap(const struct loader *l);
 
-/* Attaches program prog at a file offset, for all processes (filtered in BPF). path may be /proc/self/fd/N.
- * An opaque handle, or NULL with e. */
-void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e);
-void loader_uprobe_detach(void *link);
+/* Attaches programs at offsets of one file, for all processes (filtered in BPF); all or none. path may be
+ * /proc/self/fd/N: then it is the very file that is open. A handle above 0 for loader_uprobes_detach, or 0 with e. */
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e);
+void loader_uprobes_detach(struct loader *l, unsigned handle);
 
 /* The set of traced processes (FILTER_PID). -1: pid has ended. */
 int loader_target_add(struct loader *l, __u32 pid);

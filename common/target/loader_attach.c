@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -17,10 +18,10 @@
 #include "target/loader_int.h"
 #include "target/loader_kernel.h"
 
-/* Keeps a link (NULL: none) and what is behind it. NULL with e when it could not be made. */
+/* Keeps a link and what is behind it, or a bare link's descriptor pfd. NULL with e when there is neither. */
 static struct probe *keep_probe(struct loader *l, struct bpf_link *link, int pfd, const char *what, struct err *e)
 {
-	struct probe *p = link ? calloc(1, sizeof(*p)) : NULL;
+	struct probe *p = link || pfd >= 0 ? calloc(1, sizeof(*p)) : NULL;
 
 	if (!p) {
 		err_set(e, errno == EPERM || errno == EACCES ? EXIT_PRIVILEGE : EXIT_RUNTIME, "cannot attach to %s: %s",
@@ -31,7 +32,6 @@ static struct probe *keep_probe(struct loader *l, struct bpf_link *link, int pfd
 			close(pfd);
 		return NULL;
 	}
-	p->owner = l;
 	p->link = link;
 	p->pfd = pfd;
 	p->next = l->probes;
@@ -42,11 +42,20 @@ static struct probe *keep_probe(struct loader *l, struct bpf_link *link, int pfd
 static struct probe *attach_perf(struct loader *l, const struct bpf_program *prog, struct perf_event_attr *attr,
                                  const char *what, struct err *e)
 {
+	struct bpf_link *link;
 	int pfd;
 
 	attr->size = sizeof(*attr);
 	pfd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-	return keep_probe(l, pfd < 0 ? NULL : bpf_program__attach_perf_event(prog, pfd), pfd, what, e);
+	link = pfd < 0 ? NULL : bpf_program__attach_perf_event(prog, pfd);
+	if (!link && pfd >= 0) {
+		int why = errno;
+
+		close(pfd);
+		errno = why;
+		pfd = -1;
+	}
+	return keep_probe(l, link, pfd, what, e);
 }
 
 static struct probe *attach_syscall(struct loader *l, const struct bpf_program *prog, const char *name, struct err *e)
@@ -94,37 +103,116 @@ const char *loader_rungs(const struct loader *l)
 	return l->rungs;
 }
 
-void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e)
+/* All sites of one program, from site at on, by one link. */
+static int attach_multi(struct loader *l, const struct bpf_program *prog, const char *path,
+                        const struct plan_site *site, unsigned at, unsigned n, struct err *e)
 {
-	struct perf_event_attr attr = {.config = ret ? 1 : 0, .config2 = offset};
-	const struct bpf_program *p = bpf_object__find_program_by_name(l->obj, prog);
-	int type = kernel_uprobe_type();
+	__u64 offsets[PLAN_MAX_SITES];
+	__u32 cnt = 0;
+	int fd;
 
-	if (!p || bpf_program__fd(p) < 0 || type < 0) {
-		err_set(e, EXIT_RUNTIME,
-		        p ? "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)" : "there is no program %s", prog);
-		return NULL;
-	}
-	attr.type = (__u32)type;
-	attr.config1 = (__u64)(unsigned long)path;
-	return attach_perf(l, p, &attr, path, e);
+	for (unsigned i = at; i < n; i++)
+		if (!strcmp(site[i].prog, site[at].prog) && site[i].ret == site[at].ret)
+			offsets[cnt++] = site[i].offset;
+	fd = loader_link_multi(bpf_program__fd(prog), path, offsets, cnt, site[at].ret);
+	return keep_probe(l, NULL, fd, path, e) ? 0 : -1;
 }
 
-static void probe_drop(struct probe *p)
+static int attach_uprobe(struct loader *l, const struct bpf_program *prog, const char *path,
+                         const struct plan_site *site, struct err *e)
 {
-	struct probe **at = &p->owner->probes;
+	struct perf_event_attr attr = {.config = site->ret ? 1 : 0, .config2 = site->offset};
+	int type = kernel_uprobe_type();
 
-	while (*at != p)
-		at = &(*at)->next;
-	*at = p->next;
-	bpf_link__destroy(p->link); /* closes the perf event, too */
+	if (type < 0)
+		return err_set(e, EXIT_RUNTIME, "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
+	attr.type = (__u32)type;
+	attr.config1 = (__u64)(unsigned long)path;
+	return attach_perf(l, prog, &attr, path, e) ? 0 : -1;
+}
+
+/* Was the program of site at, with the same ret, attached with an earlier one? */
+static bool had_before(const struct plan_site *site, unsigned at)
+{
+	for (unsigned i = 0; i < at; i++)
+		if (!strcmp(site[i].prog, site[at].prog) && site[i].ret == site[at].ret)
+			return true;
+	return false;
+}
+
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e)
+{
+	struct probe *before = l->probes;
+	unsigned group = ++l->groups;
+	int rc = 0;
+
+	for (unsigned i = 0; i < n && i < PLAN_MAX_SITES && !rc; i++) {
+		const struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, site[i].prog);
+
+		if (!prog || bpf_program__fd(prog) < 0)
+			rc = err_set(e, EXIT_RUNTIME, "there is no program %s", site[i].prog);
+		else if (!l->multi)
+			rc = attach_uprobe(l, prog, path, &site[i], e);
+		else if (!had_before(site, i))
+			rc = attach_multi(l, prog, path, site, i, n, e);
+	}
+	for (struct probe *p = l->probes; p != before; p = p->next)
+		p->group = group;
+	if (!rc)
+		return group;
+	loader_uprobes_detach(l, group);
+	return 0;
+}
+
+/* Ends a probe that is in no list any more. */
+static void probe_end(struct probe *p)
+{
+	if (p->link)
+		bpf_link__destroy(p->link); /* closes the perf event, too */
+	else
+		close(p->pfd);
 	free(p);
 }
 
-void loader_uprobe_detach(void *link)
+#define MAX_ENDERS 64
+
+static void *end_one(void *probe)
 {
-	if (link)
-		probe_drop(link);
+	probe_end(probe);
+	return NULL;
+}
+
+/*
+ * Ends all probes of a group (0: all). The kernel waits for a grace period or two as each link is closed; side by side
+ * they share them.
+ */
+static void end_probes(struct loader *l, unsigned group)
+{
+	pthread_t thread[MAX_ENDERS];
+	unsigned n = 0;
+
+	for (struct probe **at = &l->probes, *p = *at; p; p = *at) {
+		if (group && p->group != group) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		if (n == MAX_ENDERS)
+			while (n)
+				pthread_join(thread[--n], NULL);
+		if (pthread_create(&thread[n], NULL, end_one, p))
+			probe_end(p);
+		else
+			n++;
+	}
+	while (n)
+		pthread_join(thread[--n], NULL);
+}
+
+void loader_uprobes_detach(struct loader *l, unsigned handle)
+{
+	if (handle)
+		end_probes(l, handle);
 }
 
 /* A copy of a map's descriptor, and its number: to be restored after the object was closed. */
@@ -152,15 +240,17 @@ void loader_forget(struct loader *l)
 
 	while (l->probes) {
 		struct probe *p = l->probes;
-		int fd = bpf_link__fd(p->link);
+		int fd = p->link ? bpf_link__fd(p->link) : -1;
 
 		l->probes = p->next;
 		if (fd >= 0)
 			close(fd);
 		if (p->pfd >= 0 && p->pfd != fd)
 			close(p->pfd);
-		bpf_link__disconnect(p->link);
-		bpf_link__destroy(p->link);
+		if (p->link) {
+			bpf_link__disconnect(p->link);
+			bpf_link__destroy(p->link);
+		}
 		free(p);
 	}
 	if (!l->obj)
@@ -197,6 +287,6 @@ void loader_off(struct loader *l)
 
 void loader_detach(struct loader *l)
 {
-	while (l && l->probes)
-		probe_drop(l->probes);
+	if (l)
+		end_probes(l, 0);
 }

@@ -26,12 +26,12 @@ struct hook {
 /* Ends with prog NULL. */
 extern const struct hook loader_hooks[];
 
-/* An attached program. pfd: the perf event behind it, -1 none. */
+/* An attached program. link NULL: a link that libbpf does not know. */
 struct probe {
 	struct probe *next;
-	struct loader *owner;
 	struct bpf_link *link;
-	int pfd;
+	int pfd;        /* the perf event behind link, -1 none; without link the link's own descriptor */
+	unsigned group; /* uprobes attached together, 0 none */
 };
 
 struct loader {
@@ -44,7 +44,16 @@ struct loader {
 	char rungs[256];
 	bool sees_mmap;
 	bool direct_reads;
+	bool multi; /* uprobes are attached by uprobe_multi */
+	unsigned groups;
 };
+
+/* The kernel's BPF_TRACE_UPROBE_MULTI (6.6+), which older headers lack. */
+#define ATTACH_UPROBE_MULTI 48
+/* A uprobe_multi link: program prog_fd at cnt offsets of a file. Its descriptor, or -1 with errno. */
+int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret);
+/* Does this kernel have uprobe_multi? */
+bool loader_has_multi(void);
 
 /* Is the hook wanted on this rung? */
 static inline bool loader_hook_in_rung(const struct hook *h, const char *rung)

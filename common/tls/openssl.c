@@ -20,16 +20,15 @@ static const char *const funcs[NFUNC] = {
     [SET_FD] = "SSL_set_fd",     [SET_RFD] = "SSL_set_rfd", [SET_WFD] = "SSL_set_wfd",
 };
 
-/* One direction: its two exported functions and the programs for each form. */
+/* One direction: its two exported functions and the programs for each form. All returns have one program. */
 struct direction {
 	int plain, ex;
-	const char *plain_enter, *plain_exit, *ex_enter, *ex_exit;
+	const char *plain_enter, *ex_enter;
 };
+#define CALL_EXIT "ossl_exit"
 
-static const struct direction reading = {
-    READ, READ_EX, "ossl_read_enter", "ossl_read_exit", "ossl_read_ex_enter", "ossl_read_ex_exit"};
-static const struct direction writing = {
-    WRITE, WRITE_EX, "ossl_write_enter", "ossl_write_exit", "ossl_write_ex_enter", "ossl_write_ex_exit"};
+static const struct direction reading = {READ, READ_EX, "ossl_read_enter", "ossl_read_ex_enter"};
+static const struct direction writing = {WRITE, WRITE_EX, "ossl_write_enter", "ossl_write_ex_enter"};
 
 static bool openssl_match(const struct elf *elf)
 {
@@ -83,17 +82,17 @@ static void plan_direction(const struct elf *elf, const struct direction *d, con
 	uint64_t off;
 	if (shared && elf_addr_to_off(elf, shared, &off)) {
 		add(out, d->ex_enter, off, false);
-		add(out, d->ex_exit, off, true);
+		add(out, CALL_EXIT, off, true);
 		snprintf(how, n, "%s+%s via internal 0x%llx (%s)", funcs[d->plain], funcs[d->ex],
 		         (unsigned long long)shared, sites_emulated(elf, shared) ? "emulated" : "single-stepped");
 		return;
 	}
 	/* OpenSSL before 1.1.1 has no _ex forms, and its BIO_f_ssl goes through the plain ones. */
 	add(out, d->plain_enter, plain->off, false);
-	add(out, d->plain_exit, plain->off, true);
+	add(out, CALL_EXIT, plain->off, true);
 	if (ex->addr) {
 		add(out, d->ex_enter, ex->off, false);
-		add(out, d->ex_exit, ex->off, true);
+		add(out, CALL_EXIT, ex->off, true);
 	}
 	bool fast = sites_emulated(elf, plain->addr) && (!ex->addr || sites_emulated(elf, ex->addr));
 	snprintf(how, n, "%s%s%s (%s)%s", funcs[d->plain], ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",

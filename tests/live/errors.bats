@@ -108,3 +108,89 @@ rc_after_traffic()
 	kill -INT "$SNOOP"
 	wait_until 300 gone "$SNOOP"
 }
+
+# stop_reading [ARGS] - a tool whose reader never reads, and losses on many connections.
+stop_reading()
+{
+	read -r PORT < <(free_ports 1)
+	spawn server python3 "$PEER" serve "$PORT"
+	SERVER=$PID
+	wait_until 100 grep -q ready "$T/server"
+	mkfifo "$T/fifo"
+	# shellcheck disable=SC2217 # it holds the pipe open and never reads: that is the point
+	sleep 100 <"$T/fifo" 3>&- &
+	PIDS+=("$!")
+	"$HTTPSNOOP" --json --buffer 1 -p "$SERVER" "$@" >"$T/fifo" 2>"$T/err" </dev/null 3>&- &
+	SNOOP=$!
+	PIDS+=("$SNOOP")
+	wait_until 200 snoop_ready
+	for _ in 1 2 3; do python3 "$PEER" tokens "http://127.0.0.1:$PORT/size" 300 5 1000 >"$T/sent"; done
+}
+
+@test "a reader that never reads and losses on 900 connections: SIGINT still ends the tool" {
+	stop_reading
+	kill -INT "$SNOOP"
+	wait_until 200 gone "$SNOOP"
+	contains "$(cat "$T/err")" 'output is blocked'
+	contains "$(summary)" 'lost [1-9]'
+}
+
+@test "a reader that never reads, and the tool is killed: no process is left" {
+	local worker
+	stop_reading
+	worker=$(pgrep -P "$SNOOP")
+	[ -n "$worker" ]
+	kill -KILL "$SNOOP"
+	wait_until 100 gone "$worker"
+}
+
+@test "a stopped reader keeps no library from being found" {
+	# The broker asks about a new file while the worker cannot write.
+	stop_reading -p "$$"
+	own_libssl
+	python3 -c "import ssl, time; time.sleep(100)" 3>&- &
+	PIDS+=("$!")
+	wait_until 50 hooked "$!"
+	kill -INT "$SNOOP"
+	wait_until 200 gone "$SNOOP"
+}
+hooked() { python3 "$ROOT/tests/live/target_text.py" "$1" libssl | grep -q 'bytes differ'; }
+
+@test "closed standard descriptors: nothing else takes their numbers" {
+	local rc=0
+	start_nginx ""
+	timeout 60 "$HTTPSNOOP" -q --json -p "$NGINX" -d 20 >&- 2>"$T/err" </dev/null 3>&- &
+	SNOOP=$!
+	PIDS+=("$SNOOP")
+	wait_until 200 ended_after_traffic
+	wait "$SNOOP" || rc=$?
+	is 1 "$rc"
+	contains "$(cat "$T/err")" 'standard output: Bad file descriptor'
+	# Nothing can be said without stderr, and nothing of it is written elsewhere.
+	rc=0
+	timeout 60 "$HTTPSNOOP" --json -p "$NGINX" -n 2 >"$T/out" 2>&- </dev/null 3>&- &
+	SNOOP=$!
+	PIDS+=("$SNOOP")
+	wait_until 200 ended_after_traffic
+	wait "$SNOOP" || rc=$?
+	is 0 "$rc"
+	is 2 "$(wc -l <"$T/out")"
+}
+
+@test "few descriptors allowed: the tool takes what it may, CMD keeps the limit" {
+	(ulimit -S -n 32 && "$HTTPSNOOP" -q -- sh -c 'ulimit -S -n' >"$T/out" 2>"$T/err" </dev/null)
+	is "" "$(cat "$T/err")"
+	is 32 "$(cat "$T/out")"
+}
+
+@test "a file size limit on stdout: one line, status 1" {
+	start_nginx ""
+	(ulimit -f 1 && exec "$HTTPSNOOP" -q --json -p "$NGINX" >"$T/out" 2>"$T/err" </dev/null 3>&-) &
+	SNOOP=$!
+	PIDS+=("$SNOOP")
+	wait_until 200 ended_after_traffic
+	rc=0
+	wait "$SNOOP" || rc=$?
+	is 1 "$rc"
+	contains "$(cat "$T/err")" '^httpsnoop: .*standard output: File too large'
+}

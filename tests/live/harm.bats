@@ -43,6 +43,7 @@ cycle()
 }
 cycle_ready() { wait_until 300 grep -q '^httpsnoop: tracing' "$T/cycle$1.err" || { echo "cycle $1 not ready" >>"$T/bad" && kill -KILL "$2"; }; }
 
+# bats test_tags=host
 @test "100 starts, stops and SIGKILLs under load: every answer right, no probe, map or process left" {
 	local i j jobs load_nginx load_python
 	own_libssl
@@ -127,6 +128,7 @@ none_left() { [ -z "$(tool_processes)" ]; }
 	run ! grep "$canary" "$T/out" "$T/err"
 }
 
+# bats test_tags=host
 @test "RSS below 32 MB with 10000 open connections, all of them known" {
 	local p rss pss sum=0
 	[ "$(ulimit -n)" -ge 12000 ] || skip "needs 12000 descriptors"

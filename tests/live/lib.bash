@@ -9,7 +9,9 @@ bats_require_minimum_version 1.5.0
 # Debian's own programs, whatever else the caller has in front of them.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-HTTPSNOOP=$ROOT/build/bin/httpsnoop
+BINARY=$ROOT/build/bin/httpsnoop
+# What is run; the kernel matrix puts a script here that forces a probe rung and then becomes the binary.
+HTTPSNOOP=${SNOOP_TOOL:-$BINARY}
 PROG=$ROOT/build/tests/prog
 PEER=$ROOT/tests/live/peer.py
 
@@ -55,7 +57,7 @@ tool_processes()
 {
 	local p fd
 	for p in /proc/[0-9]*; do
-		[ "$(readlink "$p/exe" 2>/dev/null)" = "$HTTPSNOOP" ] || continue
+		[ "$(readlink "$p/exe" 2>/dev/null)" = "$BINARY" ] || continue
 		for fd in "$p"/fd/*; do
 			case "$(readlink "$fd")" in "$T"/*) echo "${p#/proc/}" && break ;; esac
 		done
@@ -64,10 +66,10 @@ tool_processes()
 
 gone() { ! kill -0 "$1" 2>/dev/null || [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ]; }
 
-# wait_until TENTHS CMD... - true as soon as CMD is; false after TENTHS tenths of a second.
+# wait_until TENTHS CMD... - true as soon as CMD is; false after TENTHS tenths of a second (longer in an emulated guest).
 wait_until()
 {
-	local n=$1
+	local n=$(($1 * ${WAIT_FACTOR:-1}))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
 		n=$((n - 1))

@@ -21,6 +21,7 @@ compare()
 	is 0 "$(count_records '.role != "server" or .proto != "http/1.1" or .error or .truncated or .lost_bytes or .joined')"
 }
 
+# bats test_tags=host
 @test "plain: 20000 requests on 16 connections equal the access log, lost 0" {
 	start_nginx ""
 	start_snoop -p "$NGINX" --json --strict
@@ -31,6 +32,7 @@ compare()
 	is 16 "$(records .conn | sort -u | wc -l)"
 }
 
+# bats test_tags=host
 @test "TLS: 20000 requests on 16 connections equal the access log, lost 0" {
 	start_nginx ""
 	start_snoop -p "$NGINX" --json --strict

@@ -13,7 +13,8 @@ libpcap-dev libbrotli-dev libzstd-dev libzydis-dev"
 DEMO="nginx openssl curl python3 procps"
 # Test frame, load, the tools results are compared with, and the linters.
 CHECK="bats jq tshark wrk nghttp2-client liburing-dev libssl-dev mandoc universal-ctags clang-format shellcheck
-iproute2 util-linux bpftool strace tcpdump git brotli zstd"
+iproute2 iputils-ping util-linux bpftool strace tcpdump git brotli zstd qemu-system-x86 busybox-static cpio kmod lz4
+xz-utils libcap2-bin"
 
 case "${1:-}" in
 build) want=$BUILD ;;

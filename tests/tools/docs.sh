@@ -31,7 +31,7 @@ put()
 	fi
 }
 
-# The README with the block of one tool replaced.
+# The README with one block replaced: of a tool, or of the kernels.
 readme()
 {
 	local tool=$1
@@ -67,5 +67,6 @@ for bin in build/bin/*; do
 		bad=1
 	fi
 done
+bash tests/kernels/table.sh readme >"$tmp/readme" && readme kernels
 [ $found = 1 ] || { echo "no tool in build/bin: run make first" && exit 1; }
 exit $bad

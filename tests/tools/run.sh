@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# run.sh SUITE... - runs test suites (lint unit cli golden live) and counts everything.
+# run.sh SUITE... - runs test suites (lint unit cli golden live kernels) and counts everything.
 #
 # Every test program speaks TAP. Passes are shown as one line per program, failures and skips in full. A program
 # that crashes, runs out of time, breaks its plan or runs no test is a failure. The very last line is
@@ -101,8 +101,21 @@ suite()
 			program "$s/$(basename "$f")" "$BATS_FILE_TIMEOUT" "$f"
 		done
 		;;
+	kernels)
+		rm -rf build/kernels
+		bash tests/kernels/run.sh
+		for f in build/kernels/*/*.tap; do
+			[ -e "$f" ] || continue
+			n=$((n + 1))
+			cp "$f" "$out"
+			grep -q '^not ok' "$out"
+			count "$s/$(basename "$(dirname "$f")")/$(basename "$f" .tap)" $((1 - $?)) 0
+		done
+		bash tests/kernels/table.sh results
+		[ -n "${K:-}${T:-}" ] || program kernels/selftest 300 bash tests/kernels/selftest.sh
+		;;
 	*)
-		echo "run.sh: no suite $s (lint unit cli golden live)"
+		echo "run.sh: no suite $s (lint unit cli golden live kernels)"
 		failed=$((failed + 1))
 		return
 		;;

@@ -23,30 +23,38 @@ static struct {
 	struct stat st;
 	char prog[24];
 	uint64_t off;
+	unsigned handle;
 	bool live;
 } link_of[1024];
 static int nlinks, fail_at = -1;
 
-void *loader_uprobe(struct loader *l, const char *prog, const char *path, __u64 offset, int ret, struct err *e)
+/* All or none, as the real one. */
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e)
 {
+	static unsigned handles;
+	int from = nlinks;
+
 	(void)l;
-	(void)ret;
-	if (nlinks == fail_at) {
-		err_set(e, EXIT_RUNTIME, "refused for the test");
-		return NULL;
+	handles++;
+	for (unsigned i = 0; i < n; i++) {
+		if (nlinks == 1024 || nlinks == fail_at || stat(path, &link_of[nlinks].st)) {
+			err_set(e, EXIT_RUNTIME, "refused for the test");
+			nlinks = from;
+			return 0;
+		}
+		snprintf(link_of[nlinks].prog, sizeof(link_of[nlinks].prog), "%s", site[i].prog);
+		link_of[nlinks].off = site[i].offset;
+		link_of[nlinks].handle = handles;
+		link_of[nlinks++].live = true;
 	}
-	if (nlinks == 1024 || stat(path, &link_of[nlinks].st))
-		return NULL;
-	snprintf(link_of[nlinks].prog, sizeof(link_of[nlinks].prog), "%s", prog);
-	link_of[nlinks].off = offset;
-	link_of[nlinks].live = true;
-	return &link_of[nlinks++];
+	return handles;
 }
 
-void loader_uprobe_detach(void *link)
+void loader_uprobes_detach(struct loader *l, unsigned handle)
 {
+	(void)l;
 	for (int i = 0; i < nlinks; i++)
-		if (link == &link_of[i])
+		if (handle == link_of[i].handle)
 			link_of[i].live = false;
 }
 

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# run.sh - the live tests in guests with stock kernels: per kernel and rung one TAP file build/kernels/KERNEL/RUNG.tap,
+# beside it the guest's console log. Environment:
+#
+#   K      kernels, by the names in `kernels` below (all)
+#   T      part of a test's name: runs just that, on the rung that the tool takes by itself (or RUNG)
+#   RUNG   rungs (all)
+#   BREAK  "KERNEL PROGRAM": in that kernel's guest the BPF program is spoilt on purpose (selftest.sh)
+#   OUT    where to (build/kernels)
+#   GUESTS how many at a time (2, on one CPU 1)
+#
+# It judges nothing: tests/tools/run.sh counts. What could not be run has a TAP file that says so.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.." || exit 1
+
+kernels="5.10 6.1 6.12 6.18 newest"
+rungs="sock_length syscall_exit raw_sys_exit"
+# The whole live suite takes part here, but for what has the tag host (too much for an emulated machine); elsewhere what
+# has the tag smoke.
+full=6.18
+limit=${GUEST_SECONDS:-500}
+labels=${K:-$kernels}
+out=${OUT:-$PWD/build/kernels}
+cache=$PWD/build/cache/kernels
+guests=${GUESTS:-$(($(nproc) > 1 ? 2 : 1))}
+
+# not_run LABEL NAME RESULT TEXT... - a TAP file for what did not run: RESULT is "ok" (skipped) or "not ok".
+not_run()
+{
+	local file=$out/$1/$2.tap
+	mkdir -p "$out/$1"
+	if [ "$3" = ok ]; then
+		printf '1..1\nok 1 - kernel %s # skip %s\n' "$1" "$4" >"$file"
+	else
+		printf '1..1\n# %s\nnot ok 1 - kernel %s, %s\n' "$4" "$1" "$2" >"$file"
+	fi
+}
+
+missing_tools()
+{
+	local t
+	for t in qemu-system-x86_64 busybox cpio depmod lz4 zstd xz; do
+		PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v "$t" >/dev/null || echo "$t"
+	done
+}
+
+# job LABEL NAME - writes the job's archive (guest.sh reads /snoop/job), and the kernel's further command line words.
+job()
+{
+	local dir=$out/$1/$2.d
+	rm -rf "$dir" && mkdir -p "$dir/root/snoop/build/bin"
+	case $2 in
+	lockdown) printf 'RUNGS=default TAGS=lockdown NAME= NAMED=lockdown\n' ;;
+	full) printf "RUNGS=default TAGS='!smoke,!host,!lockdown' NAME= NAMED=full\n" ;;
+	named) printf 'RUNGS=%q TAGS= NAME=%q NAMED=\n' "${RUNG:-default}" "$T" ;;
+	*) printf 'RUNGS=%q TAGS=smoke NAME= NAMED=\n' "${RUNG:-$rungs}" ;;
+	esac >"$dir/root/snoop/job"
+	[ "$2" = lockdown ] && echo lockdown=confidentiality >"$dir/words"
+	if [ "${BREAK:-}" ] && [ "${BREAK%% *}" = "$1" ]; then
+		python3 "$here/spoil.py" build/bin/httpsnoop "${BREAK#* }" "$dir/root/snoop/build/bin/httpsnoop" || return 1
+	fi
+	(cd "$dir/root" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) >"$dir/job.cpio"
+}
+
+# split LABEL NAME - the guest's stream into one TAP file per rung; what is missing or cut off becomes a failure.
+split()
+{
+	local dir=$out/$1/$2.d
+	tr -d '\r' <"$dir/stream" | awk -v dir="$out/$1" '
+		/^== / { name = $2; if (name != "end") file = dir "/" name ".tap"; else file = ""; if (file) printf "" >file; next }
+		file { print >file }'
+	grep -q '^== end' "$dir/stream" && return
+	not_run "$1" "$2-guest" "not ok" "the guest ended early (status $3, ${limit}s at most): $(tail -n 3 "$dir/console" | tr -cd '[:print:]' | tail -c 300)"
+}
+
+guest() # LABEL NAME
+{
+	local dir=$out/$1/$2.d rc=0 words="" start=$SECONDS
+	job "$1" "$2" || { not_run "$1" "$2" "not ok" "its job could not be made" && return; }
+	[ -e "$dir/words" ] && words=$(cat "$dir/words")
+	cat "$out/base.cpio" "$cache/$1/modules.cpio" "$dir/job.cpio" >"$dir/initrd"
+	# shellcheck disable=SC2086 # a list of words is meant
+	python3 "$here/guest.py" "$cache/$1/vmlinux" "$dir/initrd" "$limit" "$dir/console" "$dir/stream" $words >"$dir/cpu" || rc=$?
+	rm -f "$dir/initrd"
+	split "$1" "$2" "$rc"
+	echo "kernel $1 ($(cat "$cache/$1/release")), $2: $((SECONDS - start)) s, $(cat "$dir/cpu"), console in ${dir#"$PWD/"}/console" >&2
+}
+
+mkdir -p "$out"
+missing=$(missing_tools | paste -sd ' ')
+todo=()
+for label in $labels; do
+	rm -rf "${out:?}/$label"
+	if [ -n "$missing" ]; then
+		not_run "$label" guest ok "needs $missing: run make check as root, it installs them"
+	elif ! why=$(bash "$here/fetch.sh" "$label" 2>&1); then
+		not_run "$label" guest ok "$(tail -n 1 <<<"$why" | tr -d '\n')"
+	elif ! why=$(bash "$here/image.sh" kernel "$label" 2>&1); then
+		not_run "$label" guest "not ok" "$why"
+	elif [ -n "${T:-}" ]; then
+		todo+=("$label named")
+	else
+		[ "$label" = "$full" ] && [ -z "${RUNG:-}" ] && todo=("$label full" "${todo[@]}")
+		todo+=("$label rungs")
+		[ -z "${RUNG:-}" ] && todo+=("$label lockdown")
+	fi
+done
+[ ${#todo[@]} -gt 0 ] || exit 0
+bash "$here/image.sh" base "$out/base.cpio" || exit 1
+running=0
+for t in "${todo[@]}"; do
+	if [ "$running" -ge "$guests" ]; then
+		wait -n
+		running=$((running - 1))
+	fi
+	# shellcheck disable=SC2086
+	guest $t &
+	running=$((running + 1))
+done
+wait
+rm -f "$out/base.cpio"
