@@ -393,19 +393,20 @@ int h1_detect(struct span first)
 	if (!method.n || sp > METHOD_MAX)
 		return -1;
 
+	/* The first DETECT_WAIT bytes of the line decide, and none of them alone: however the bytes are split, the
+	 * answer is the same. Control bytes are believed behind a known method only. */
+	bool known = known_method(method);
 	size_t eol = find(first, '\n');
-	struct span line = span_sub(first, 0, eol);
-	if (eol < first.n) {
-		struct h1_msg m = {0};
-		if (line.n && line.p[line.n - 1] == '\r')
-			line.n--;
-		return request_line(line, &m) ? 1 : -1;
-	}
-	line = from(line, sp + 1);
-	for (size_t i = 0; i < line.n; i++)
-		if (line.p[i] < ' ' && line.p[i] != '\t' && line.p[i] != '\r')
+	struct span line = span_sub(first, 0, eol), rest = span_sub(line, sp + 1, DETECT_WAIT);
+	for (size_t i = 0; !known && i < rest.n; i++)
+		if (rest.p[i] < ' ' && rest.p[i] != '\t' && rest.p[i] != '\r')
 			return -1;
-	if (line.n < DETECT_WAIT)
+	if (rest.n == DETECT_WAIT)
+		return known ? 1 : -1;
+	if (eol == first.n)
 		return 0;
-	return known_method(method) ? 1 : -1;
+	struct h1_msg m = {0};
+	if (line.n && line.p[line.n - 1] == '\r')
+		line.n--;
+	return request_line(line, &m) ? 1 : -1;
 }
