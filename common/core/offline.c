@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * offline.c - -r FILE: packets of a capture through the same flow, decoders and sinks. Needs no privilege.
+ * It must not know packets, protocols or formats.
  */
 #include <signal.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * summary.c - what a run tells about itself: the last line, and why nothing was seen.
+ * It must not know records.
  */
 #include <stdio.h>
 #include <string.h>
