@@ -407,6 +407,13 @@ static void on_signal(struct broker *b)
 	}
 }
 
+void tell_late(uint32_t pid, int fresh)
+{
+	if (fresh > 0)
+		log_detail("pid %u: %d TLS librar%s hooked while it runs: earlier calls were not seen", pid, fresh,
+		           fresh == 1 ? "y" : "ies");
+}
+
 static int on_proc(void *ctx, void *data, size_t size)
 {
 	struct broker *b = ctx;
@@ -425,7 +432,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
 	if (b->run->tool->tls_calls) {
-		attacher_scan(b->attacher, p->h.pid);
+		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
 		watch_add(b, p->h.pid);
 	}
 	return 0;

@@ -225,6 +225,8 @@ static int setup(struct worker *w, struct err *e)
 	ev.events = EPOLLIN | EPOLLET;
 	ev.data.fd = r->ls.data_ring_fd;
 	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->ls.data_ring_fd, &ev);
+	ev.data.fd = r->ls.small_ring_fd;
+	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->ls.small_ring_fd, &ev);
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;

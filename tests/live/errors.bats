@@ -194,3 +194,22 @@ hooked() { python3 "$ROOT/tests/live/target_text.py" "$1" libssl | grep -q 'byte
 	is 1 "$rc"
 	contains "$(cat "$T/err")" '^httpsnoop: .*standard output: File too large'
 }
+
+@test "a reader of stderr that never reads: SIGINT still ends the tool" {
+	start_nginx ""
+	mkfifo "$T/fifo"
+	exec 9<>"$T/fifo"
+	timeout 2 cat /dev/zero >"$T/fifo" 9>&- || true # it is full now
+	"$HTTPSNOOP" -p "$NGINX" >"$T/out" 2>"$T/fifo" </dev/null 3>&- 9>&- &
+	SNOOP=$!
+	PIDS+=("$SNOOP")
+	wait_until 200 some_output
+	kill -INT "$SNOOP"
+	wait_until 200 gone "$SNOOP"
+	exec 9>&-
+}
+some_output()
+{
+	curl -s -o "$T/a" "http://127.0.0.1:$PORT/ok"
+	grep -q /ok "$T/out"
+}

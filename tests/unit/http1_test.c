@@ -301,7 +301,7 @@ TEST(timeout_then_on)
 {
 	/* The late answer of a request that timed out is not the next request's. */
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 req=0 err=timeout\n"
-	       "t=3 server http/1.1 s=200 reason=OK resp=1 (request not seen)\n"
+	       "t=3 server http/1.1 s=200 reason=OK resp=1 (request not seen, or reported as timed out)\n"
 	       "t=4 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 (pairing assumed)\n",
 	       Q(0, GET("/1")), END(2, END_TIMEOUT), R(3, OK("1", "x")), Q(4, GET("/2")), R(5, OK("0", "")),
 	       END(6, END_CLOSED));
