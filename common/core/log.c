@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * log.c - see log.h. Each line is one write(2), so that broker and worker do not mix within a line.
+ * It must not know what is said.
  */
 #include <poll.h>
 #include <stdarg.h>

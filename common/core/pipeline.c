@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pipeline.c - see pipeline.h. Records that do not match are dropped first; secrets are gone before any sink
- * sees a record.
+ * sees a record. It must not know where records come from, nor what they mean.
  */
 #include <errno.h>
 #include <stdlib.h>

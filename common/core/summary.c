@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * summary.c - what a run tells about itself: the last line, and why nothing was seen.
+ * It must not know records.
  */
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 		unsigned long long n;
 		const char *what;
 	} item[] = {
-	    {f->evicted, "connections evicted"},
+	    {f->evicted + pk->evicted, "connections evicted"},
 	    {f->late_events, "events after their connection's end"},
 	    {bs ? bs->lost_small : 0, "open/close notices lost"},
 	    {bs ? bs->faults : 0, "unreadable buffers"},

@@ -50,18 +50,18 @@ missing_tools()
 job()
 {
 	local dir=$out/$1/$2.d
-	rm -rf "$dir" && mkdir -p "$dir/root/snoop/build/bin"
+	rm -rf "$dir" && mkdir -p "$dir/tree/snoop/build/bin"
 	case $2 in
 	lockdown) printf 'RUNGS=default TAGS=lockdown NAME= NAMED=lockdown\n' ;;
 	full) printf "RUNGS=default TAGS='!smoke,!host,!lockdown' NAME= NAMED=full\n" ;;
 	named) printf 'RUNGS=%q TAGS= NAME=%q NAMED=\n' "${RUNG:-default}" "$T" ;;
 	*) printf 'RUNGS=%q TAGS=smoke NAME= NAMED=\n' "${RUNG:-$rungs}" ;;
-	esac >"$dir/root/snoop/job"
+	esac >"$dir/tree/snoop/job"
 	[ "$2" = lockdown ] && echo lockdown=confidentiality >"$dir/words"
 	if [ "${BREAK:-}" ] && [ "${BREAK%% *}" = "$1" ]; then
-		python3 "$here/spoil.py" build/bin/httpsnoop "${BREAK#* }" "$dir/root/snoop/build/bin/httpsnoop" || return 1
+		python3 "$here/spoil.py" build/bin/httpsnoop "${BREAK#* }" "$dir/tree/snoop/build/bin/httpsnoop" || return 1
 	fi
-	(cd "$dir/root" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) >"$dir/job.cpio"
+	(cd "$dir/tree" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) >"$dir/job.cpio"
 }
 
 # split LABEL NAME - the guest's stream into one TAP file per rung; what is missing or cut off becomes a failure.

@@ -16,7 +16,7 @@ results()
 		[ -e "$f" ] || continue
 		kernel=$(basename "$(dirname "$f")") rung=$(basename "$f" .tap)
 		outcome=passed
-		grep -q '^1\.\.' "$f" || outcome=failed
+		grep -q '^1\.\.[1-9]' "$f" || outcome=failed
 		grep -q '^ok.*is not there and refused' "$f" && outcome=absent
 		grep -q '^not ok' "$f" && outcome=failed
 		grep -q '^ok 1 - kernel .* # skip' "$f" && outcome=skipped
@@ -48,7 +48,7 @@ readme()
 case ${1:-} in
 show) results ;;
 results) results >"$out/results.tsv" ;;
-record) results >$committed ;;
+record) results | grep -vE '\s(full|full-guest|lockdown)\s' >$committed ;;
 readme) readme ;;
 *)
 	echo "usage: table.sh show|results|record|readme" >&2

@@ -619,6 +619,29 @@ static int detect(const char *s)
 	return r > 0 ? 1 : r < 0 ? -1 : 0;
 }
 
+/* Whatever part of it came first, the answer is "wait" or that for the whole. */
+TEST(detect_is_the_same_for_any_split)
+{
+	char text[3][2000] = {"GET /\x1b[2J\x01 HTTP/1.1\r\n", "GETX /\x1b HTTP/1.1\r\n"};
+
+	memset(text[2], 'a', 1980);
+	memcpy(text[2], "BREW /", 6);
+	memcpy(text[2] + 1980, " HTTP/1.1\r\n", 12);
+	for (int i = 0; i < 3; i++) {
+		size_t all = strlen(text[i]);
+		int want = detect(text[i]);
+		CHECK(want == (i == 0 ? 1 : -1));
+		for (size_t n = 0; n < all; n++) {
+			int r = http1_decoder.detect(span_of(text[i], n));
+			if (r != 0 && r != want) {
+				printf("# text %d, %zu bytes: %d\n", i, n, r);
+				CHECK(false);
+				break;
+			}
+		}
+	}
+}
+
 TEST(detect)
 {
 	static const char *const yes[] = {"GET / HTTP/1.1\r\n",
@@ -696,5 +719,6 @@ int main(void)
 	RUN(unknown_is_absent);
 	RUN(schema);
 	RUN(detect);
+	RUN(detect_is_the_same_for_any_split);
 	return tap_done();
 }
