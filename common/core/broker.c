@@ -29,6 +29,7 @@
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
 #define STOP_MS      5000 /* how long the worker may take to drain; a stopped reader of our output blocks it */
 #define AGAIN_MS     500  /* the same, once the user has asked twice */
+#define FOREVER_S    1e9
 #define LOAD_FILES   1024 /* descriptors, at least, while loading */
 #define CMD_GRACE_MS 2000
 
@@ -352,6 +353,12 @@ static void coverage_row(void *ctx, const struct coverage *c)
 	struct broker *b = ctx;
 	struct ipc_msg m = {.type = IPC_COVERAGE, .u.coverage = *c};
 
+	/* A pager may keep it waiting for as long as the user likes; a signal still ends it. */
+	if (!b->stop_by)
+		b->stop_by = now_s() + FOREVER_S;
+	while (!can_send(b->run->sock, 0))
+		if (!wait_worker(b, POLLOUT, STOP_MS))
+			return;
 	ipc_send(b->run->sock, &m, -1);
 }
 
