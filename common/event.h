@@ -82,7 +82,7 @@ enum ev_close_why {
 	CLOSE_FIN = 1,   /* orderly: the connection reached CLOSE or TIME_WAIT */
 	CLOSE_RESET = 2, /* by RST */
 	CLOSE_LOCAL = 3, /* our side closed its sending half (FIN_WAIT1, LAST_ACK); the other may go on */
-	CLOSE_FREE = 4,  /* TLS session freed, Unix socket closed */
+	CLOSE_FREE = 4,  /* TLS session freed; TCP connection given up (timed out, unreachable) */
 };
 
 /* Where a connection's streams stand: of a lost tail nothing else tells. */

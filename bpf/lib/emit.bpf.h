@@ -20,6 +20,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 << 10);
 } small SEC(".maps");
+#define SMALL_WAKE (64 << 10) /* force a wake-up when this much waits in it */
 
 /* Written by the worker: what it needs no more of a connection. */
 struct {

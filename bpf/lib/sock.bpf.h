@@ -171,7 +171,9 @@ static __always_inline void emit_close(const struct conn *c, __u32 why)
 	e->h.type = EV_CLOSE;
 	loss_state(c, &e->state);
 	e->why = why;
-	bpf_ringbuf_submit(e, 0);
+	/* As for the data ring: seldom, but before it is full; many short connections would fill it within a timer. */
+	bpf_ringbuf_submit(e, bpf_ringbuf_query(&small, BPF_RB_AVAIL_DATA) >= SMALL_WAKE ? BPF_RB_FORCE_WAKEUP
+	                                                                                 : BPF_RB_NO_WAKEUP);
 }
 
 /* sk, oldstate, newstate. A socket that starts a new life loses its entry; the end of a known one is reported. */

@@ -67,6 +67,22 @@ static inline bool span_ieq(struct span a, struct span b)
 	return true;
 }
 
+/* A byte of an HTTP token (RFC 9110 section 5.6.2): methods and field names. */
+static inline bool ascii_is_tchar(uint8_t c)
+{
+	uint8_t l = ascii_lower(c);
+
+	return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static inline bool span_is_token(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_is_tchar(s.p[i]))
+			return false;
+	return s.n > 0;
+}
+
 static inline struct cursor cur_of(struct span s)
 {
 	return (struct cursor){s.p, s.n, 0, false};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * table.c - the content codings that are built in: one line each.
+ * table.c - the content codings that are built in: one line each. It must not know how one works.
  */
 #include "body/codings.h"
 

@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -223,6 +224,8 @@ static int start(struct broker *b, struct err *e)
 		return -1;
 	if (rc->cmd)
 		prlimit(b->cmd.pid, RLIMIT_NOFILE, &before, NULL); /* its own is the one that the user gave */
+	/* What loading took (the kernel's type information) would otherwise stay with both processes. */
+	malloc_trim(0);
 	if (start_worker(b, e) < 0)
 		return -1;
 	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
@@ -404,6 +407,13 @@ static void on_signal(struct broker *b)
 	}
 }
 
+void tell_late(uint32_t pid, int fresh)
+{
+	if (fresh > 0)
+		log_detail("pid %u: %d TLS librar%s hooked while it runs: earlier calls were not seen", pid, fresh,
+		           fresh == 1 ? "y" : "ies");
+}
+
 static int on_proc(void *ctx, void *data, size_t size)
 {
 	struct broker *b = ctx;
@@ -422,7 +432,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
 	if (b->run->tool->tls_calls) {
-		attacher_scan(b->attacher, p->h.pid);
+		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
 		watch_add(b, p->h.pid);
 	}
 	return 0;

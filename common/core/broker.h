@@ -44,6 +44,8 @@ struct broker {
 };
 
 double now_s(void);
+/* Says with -v that so many files were hooked after their process had begun to run. */
+void tell_late(uint32_t pid, int fresh);
 
 /* ---- watch.c ---- */
 void watch_add(struct broker *b, uint32_t pid);

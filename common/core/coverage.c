@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * coverage.c - the record of --coverage: what is hooked in a process and how, and what is not and why.
+ *
+ * It must not know how it was found out.
  */
 #include <string.h>
 

@@ -62,7 +62,6 @@ struct ipc_shared {
 	/* broker */
 	volatile uint32_t tracing; /* 1 once everything is attached */
 	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
-	volatile uint32_t files;   /* TLS libraries hooked */
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * log.c - see log.h. Each line is one write(2), so that broker and worker do not mix within a line.
+ * It must not know what is said.
  */
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,6 +26,15 @@ void log_init(const char *name, int quiet, unsigned verbose)
 
 void log_block(const void *p, size_t n)
 {
+	static int wait_ms = 500;
+	struct pollfd pf = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	/* A stopped reader (2>&1 | less) must hold up neither tracing nor its end; it is waited for once. */
+	if (poll(&pf, 1, wait_ms) == 0) {
+		wait_ms = 0;
+		return;
+	}
+	wait_ms = 500;
 	/* Nothing sensible can be done when stderr is gone. */
 	if (write(STDERR_FILENO, p, n) < 0)
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * main.c - tool_main: from argv to one of help, documents, offline run or live run.
+ * main.c - tool_main: from argv to one of help, documents, offline run or live run. It must not know any tool.
  */
 #include <fcntl.h>
 #include <stdlib.h>

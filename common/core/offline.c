@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * offline.c - -r FILE: packets of a capture through the same flow, decoders and sinks. Needs no privilege.
+ * It must not know packets, protocols or formats.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 
 	fc.decoders = decoders;
 	fc.offline = true;
+	fc.inflight_ns = r->rc.inflight_ns;
 	fc.emit = on_record;
 	fc.admit = admit;
 	fc.ctx = o;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * summary.c - what a run tells about itself: the last line, and why nothing was seen.
+ * It must not know records.
  */
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 		unsigned long long n;
 		const char *what;
 	} item[] = {
-	    {f->evicted, "connections evicted"},
+	    {f->evicted + pk->evicted, "connections evicted"},
 	    {f->late_events, "events after their connection's end"},
 	    {bs ? bs->lost_small : 0, "open/close notices lost"},
 	    {bs ? bs->faults : 0, "unreadable buffers"},
@@ -42,6 +43,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {pk->fragments, "IP fragments not put together"},
 	    {pk->malformed, "packets not understood"},
 	    {f->h2, "HTTP/2 connections not decoded"},
+	    {bs && !f->decoded && !f->h2 ? bs->tls_conns : 0, "TLS connections with nothing decoded"},
 	    {bs ? 0 : f->tls_cipher, "TLS connections not decrypted"},
 	};
 	size_t at = 0;
@@ -100,12 +102,9 @@ void silence_hint(const struct run *r, const struct bpf_stats *bs)
 	else if (bs->compat_calls)
 		log_note("nothing seen yet: %llu calls came from 32-bit tasks, which are not covered",
 		         (unsigned long long)bs->compat_calls);
-	else if (bs->tls_conns && !sh->files)
-		log_note(
-		    "nothing seen yet: %llu TLS connections, but no TLS library that can be hooked; try --coverage",
-		    (unsigned long long)bs->tls_conns);
-	else if (bs->tls_old)
-		log_note("nothing seen yet: %llu TLS connections, %llu of them older than the tool; try --coverage",
+	else if (bs->tls_conns)
+		log_note("nothing seen yet: %llu TLS connections, %llu of them older than the tool; --coverage tells "
+		         "which libraries are hooked",
 		         (unsigned long long)bs->tls_conns, (unsigned long long)bs->tls_old);
 	else if (bs->uring_nocopy)
 		log_note("nothing seen yet: %llu io_uring operations of a kind that is not captured",

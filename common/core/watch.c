@@ -45,10 +45,12 @@ void watch_tick(struct broker *b, double now)
 			i++;
 			continue;
 		}
-		if (attacher_scan(b->attacher, w->pid) < 0) {
+		int fresh = attacher_scan(b->attacher, w->pid);
+		if (fresh < 0) {
 			*w = b->watch[--b->nwatch];
 			continue;
 		}
+		tell_late(w->pid, fresh);
 		w->step_s *= 2;
 		if (w->step_s > longest)
 			w->step_s = longest;

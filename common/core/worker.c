@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include "core/run.h"
 
 #define TICK_MS       10
+#define ORPHAN_MS     5000       /* to write what is left, once the broker is gone */
 #define BATCH_BYTES   (4u << 20) /* look at the broker and the clock at least this often */
 #define HINT_AFTER_NS 5000000000ULL
 #define SEC_NS        1000000000ULL
@@ -96,7 +98,10 @@ static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 	return ipc_send(sock, &m, -1);
 }
 
-/* A thread: a large file takes its time, and the main thread may be waiting for a stopped reader. */
+/*
+ * A thread: a large file takes its time, and the main thread may be waiting for a stopped reader. The same reader must
+ * not keep this process when the broker is gone.
+ */
 static void *resolver(void *arg)
 {
 	int sock = *(const int *)arg, fd, gone = 0;
@@ -107,7 +112,8 @@ static void *resolver(void *arg)
 		if (fd >= 0)
 			close(fd);
 	}
-	return NULL;
+	poll(NULL, 0, ORPHAN_MS);
+	_exit(EXIT_RUNTIME);
 }
 
 static void on_message(struct worker *w)
@@ -219,6 +225,8 @@ static int setup(struct worker *w, struct err *e)
 	ev.events = EPOLLIN | EPOLLET;
 	ev.data.fd = r->ls.data_ring_fd;
 	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->ls.data_ring_fd, &ev);
+	ev.data.fd = r->ls.small_ring_fd;
+	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->ls.small_ring_fd, &ev);
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;

@@ -9,6 +9,8 @@
 
 #include "flow/flow_int.h"
 
+#define SEC_NS 1000000000ULL
+
 static void emit_record(void *ctx, struct record *r)
 {
 	struct flow *f = ctx;
@@ -356,7 +358,7 @@ static void conn_timeout(struct flow *f, struct conn *c)
 /* Once a second: what decoders hold back until the stream goes on is let out. */
 static void settle(struct flow *f)
 {
-	if (f->now - f->settled_ns < 1000000000ULL)
+	if (f->now - f->settled_ns < SEC_NS)
 		return;
 	f->settled_ns = f->now;
 	for (struct conn *c = f->lru[LRU_ACTIVE].first; c; c = c->lru.next) {
@@ -365,6 +367,17 @@ static void settle(struct flow *f)
 		f->cur = c;
 		c->dec->settle(c->st, f->now, &f->em);
 	}
+}
+
+/* By the time of the stream: a capture has no other. */
+static void list_inflight(struct flow *f)
+{
+	uint64_t every = f->cfg.inflight_ns > SEC_NS ? f->cfg.inflight_ns : SEC_NS;
+
+	if (!f->cfg.inflight_ns || f->now - f->listed_ns < every)
+		return;
+	f->listed_ns = f->now;
+	flow_inflight(f, f->now, f->cfg.inflight_ns);
 }
 
 void flow_tick(struct flow *f, uint64_t now_ns)
@@ -385,6 +398,7 @@ void flow_tick(struct flow *f, uint64_t now_ns)
 		if (c->state == CONN_DECODED)
 			conn_timeout(f, c);
 	}
+	list_inflight(f);
 }
 
 void flow_inflight(struct flow *f, uint64_t now_ns, uint64_t age_ns)

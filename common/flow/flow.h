@@ -47,6 +47,7 @@ struct flow_cfg {
 	size_t max_queued_total; /* of all connections. 0: 16 MiB */
 	uint64_t reorder_ns;     /* how long a hole, or a response without its request, is waited for. 0: 100 ms */
 	uint64_t timeout_ns;     /* --timeout: an exchange without a byte for this long. 0: 60 s */
+	uint64_t inflight_ns;    /* flow_tick() itself lists requests open for so long; 0: never */
 	size_t body_max;         /* decoded body bytes in records, 0: none */
 	bool offline;            /* no traced process: records have no role, local is the client's end */
 

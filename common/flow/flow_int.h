@@ -84,7 +84,7 @@ struct flow {
 	struct flow_stats stats;
 	struct emitter em;
 	struct conn *cur; /* whose decoder is running */
-	uint64_t now, settled_ns;
+	uint64_t now, settled_ns, listed_ns;
 	struct conn **buckets;
 	size_t nbuckets;
 	struct list lru[LRU_LISTS], wait;

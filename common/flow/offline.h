@@ -35,7 +35,8 @@ bool packet_dlt_known(int dlt);
 /* reasm.c: TCP reassembly (RFC 9293 section 3.4: sequence numbers wrap) into a flow with cfg.offline. */
 struct reasm;
 struct reasm_stats {
-	uint64_t packets, tcp, other, fragments, malformed, retransmitted_bytes, out_of_order, missing_bytes, conns;
+	uint64_t packets, tcp, other, fragments, malformed, retransmitted_bytes, out_of_order, missing_bytes, conns,
+	    evicted;
 };
 struct reasm *reasm_new(struct flow *f, size_t max_conns);
 /* ts_ns: the packet's time. */

@@ -126,6 +126,7 @@ static void end_tcp(struct reasm *r, struct tcp *t, enum end_why why)
 static struct tcp *new_tcp(struct reasm *r, const struct key *k, int from, const struct tcp_seg *s)
 {
 	while (r->open && r->open >= r->max) {
+		r->stats.evicted += !r->first->ended;
 		end_tcp(r, r->first, END_EVICTED);
 		drop_tcp(r, r->first);
 	}

@@ -500,6 +500,7 @@ static void http1_end(void *state, int dir, enum end_why why, uint64_t ts_ns, co
 		}
 		if (q->phase == PH_HEAD)
 			salvage_request(st, q, error, 0, note, em);
+		st->timed_out |= why == END_TIMEOUT;
 		/* Should the connection go on after all (timeout), nothing is known of its order. */
 		h1_resync(q);
 		h1_resync(p);

@@ -38,6 +38,7 @@ enum h1_note {
 	N_LINE = 1 << 13,      /* start line or head broken */
 	N_TE = 1 << 14,        /* request with a Transfer-Encoding that does not end in chunked */
 	N_HOLE = 1 << 15,      /* a part of the stream around it was not seen */
+	N_LATE = 1 << 16,      /* as N_UNSEEN, after requests that timed out */
 };
 
 /* One parsed head. Strings point into blk. */
@@ -139,6 +140,7 @@ struct h1 {
 	uint32_t turns;   /* times that request and response came in turn */
 	bool over;        /* nothing more is wanted */
 	bool holes;       /* something was lost */
+	bool timed_out;   /* requests were given up for want of an answer, which may still come */
 	unsigned waiting; /* length of the queue */
 	size_t queued;    /* memory of its heads */
 	uint64_t nth;

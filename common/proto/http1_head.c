@@ -43,22 +43,6 @@ static bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-/* RFC 9110 section 5.6.2. */
-static bool is_tchar(uint8_t c)
-{
-	uint8_t l = ascii_lower(c);
-
-	return (l >= 'a' && l <= 'z') || is_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static bool is_token(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!is_tchar(s.p[i]))
-			return false;
-	return s.n > 0;
-}
-
 /* No control bytes: field values and targets of a strict head (RFC 9110 section 5.5; obs-text is allowed). */
 static bool is_clean(struct span s)
 {
@@ -117,7 +101,7 @@ static bool absolute_form(struct span target, struct h1_msg *m)
 	size_t colon = find(target, ':');
 	struct span rest = from(target, colon + 1);
 
-	if (!colon || rest.n < 2 || rest.p[0] != '/' || rest.p[1] != '/' || !is_token(span_sub(target, 0, colon)))
+	if (!colon || rest.n < 2 || rest.p[0] != '/' || rest.p[1] != '/' || !span_is_token(span_sub(target, 0, colon)))
 		return false;
 	rest = from(rest, 2);
 	size_t end = 0;
@@ -144,7 +128,7 @@ static bool request_line(struct span line, struct h1_msg *m)
 	struct span method = span_sub(line, 0, sp), rest = trim(from(line, sp));
 	size_t last = rest.n;
 
-	if (!is_token(method))
+	if (!span_is_token(method))
 		return false;
 	m->method = str(method);
 	while (last && !is_blank(rest.p[last - 1]))
@@ -332,7 +316,7 @@ static bool fields(struct h1_msg *m, struct span rest, uint32_t max, bool strict
 		struct span name = {line.p, colon}, value = {NULL, 0};
 		if (colon < line.n)
 			value = trim((struct span){line.p + colon + 1, line.n - colon - 1});
-		if (strict && (colon == line.n || !is_token(name) || !is_clean(value)))
+		if (strict && (colon == line.n || !span_is_token(name) || !is_clean(value)))
 			return false;
 		name = trim(name);
 		/* A line that is no field is passed over, as nginx and curl do. */
@@ -402,26 +386,27 @@ int h1_detect(struct span first)
 	size_t sp = find(span_sub(first, 0, METHOD_MAX + 1), ' ');
 	struct span method = span_sub(first, 0, sp);
 	for (size_t i = 0; i < method.n; i++)
-		if (!is_tchar(method.p[i]))
+		if (!ascii_is_tchar(method.p[i]))
 			return -1;
 	if (sp == first.n)
 		return sp <= METHOD_MAX ? 0 : -1;
 	if (!method.n || sp > METHOD_MAX)
 		return -1;
 
+	/* The first DETECT_WAIT bytes of the line decide, and none of them alone: however the bytes are split, the
+	 * answer is the same. Control bytes are believed behind a known method only. */
+	bool known = known_method(method);
 	size_t eol = find(first, '\n');
-	struct span line = span_sub(first, 0, eol);
-	if (eol < first.n) {
-		struct h1_msg m = {0};
-		if (line.n && line.p[line.n - 1] == '\r')
-			line.n--;
-		return request_line(line, &m) ? 1 : -1;
-	}
-	line = from(line, sp + 1);
-	for (size_t i = 0; i < line.n; i++)
-		if (line.p[i] < ' ' && line.p[i] != '\t' && line.p[i] != '\r')
+	struct span line = span_sub(first, 0, eol), rest = span_sub(line, sp + 1, DETECT_WAIT);
+	for (size_t i = 0; !known && i < rest.n; i++)
+		if (rest.p[i] < ' ' && rest.p[i] != '\t' && rest.p[i] != '\r')
 			return -1;
-	if (line.n < DETECT_WAIT)
+	if (rest.n == DETECT_WAIT)
+		return known ? 1 : -1;
+	if (eol == first.n)
 		return 0;
-	return known_method(method) ? 1 : -1;
+	struct h1_msg m = {0};
+	if (line.n && line.p[line.n - 1] == '\r')
+		line.n--;
+	return request_line(line, &m) ? 1 : -1;
 }

@@ -43,6 +43,7 @@ static const struct {
 	const char *text;
 } note_texts[] = {
     {N_UNSEEN, "request not seen"},
+    {N_LATE, "request not seen, or reported as timed out"},
     {N_UNMATCHED, "its response cannot be told from others"},
     {N_HOLE, "part of the stream was not seen"},
     {N_TE_CL, "Content-Length beside Transfer-Encoding ignored"},
@@ -247,7 +248,7 @@ static struct xchg *split_response(struct h1 *st, struct xchg *x)
 	if (!o)
 		return NULL;
 	o->orphan = true;
-	o->notes = N_UNSEEN;
+	o->notes = st->timed_out ? N_LATE : N_UNSEEN;
 	o->resp_ts = x->resp_ts;
 	o->who[RESP] = x->who[RESP];
 	o->end_ts = x->end_ts;
@@ -427,7 +428,7 @@ struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *
 			return NULL;
 		}
 		x->orphan = true;
-		x->notes = N_UNSEEN;
+		x->notes = st->timed_out ? N_LATE : N_UNSEEN;
 		x->error = st->holes && !st->joined ? "lost" : NULL;
 		x->req_done = true;
 	}

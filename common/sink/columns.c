@@ -22,21 +22,6 @@ static bool is_pair(const struct schema *s, const char *name)
 	return !strcmp(name, COLUMN_PAIR) && schema_find(s, "conn") && schema_find(s, "nth");
 }
 
-/* A header's name is a token: RFC 9110 section 5.6.2. */
-static bool is_token(const char *p)
-{
-	static const char other[] = "!#$%&'*+-.^_`|~";
-
-	if (!*p)
-		return false;
-	for (; *p; p++) {
-		bool alnum = (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
-		if (!alnum && !strchr(other, *p))
-			return false;
-	}
-	return true;
-}
-
 static int column_resolve(const struct schema *s, const char *name, struct column *c, struct err *e)
 {
 	struct word_guess g = {0};
@@ -48,7 +33,7 @@ static int column_resolve(const struct schema *s, const char *name, struct colum
 		return 0;
 	}
 	if (!strncmp(name, "hdr.", 4) && has_headers(s)) {
-		if (!is_token(name + 4))
+		if (!span_is_token(span_str(name + 4)))
 			return err_set(e, EXIT_USAGE, "column '%s': not a header name; write it as hdr.User-Agent",
 			               name);
 		c->header = span_str(name + 4);

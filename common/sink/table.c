@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * table.c - all output formats. A new format is one file and one line here.
+ * table.c - all output formats. A new format is one file and one line here. It must not know how one works.
  */
 #include "sink/sink.h"
 

@@ -141,13 +141,6 @@ static void visit(struct walk *w, uint64_t off)
 			w->out->indirect = true;
 		break;
 	case ZYDIS_CATEGORY_UNCOND_BR:
-		if (!direct)
-			w->bad = true;
-		else if (leaves)
-			note_call(w, w->start + to, &s);
-		else
-			reach(w, to, &s);
-		return;
 	case ZYDIS_CATEGORY_COND_BR:
 		if (!direct)
 			w->bad = true;
@@ -155,6 +148,8 @@ static void visit(struct walk *w, uint64_t off)
 			note_call(w, w->start + to, &s);
 		else
 			reach(w, to, &s);
+		if (in.meta.category == ZYDIS_CATEGORY_UNCOND_BR)
+			return;
 		break;
 	case ZYDIS_CATEGORY_RET:
 		return;

@@ -135,6 +135,15 @@ stop_reading()
 	contains "$(summary)" 'lost [1-9]'
 }
 
+@test "a reader that never reads, and the tool is killed: no process is left" {
+	local worker
+	stop_reading
+	worker=$(pgrep -P "$SNOOP")
+	[ -n "$worker" ]
+	kill -KILL "$SNOOP"
+	wait_until 100 gone "$worker"
+}
+
 @test "a stopped reader keeps no library from being found" {
 	# The broker asks about a new file while the worker cannot write.
 	stop_reading -p "$$"
@@ -156,7 +165,7 @@ hooked() { python3 "$ROOT/tests/live/target_text.py" "$1" libssl | grep -q 'byte
 	wait_until 200 ended_after_traffic
 	wait "$SNOOP" || rc=$?
 	is 1 "$rc"
-	contains "$(cat "$T/err")" 'standard output: Bad file descriptor; 0 records'
+	contains "$(cat "$T/err")" 'standard output: Bad file descriptor'
 	# Nothing can be said without stderr, and nothing of it is written elsewhere.
 	rc=0
 	timeout 60 "$HTTPSNOOP" --json -p "$NGINX" -n 2 >"$T/out" 2>&- </dev/null 3>&- &
@@ -184,4 +193,23 @@ hooked() { python3 "$ROOT/tests/live/target_text.py" "$1" libssl | grep -q 'byte
 	wait "$SNOOP" || rc=$?
 	is 1 "$rc"
 	contains "$(cat "$T/err")" '^httpsnoop: .*standard output: File too large'
+}
+
+@test "a reader of stderr that never reads: SIGINT still ends the tool" {
+	start_nginx ""
+	mkfifo "$T/fifo"
+	exec 9<>"$T/fifo"
+	timeout 2 cat /dev/zero >"$T/fifo" 9>&- || true # it is full now
+	"$HTTPSNOOP" -p "$NGINX" >"$T/out" 2>"$T/fifo" </dev/null 3>&- 9>&- &
+	SNOOP=$!
+	PIDS+=("$SNOOP")
+	wait_until 200 some_output
+	kill -INT "$SNOOP"
+	wait_until 200 gone "$SNOOP"
+	exec 9>&-
+}
+some_output()
+{
+	curl -s -o "$T/a" "http://127.0.0.1:$PORT/ok"
+	grep -q /ok "$T/out"
 }

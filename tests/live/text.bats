@@ -116,6 +116,9 @@ load lib
 	spawn sleeper sleep 30
 	"$HTTPSNOOP" --coverage -p "$PID" >"$T/out" 2>"$T/err"
 	contains "$(cat "$T/out")" "$PID.*sleep"
+	# Filters are about exchanges.
+	"$HTTPSNOOP" --coverage --method GET -p "$PID" >"$T/out" 2>"$T/err"
+	contains "$(cat "$T/out")" "$PID.*sleep"
 }
 
 @test "-o chooses columns, hdr.NAME among them" {

@@ -199,7 +199,7 @@ check_unfinished()
 check_paths()
 {
 	find . -path ./.git -prune -o -path ./build -prune -o -type f -print | grep -v '^./tests/tools/lint' |
-		xargs grep -nIE '/home/[a-z]|/work/(main|wt|shared)|/root/[a-z]'
+		xargs grep -nIE '/home/[a-z]|/work/(main|wt|shared)|(^|[^[:alnum:]_}"])/root/[a-z]'
 }
 
 names=(

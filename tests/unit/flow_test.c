@@ -632,6 +632,18 @@ TEST(inflight)
 	data(f, 1, 1, 0, "Q1\nQ2\n");
 	flow_inflight(f, now, 0);
 	CHECK(records == 2 && last_conn == 1);
+	/* Where the flow has the only clock it lists them itself: not yet, and then. */
+	flow_free(f);
+	struct flow_cfg cfg = base_cfg();
+	cfg.inflight_ns = 2000000000;
+	f = flow_new(&cfg);
+	flow_tick(f, now);
+	records = 0;
+	data(f, 1, 1, 0, "Q1\n");
+	flow_tick(f, now + 1500000000);
+	CHECK(records == 0);
+	flow_tick(f, now + 2500000000);
+	CHECK(records == 1);
 	flow_free(f);
 }
 

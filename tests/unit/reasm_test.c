@@ -296,6 +296,9 @@ TEST(table_is_bounded)
 	}
 	CHECK(stats().conns == 10 && stats().open == 4);
 	CHECK_STR(ends, "evicted evicted evicted evicted evicted evicted ");
+	struct reasm_stats rs;
+	reasm_get_stats(r, &rs);
+	CHECK(rs.evicted == 6);
 	stop();
 }
 
