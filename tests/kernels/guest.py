@@ -12,7 +12,7 @@ import sys
 
 # Figures of a small machine on purpose; nokaslr, mitigations and the like only cost time under emulation.
 APPEND = (
-    "console=ttyS0 quiet panic=-1 nokaslr mitigations=off random.trust_cpu=on tsc=reliable no_timer_check"
+    "console=ttyS0 quiet panic=-1 oops=panic nokaslr mitigations=off random.trust_cpu=on tsc=reliable no_timer_check"
     " cryptomgr.notests audit=0"
 )
 

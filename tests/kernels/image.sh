@@ -9,7 +9,7 @@ cd "$here/../.." || exit 1
 cache=$PWD/build/cache/kernels
 
 # What the live tests ask of a kernel and stock ones have as modules.
-MODULES="veth sch_netem tls nf_conntrack overlay dummy"
+MODULES="veth sch_netem tls gcm ghash_generic ctr aesni_intel ghash_clmulni_intel nf_conntrack overlay dummy"
 
 # Programs of the live tests. A test that needs another one adds it here.
 PROGRAMS="bash sh bats jq nginx curl h2load openssl python3 ip tc ss ping taskset setpriv unshare mount umount ps pgrep
