@@ -101,7 +101,8 @@ struct ev_close {
 	__u32 pad0;
 };
 
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
+enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000

@@ -363,6 +363,31 @@ static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 	return to[0] ? n - 1 : n;
 }
 
+/* To the broker. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 << 10);
+} procs SEC(".maps");
+
+static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
+{
+	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
+
+	if (!e) {
+		STAT_ADD(lost_small, 1);
+		return 0;
+	}
+	fill_head(&e->h, 0, EV_PROC);
+	e->h.pid = pid;
+	e->what = what;
+	e->ppid = ppid;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* The first Unix connection is told to the broker, which then attaches what sees splice out of them. */
+__u32 unix_told;
+
 /* Names of a Unix connection's ends, once, before its first bytes. */
 __noinline int emit_names(__u64 skp)
 {
@@ -385,6 +410,10 @@ __noinline int emit_names(__u64 skp)
 	e->llen = copy_name(e->lpath, addr[0]);
 	e->rlen = copy_name(e->rpath, addr[1]);
 	c->flags |= CONN_NAMED;
+	if (!unix_told) {
+		unix_told = 1;
+		emit_proc(current_ids() >> 32, 0, PROC_UNIX);
+	}
 	STAT_ADD(events, 1);
 	bpf_ringbuf_submit(e, wake_flags());
 	return 0;

@@ -9,27 +9,6 @@
 
 #include "syscalls.bpf.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
-} procs SEC(".maps");
-
-static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
-{
-	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
-
-	if (!e) {
-		STAT_ADD(lost_small, 1);
-		return 0;
-	}
-	fill_head(&e->h, 0, EV_PROC);
-	e->h.pid = pid;
-	e->what = what;
-	e->ppid = ppid;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
 /* parent, child */
 SEC("raw_tp/sched_process_fork")
 int proc_fork(struct bpf_raw_tracepoint_args *ctx)

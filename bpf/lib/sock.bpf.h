@@ -208,6 +208,13 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		return 0;
 	}
+	/* What was spliced out before any hook was there: the last word on it is TCP's. */
+	if (!(c->flags & CONN_OWN_POS)) {
+		__u64 end = tcp_pos(sk, DIR_IN, c->base[DIR_IN]);
+
+		if (end > c->pos[DIR_IN])
+			c->pos[DIR_IN] = end;
+	}
 	if (c->flags & CONN_EMITTED)
 		emit_close(c, why);
 	session = c->link ? conn_find(c->link_ptr, META_KIND | c->link_tgid) : NULL;

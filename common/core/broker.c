@@ -429,6 +429,10 @@ static int on_proc(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*p) || p->h.type != EV_PROC)
 		return 0;
+	if (p->what == PROC_UNIX) {
+		loader_attach_late(b->loader);
+		return 0;
+	}
 	if (p->what == PROC_EXIT) {
 		watch_del(b, p->h.pid);
 		attacher_forget(b->attacher, p->h.pid);

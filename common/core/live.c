@@ -67,8 +67,7 @@ void live_loss(struct live *l, uint64_t conn_id, const struct conn_loss *loss)
 		struct flow_data d = {
 		    .conn_id = conn_id, .ts_ns = l->now_ns, .off = loss->end[dir], .lost = loss->lost[dir], .dir = dir};
 		d.flags = loss->started & 1u << dir ? FLOW_FROM_START : 0;
-		if (loss->lost[dir])
-			flow_data(l->flow, &d);
+		flow_data(l->flow, &d);
 	}
 }
 

@@ -30,7 +30,7 @@ const struct hook loader_hooks[] = {
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
     {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
     {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true},
-    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true},
+    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, true},
     {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
     {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
     {"exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},

@@ -69,13 +69,14 @@ static struct probe *attach_syscall(struct loader *l, const struct bpf_program *
 	return attach_perf(l, prog, &attr, name, e);
 }
 
-int loader_attach(struct loader *l, struct err *e)
+/* Hooks of the rung in use that are late, or are not. 0, or -1 with e. */
+static int attach_hooks(struct loader *l, bool late, struct err *e)
 {
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, h->prog);
 		struct probe *p;
 
-		if (!prog || !bpf_program__autoload(prog) || !loader_hook_in_rung(h, l->rung))
+		if (!prog || !bpf_program__autoload(prog) || !loader_hook_in_rung(h, l->rung) || h->late != late)
 			continue;
 		if (h->at == AT_RAW)
 			p = keep_probe(l, bpf_program__attach_raw_tracepoint(prog, h->name), -1, h->name,
@@ -87,10 +88,25 @@ int loader_attach(struct loader *l, struct err *e)
 		if (p && !strcmp(h->prog, "proc_mmap"))
 			l->sees_mmap = true;
 	}
+	return 0;
+}
+
+int loader_attach(struct loader *l, struct err *e)
+{
+	if (attach_hooks(l, false, e) < 0)
+		return -1;
 	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
 	snprintf(l->rungs, sizeof(l->rungs), "payload: %s; mmap: %s", l->rung,
 	         l->sees_mmap ? "vm_unmapped_area" : "not seen");
 	return 0;
+}
+
+void loader_attach_late(struct loader *l)
+{
+	if (l->late_done)
+		return;
+	l->late_done = true;
+	attach_hooks(l, true, NULL);
 }
 
 bool loader_sees_mmap(const struct loader *l)

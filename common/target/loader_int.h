@@ -21,6 +21,7 @@ struct hook {
 	const char *name; /* tracepoint */
 	const char *rung;
 	bool optional; /* the rung stands without it */
+	bool late;     /* costs every packet on the machine: attached by loader_attach_late only */
 };
 
 /* Ends with prog NULL. */
@@ -43,6 +44,7 @@ struct loader {
 	const char *rung;
 	char rungs[256];
 	bool sees_mmap;
+	bool late_done;
 	bool direct_reads;
 	bool multi; /* uprobes are attached by uprobe_multi */
 	unsigned groups;
