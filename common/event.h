@@ -184,7 +184,7 @@ struct bpf_stats {
 	__u64 compat_calls;              /* socket calls by 32-bit tasks: not covered */
 	__u64 conns, tls_conns, tls_old; /* connections seen; with TLS; TLS and older than the tool */
 	__u64 iov_overflow;              /* iovecs beyond the bound */
-	__u64 pad[1];
+	__u64 passed_over; /* filled in by the broker: hits at which the kernel did not run a program, any process's */
 };
 
 #endif

@@ -344,6 +344,7 @@ static void finish(struct broker *b)
 	    (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec + kids.ru_utime.tv_usec + kids.ru_stime.tv_usec) /
 	        1e6;
 	bpf_stats_sum(b->run->ls.stats, &bs);
+	bs.passed_over = loader_missed(b->loader);
 	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 

@@ -36,6 +36,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {f->evicted + pk->evicted, "connections evicted"},
 	    {f->late_events, "events after their connection's end"},
 	    {bs ? bs->lost_small : 0, "open/close notices lost"},
+	    {bs ? bs->passed_over : 0, "probe hits passed over by the kernel (any process's)"},
 	    {bs ? bs->faults : 0, "unreadable buffers"},
 	    {bs ? bs->iov_overflow : 0, "calls with more buffers than are followed"},
 	    {bs ? bs->compat_calls : 0, "calls of 32-bit tasks not covered"},

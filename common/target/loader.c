@@ -380,6 +380,24 @@ void loader_losses(struct loader *l, void (*fn)(void *ctx, __u64 conn_id, const 
 	}
 }
 
+__u64 loader_missed(const struct loader *l)
+{
+	struct bpf_program *p;
+	__u64 sum = 0;
+
+	if (!l || !l->obj)
+		return 0;
+	bpf_object__for_each_program(p, l->obj)
+	{
+		struct bpf_prog_info info = {0};
+		__u32 n = sizeof(info);
+
+		if (bpf_program__fd(p) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
+			sum += info.recursion_misses;
+	}
+	return sum;
+}
+
 void loader_close(struct loader *l)
 {
 	if (!l)

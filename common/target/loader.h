@@ -68,6 +68,9 @@ void loader_on(struct loader *l);
 void loader_off(struct loader *l);
 /* Calls fn for each connection that has lost bytes. */
 void loader_losses(struct loader *l, void (*fn)(void *ctx, __u64 conn_id, const struct conn_loss *loss), void *ctx);
+/* How often the kernel left a program out because it was already running on that CPU (5.12+; older: 0): events that
+ * nobody saw. Before loader_detach. */
+__u64 loader_missed(const struct loader *l);
 /* Detaches every program, uprobes too (their handles end); maps and counters stay readable. */
 void loader_detach(struct loader *l);
 /* Detaches and unloads everything. */
