@@ -135,12 +135,6 @@ static inline uint32_t cur_le32(struct cursor *c)
 	return s.n ? (uint32_t)s.p[3] << 24 | (uint32_t)s.p[2] << 16 | (uint32_t)s.p[1] << 8 | s.p[0] : 0;
 }
 
-static inline uint64_t cur_le64(struct cursor *c)
-{
-	uint64_t lo = cur_le32(c);
-	return lo | (uint64_t)cur_le32(c) << 32;
-}
-
 static inline void cur_skip(struct cursor *c, size_t n)
 {
 	(void)cur_take(c, n);

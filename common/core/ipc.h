@@ -46,8 +46,7 @@ struct ipc_plan {
 
 struct ipc_msg {
 	uint32_t type; /* enum ipc_type */
-	uint32_t
-	    seq; /* IPC_PLAN: of the IPC_RESOLVE that it answers; an answer may come after the question was given up */
+	uint32_t seq;  /* IPC_PLAN: of the IPC_RESOLVE that it answers, which may have been given up by now */
 	union {
 		char path[512];
 		struct ipc_plan plan;

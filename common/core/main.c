@@ -47,6 +47,7 @@ static int run(struct run *r, int argc, char **argv)
 	if (rc->help || rc->version || rc->list_columns || rc->docs)
 		return print_text(r->tool, rc, &e);
 	r->fc.timeout_ns = rc->timeout_ns;
+	r->fc.inflight_ns = rc->inflight_ns;
 	if (r->tool->setup && r->tool->setup(r->tool_cfg, rc, &r->fc, &e) < 0)
 		return log_err(&e);
 	if (rc->filter) { /* a wrong one is found before anything starts */

@@ -78,7 +78,6 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 
 	fc.decoders = decoders;
 	fc.offline = true;
-	fc.inflight_ns = r->rc.inflight_ns;
 	fc.emit = on_record;
 	fc.admit = admit;
 	fc.ctx = o;

@@ -36,7 +36,7 @@ struct worker {
 	struct ring_buffer *data, *small;
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
-	uint64_t start_ns, second_ns, inflight_ns;
+	uint64_t start_ns, second_ns;
 	bool stop, hinted;
 };
 
@@ -147,7 +147,6 @@ static void on_message(struct worker *w)
 
 static void each_second(struct worker *w, uint64_t now)
 {
-	const struct run_cfg *rc = &w->run->rc;
 	struct ipc_shared *sh = w->run->sh;
 
 	/* Sampled often, so that records follow a clock that is being adjusted. */
@@ -161,10 +160,6 @@ static void each_second(struct worker *w, uint64_t now)
 		flow_get_stats(w->live.flow, &sh->flow);
 		silence_hint(w->run, &bs);
 		w->hinted = true;
-	}
-	if (rc->inflight_ns && now - w->inflight_ns >= rc->inflight_ns) {
-		flow_inflight(w->live.flow, now, rc->inflight_ns);
-		w->inflight_ns = now;
 	}
 }
 
@@ -231,7 +226,7 @@ static int setup(struct worker *w, struct err *e)
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;
 	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
-	w->start_ns = w->second_ns = w->inflight_ns = now;
+	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;
 	if (r->rc.filter) {
 		w->live.connfilter = connfilter_new(r->rc.filter, e);

@@ -37,10 +37,6 @@ void loader_attach_late(struct loader *l);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 
-/* Are mappings of files by traced processes reported (PROC_MMAP, just before they are made)? Else look again from time
- * to time. After loader_attach. */
-bool loader_sees_mmap(const struct loader *l);
-
 /* Attaches programs at offsets of one file, for all processes (filtered in BPF); all or none. path may be
  * /proc/self/fd/N: then it is the very file that is open. A handle above 0 for loader_uprobes_detach, or 0 with e. */
 unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e);

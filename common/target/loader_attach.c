@@ -109,11 +109,6 @@ void loader_attach_late(struct loader *l)
 	attach_hooks(l, true, NULL);
 }
 
-bool loader_sees_mmap(const struct loader *l)
-{
-	return l->sees_mmap;
-}
-
 const char *loader_rungs(const struct loader *l)
 {
 	return l->rungs;
