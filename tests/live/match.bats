@@ -1,0 +1,103 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# TLS sessions on memory (asyncio, Node): the socket is found by its ciphertext, or none is named.
+load lib
+
+APEER=$ROOT/tests/live/apeer.py
+
+start_aserver()
+{
+	read -r PORT < <(free_ports 1)
+	make_cert
+	spawn server python3 "$APEER" serve "$PORT" "$T/cert.pem" "$T/key.pem"
+	SERVER=$PID
+	wait_until 300 grep -q ready "$T/server"
+}
+
+# ends ROLE SIDE - path and the port on SIDE (local, remote) of each record that names one.
+ends() { records "select(.role == \"$1\" and .$2) | [.path, (.$2 | split(\":\")[1])] | @tsv" | sort; }
+
+# none_wrong WANT GOT - every line of GOT is in WANT. all_right - and the other way round.
+none_wrong() { is "" "$(comm -13 <(sort "$1") "$2" | head -n 5)"; }
+
+# matched_share ROLE - how many records, how many of them with a socket by ciphertext, and how many with one at all.
+matched_share()
+{
+	jq -rn "[inputs | select(.role == \"$1\")] | [length, (map(select(.attribution == \"matched\")) | length),
+		(map(select(.local or .remote)) | length)] | @tsv" "$T/out" | tee >(sed "s/^/# $1 total, matched, with addresses: /" >&3)
+}
+
+@test "asyncio server, 16 connections with tokens: each record on its own socket" {
+	start_aserver
+	start_snoop -p "$SERVER" --json
+	python3 "$APEER" tokens "$PORT" 16 50 >"$T/want"
+	stop_snoop
+	ends server remote >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	read -r total matched named < <(matched_share server)
+	is 800 "$total"
+	is "$matched" "$named"
+	[ "$matched" -ge 780 ] # the first connections may be quicker than the probe
+	is 1 "$(records 'select(.local) | .local' | sort -u | grep -c "^127.0.0.1:$PORT$")"
+	is 0 "$(lost_events)"
+}
+
+@test "asyncio client, 16 connections with tokens: each record on its own socket" {
+	start_aserver
+	"$HTTPSNOOP" --json -- python3 "$APEER" tokens "$PORT" 16 50 >"$T/out.all" 2>"$T/err"
+	grep '^{' "$T/out.all" >"$T/out"
+	grep -v '^{' "$T/out.all" >"$T/want"
+	ends client local >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	read -r total matched named < <(matched_share client)
+	is 800 "$total"
+	is "$matched" "$named"
+	[ "$matched" -ge 780 ]
+	is "127.0.0.1:$PORT" "$(records 'select(.remote) | .remote' | sort -u)"
+}
+
+@test "asyncio, connections older than the tool: from their next write on, none on another's socket" {
+	start_aserver
+	mkfifo "$T/go"
+	python3 "$APEER" tokens "$PORT" 16 400 wait <"$T/go" >"$T/all" 2>"$T/client.err" 3>&- &
+	PID=$!
+	PIDS+=("$PID")
+	exec 5>"$T/go"
+	wait_until 300 grep -q halfway "$T/client.err"
+	start_snoop -p "$SERVER,$PID" --json
+	echo go >&5
+	exec 5>&-
+	wait_until 300 gone "$PID"
+	stop_snoop
+	awk '{ n = $1; sub(/.*\./, "", n); if (n >= 200) print }' "$T/all" >"$T/want"
+	ends client local >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	ends server remote >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	read -r total matched named < <(matched_share client)
+	is 3200 "$total"
+	is "$matched" "$named"
+	[ "$matched" -ge 1600 ] # until the probe is there, some are through
+	read -r total matched named < <(matched_share server)
+	is 3200 "$total"
+	[ "$matched" -ge 1600 ]
+}
+
+@test "asyncio, both ends and a relay in one process: none on another's socket" {
+	read -r PORT < <(free_ports 1)
+	make_cert
+	"$HTTPSNOOP" --json -- python3 "$APEER" both "$PORT" "$T/cert.pem" "$T/key.pem" 16 20 >"$T/out.all" 2>"$T/err"
+	grep '^{' "$T/out.all" >"$T/out"
+	grep -v '^{' "$T/out.all" >"$T/want"
+	ends client local >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	# Connections with an even number came without the relay.
+	awk '{ n = substr($1, 3); sub(/\..*/, "", n); if (n % 2 == 0) print }' "$T/want" >"$T/direct"
+	ends server remote | awk '{ n = substr($1, 3); sub(/\..*/, "", n); if (n % 2 == 0) print }' >"$T/got"
+	none_wrong "$T/direct" "$T/got"
+	is "$PORT" "$(ends server local | cut -f2 | sort -u)"
+	read -r total matched named < <(matched_share client)
+	is 320 "$total"
+	is "$matched" "$named"
+	[ "$matched" -ge 300 ]
+}
