@@ -101,3 +101,54 @@ matched_share()
 	is "$matched" "$named"
 	[ "$matched" -ge 300 ]
 }
+
+@test "memory BIOs, sessions used again (SSL_set_bio) or at the same address (SSL_free): the socket of now" {
+	read -r PORT < <(free_ports 1)
+	make_cert
+	spawn server python3 "$PEER" serve "$PORT" "$T/cert.pem" "$T/key.pem"
+	wait_until 300 grep -q ready "$T/server"
+	mkfifo "$T/go"
+	"$PROG/sslio" memory "$PORT" 40 <"$T/go" >"$T/want" 2>"$T/client.err" 3>&- &
+	PIDS+=("$!")
+	exec 5>"$T/go"
+	wait_until 100 grep -q OpenSSL "$T/client.err"
+	start_snoop -p "${PIDS[-1]}" --json
+	echo go >&5
+	exec 5>&-
+	wait_until 200 gone "$SNOOP"
+	is 120 "$(wc -l <"$T/want")"
+	ends client local >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	read -r total matched named < <(matched_share client)
+	is 120 "$total"
+	is "$matched" "$named"
+	[ "$matched" -ge 60 ]
+}
+
+# bats test_tags=host
+@test "Node, server and client, 16 connections with tokens: each record on its own socket" {
+	NODE=$(command -v node || PATH=$PATH:/usr/local/bin command -v node) || skip "no node here"
+	read -r PORT < <(free_ports 1)
+	make_cert
+	spawn server "$NODE" "$ROOT/tests/live/npeer.js" serve "$PORT" "$T/cert.pem" "$T/key.pem"
+	wait_until 300 grep -q ready "$T/server"
+	start_snoop -p "$PID" --json
+	"$NODE" "$ROOT/tests/live/npeer.js" tokens "$PORT" 16 50 >"$T/want"
+	stop_snoop
+	is 800 "$(wc -l <"$T/want")"
+	ends server remote >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	read -r total matched named < <(matched_share server)
+	is 800 "$total"
+	is "$matched" "$named"
+	[ "$matched" -ge 700 ]
+	"$HTTPSNOOP" --json -- "$NODE" "$ROOT/tests/live/npeer.js" tokens "$PORT" 16 50 >"$T/out.all" 2>"$T/err"
+	grep '^{' "$T/out.all" >"$T/out"
+	grep -v '^{' "$T/out.all" >"$T/want"
+	ends client local >"$T/got"
+	none_wrong "$T/want" "$T/got"
+	read -r total matched named < <(matched_share client)
+	is 800 "$total"
+	is "$matched" "$named"
+	[ "$matched" -ge 700 ]
+}
