@@ -64,13 +64,13 @@ static int answer(void)
 		end = strstr(buf, "\r\n\r\n");
 		length = strcasestr(buf, "\r\ncontent-length:");
 		if (end && length && n >= (size_t)(end + 4 - buf) + strtoul(length + 17, NULL, 10))
-			return atoi(buf + 9);
+			return (int)strtol(buf + 9, NULL, 10);
 	}
 }
 
 static int dial(const char *port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtol(port, NULL, 10))};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -149,7 +149,7 @@ int main(int argc, char **argv)
 		die("nothing on stdin");
 
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	for (int i = 0; !strcmp(argv[1], "memory") && i < atoi(argv[3]); i++)
+	for (int i = 0; !strcmp(argv[1], "memory") && i < strtol(argv[3], NULL, 10); i++)
 		by_memory(ctx, argv[2], i);
 	if (!strcmp(argv[1], "memory"))
 		return 0;
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
 		if (SSL_connect(ssl) != 1)
 			die("handshake");
 	}
-	for (int i = 0; i < atoi(argv[3]); i++) {
+	for (int i = 0; i < strtol(argv[3], NULL, 10); i++) {
 		int n = snprintf(req, sizeof(req), "GET /%s/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", argv[1], i);
 
 		if (!send_by(argv[1], req, (size_t)n))
