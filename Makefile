@@ -17,6 +17,12 @@ CFLAGS   += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prot
             -D_FORTIFY_SOURCE=2 $(WERROR)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now
 LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis
+# The decoding process's system call filter; SECCOMP=no builds without (then --version says so).
+SECCOMP  ?= $(shell echo '\#include <seccomp.h>' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes || echo no)
+ifeq ($(SECCOMP),yes)
+CPPFLAGS += -DHAVE_SECCOMP
+LDLIBS   += -lseccomp
+endif
 BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_x86 -Icommon -Ibpf/lib -Wall -Wno-missing-declarations \
             -Wno-compare-distinct-pointer-types $(WERROR)
 

@@ -277,6 +277,17 @@ static void tell_loss(void *ctx, __u64 conn_id, const struct conn_loss *loss)
 	ipc_send(b->run->sock, &m, -1);
 }
 
+/* The worker ended by a signal that was not ours. */
+static void tell_killed(int sig)
+{
+	if (sig == SIGSYS)
+		log_error(
+		    "the decoding process was stopped by its sandbox: it made a system call that it has no use for. "
+		    "A defect, or hostile input at work; --no-sandbox runs without, please report it");
+	else
+		log_error("the decoding process was killed by signal %d", sig);
+}
+
 static void stop_worker(struct broker *b)
 {
 	struct ipc_msg m = {.type = IPC_STOP};
@@ -288,6 +299,8 @@ static void stop_worker(struct broker *b)
 		if (!told && can_send(b->run->sock, 0))
 			told = !ipc_send(b->run->sock, &m, -1);
 		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
+		if (p == b->worker && WIFSIGNALED(b->worker_status))
+			tell_killed(WTERMSIG(b->worker_status));
 		if (p == b->worker || (p < 0 && errno == ECHILD))
 			break;
 		if (!wait_worker(b, told ? POLLIN : POLLOUT, 20)) {
@@ -382,7 +395,7 @@ static void reap(struct broker *b)
 			return;
 		if (p == b->worker) {
 			if (WIFSIGNALED(st))
-				log_error("the decoding process was killed by signal %d", WTERMSIG(st));
+				tell_killed(WTERMSIG(st));
 			b->worker_status = st;
 			b->worker_usage = ru;
 			b->worker = 0;

@@ -13,6 +13,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/sandbox.h"
 #include "flow/offline.h"
 
 struct offline {
@@ -87,7 +88,11 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 		flow_free(f);
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	}
-	int rc = capfile_read(r->rc.read_file, NULL, ra, &stop, e);
+	struct err unconfined = {0};
+	void *file = capfile_open(r->rc.read_file, e);
+	if (file && !r->rc.no_sandbox && sandbox_enter(&unconfined) < 0)
+		log_note("%s", unconfined.text);
+	int rc = file ? capfile_read(file, r->rc.read_file, NULL, ra, &stop, e) : stop ? 0 : -1;
 	reasm_finish(ra);
 	flow_get_stats(f, &r->sh->flow);
 	reasm_get_stats(ra, &r->sh->packets);

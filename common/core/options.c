@@ -164,6 +164,8 @@ const struct opt common_opts[] = {
     {0, "buffer", "MB", "size of the kernel's ring buffer (default 8)", OPT_CALL, .call = set_buffer},
     {0, "strict", NULL, "exit 4 if any event was lost", OPT_FLAG, .off = AT(strict)},
     {0, "coverage", NULL, "print what is hooked and what is not, and why; then exit", OPT_FLAG, .off = AT(coverage)},
+    {0, "no-sandbox", NULL, "do not confine the decoding process (should the confinement itself be at fault)", OPT_FLAG,
+     .off = AT(no_sandbox)},
     {'h', "help", NULL, "print this help", OPT_FLAG, .off = AT(help)},
     {'V', "version", NULL, "print the version", OPT_FLAG, .off = AT(version)},
     {0, "rung", "NAME", "force a probe rung", OPT_STR, .hidden = true, .off = AT(rung)},

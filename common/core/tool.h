@@ -80,6 +80,7 @@ struct run_cfg {
 	const char *read_file;       /* -r */
 	uint64_t duration_ns, count; /* 0: no limit */
 	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
+	bool no_sandbox;
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;

@@ -22,6 +22,7 @@
 #include "core/live.h"
 #include "core/log.h"
 #include "core/run.h"
+#include "core/sandbox.h"
 
 #define TICK_MS       10
 #define ORPHAN_MS     5000       /* to write what is left, once the broker is gone */
@@ -268,5 +269,7 @@ int worker_run(struct run *r, struct loader *l)
 		log_error("cannot start a thread: %s", strerror(why));
 		return EXIT_RUNTIME;
 	}
+	if (!r->rc.no_sandbox && sandbox_enter(&e) < 0)
+		log_note("%s", e.text);
 	return loop(w);
 }
