@@ -11,14 +11,17 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "core/analysis.h"
 #include "core/broker.h"
 #include "core/log.h"
 #include "flow/offline.h"
 
 struct offline {
 	struct pipeline pipe;
+	struct analysis analysis;
 	struct connfilter *cf;
-	bool piped; /* the packets come from a program that may still be capturing */
+	uint64_t last_ns; /* newest packet */
+	bool piped;       /* the packets come from a program that may still be capturing */
 };
 
 static volatile int stop;
@@ -58,11 +61,23 @@ static void on_record(void *ctx, struct record *r)
 {
 	struct offline *o = ctx;
 
-	pipeline_emit(&o->pipe, r);
+	analysis_record(&o->analysis, r);
 	if (o->pipe.done)
 		stop = 1;
 	if (o->piped)
 		pipeline_flush(&o->pipe);
+}
+
+static void on_segment(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns)
+{
+	struct offline *o = ctx;
+
+	if (ts_ns > o->last_ns)
+		o->last_ns = ts_ns;
+	analysis_segment(&o->analysis, seg, ts_ns);
+	analysis_tick(&o->analysis, o->last_ns);
+	if (o->pipe.done)
+		stop = 1;
 }
 
 static bool admit(void *ctx, const struct flow_data *first)
@@ -76,7 +91,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 {
 	struct flow_cfg fc = r->fc;
 
-	fc.decoders = decoders;
+	fc.decoders = analysis_decoders(r->tool);
 	fc.offline = true;
 	fc.emit = on_record;
 	fc.admit = admit;
@@ -87,8 +102,10 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 		flow_free(f);
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	}
+	reasm_watch(ra, on_segment, o);
 	int rc = capfile_read(r->rc.read_file, NULL, ra, &stop, e);
 	reasm_finish(ra);
+	analysis_finish(&o->analysis, o->last_ns);
 	flow_get_stats(f, &r->sh->flow);
 	reasm_get_stats(ra, &r->sh->packets);
 	reasm_free(ra);
@@ -110,12 +127,15 @@ int offline_run(struct run *r)
 		if (!o.cf)
 			return log_err(&e);
 	}
-	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0) {
+	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0 ||
+	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0) {
 		connfilter_free(o.cf);
 		return log_err(&e);
 	}
 	int rc = decode(r, &o, &e) < 0 ? e.code : EXIT_FINE;
 	r->sh->records = o.pipe.records;
+	analysis_summary(&o.analysis, r->sh->totals, sizeof(r->sh->totals));
+	analysis_close(&o.analysis);
 	int closed = pipeline_close(&o.pipe);
 	if (rc)
 		log_err(&e);

@@ -8,6 +8,7 @@
 #ifndef SNOOP_TOOL_H
 #define SNOOP_TOOL_H
 
+#include "analyzer.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/parse.h"
@@ -75,7 +76,8 @@ struct run_cfg {
 	const char *filter; /* pcap-filter expression, NULL */
 	char **cmd;         /* after "--", NULL */
 	bool json;
-	const char *columns; /* -o */
+	const char *columns;      /* -o */
+	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
 	const char *read_file;       /* -r */
 	uint64_t duration_ns, count; /* 0: no limit */
@@ -118,6 +120,8 @@ struct tool {
 	const struct totals_spec *totals;
 	const unsigned char *bpf, *bpf_end; /* the BPF object, embedded at build time */
 	bool tls_calls;                     /* attach TLS library probes */
+	const struct analyzer *analyzer;    /* what the tool does with its own events; NULL: streams only */
+	bool no_streams;                    /* no decoders: the analyzer does everything */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/analysis.h"
 #include "core/live.h"
 #include "core/log.h"
 #include "core/run.h"
@@ -33,6 +34,7 @@ struct worker {
 	struct live live; /* first: the flow callbacks' context is both */
 	struct run *run;
 	struct pipeline pipe;
+	struct analysis analysis;
 	struct ring_buffer *data, *small;
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
@@ -52,7 +54,8 @@ static int on_event(void *ctx, void *data, size_t size)
 {
 	struct worker *w = ctx;
 
-	live_event(&w->live, data, size);
+	if (!analysis_event(&w->analysis, data, size))
+		live_event(&w->live, data, size);
 	w->batch += size;
 	/* A negative value ends this round; the event counts as taken. */
 	return w->batch >= BATCH_BYTES ? -EAGAIN : 0;
@@ -135,6 +138,10 @@ static void on_message(struct worker *w)
 			;
 		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
+	case IPC_EVENT:
+		if (m.u.event.size <= sizeof(m.u.event.bytes))
+			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
+		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
 		break;
@@ -167,6 +174,7 @@ static void publish(struct worker *w)
 {
 	w->run->sh->records = w->pipe.records;
 	flow_get_stats(w->live.flow, &w->run->sh->flow);
+	analysis_summary(&w->analysis, w->run->sh->totals, sizeof(w->run->sh->totals));
 	if (w->pipe.done)
 		w->run->sh->done = 1;
 }
@@ -183,6 +191,7 @@ static int loop(struct worker *w)
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);
+		analysis_tick(&w->analysis, now);
 		if (now - w->second_ns >= SEC_NS) {
 			w->second_ns = now;
 			each_second(w, now);
@@ -192,15 +201,17 @@ static int loop(struct worker *w)
 	while (!w->pipe.done && drain(w))
 		;
 	flow_finish(w->live.flow, clock_ns(CLOCK_MONOTONIC));
+	analysis_finish(&w->analysis, clock_ns(CLOCK_MONOTONIC));
 	publish(w);
 	int rc = pipeline_close(&w->pipe);
 	publish(w);
+	analysis_close(&w->analysis);
 	return rc;
 }
 
 static void on_record(void *ctx, struct record *rec)
 {
-	pipeline_emit(&((struct worker *)ctx)->pipe, rec);
+	analysis_record(&((struct worker *)ctx)->analysis, rec);
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -233,8 +244,10 @@ static int setup(struct worker *w, struct err *e)
 		if (!w->live.connfilter)
 			return -1;
 	}
+	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
+		return -1;
 	struct flow_cfg fc = r->fc;
-	fc.decoders = decoders;
+	fc.decoders = analysis_decoders(r->tool);
 	fc.emit = on_record;
 	fc.skip = live_skip;
 	fc.verdict = live_verdict;

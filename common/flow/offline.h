@@ -39,6 +39,8 @@ struct reasm_stats {
 	    evicted;
 };
 struct reasm *reasm_new(struct flow *f, size_t max_conns);
+/* Calls fn for each TCP segment in capture order, before it is put into its stream. */
+void reasm_watch(struct reasm *r, void (*fn)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns), void *ctx);
 /* ts_ns: the packet's time. */
 void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns);
 /* The capture ended: connections closed by both ends are ended, what is open is emitted as ongoing (flow_finish). */

@@ -46,6 +46,8 @@ struct reasm {
 	size_t nbuckets, open, max;
 	struct tcp *first, *last; /* first: longest idle */
 	uint64_t next_id, now;
+	void (*watch)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns);
+	void *watch_ctx;
 };
 
 struct reasm *reasm_new(struct flow *f, size_t max_conns)
@@ -307,6 +309,12 @@ static void tcp_packet(struct reasm *r, const struct tcp_seg *s)
 	segment(r, t, from, s);
 }
 
+void reasm_watch(struct reasm *r, void (*fn)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns), void *ctx)
+{
+	r->watch = fn;
+	r->watch_ctx = ctx;
+}
+
 void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns)
 {
 	struct tcp_seg s;
@@ -318,6 +326,8 @@ void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, ui
 	switch (packet_parse(dlt, pkt, wire_len, &s)) {
 	case PKT_TCP:
 		r->stats.tcp++;
+		if (r->watch)
+			r->watch(r->watch_ctx, &s, ts_ns);
 		tcp_packet(r, &s);
 		break;
 	case PKT_OTHER:
