@@ -136,12 +136,14 @@ struct bpf_cfg {
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;       /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level;  /* 0: the tool is in the initial pid namespace (set by the loader) */
-	__u32 wake_bytes;   /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;    /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;    /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher;  /* copy TLS records too (keys engine) */
+	__u32 follow;      /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;   /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher; /* copy TLS records too (keys engine) */
+	__u32 tls_only;    /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
+	__u32 pad0;
 	__u32 pidns_inum;   /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;   /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads; /* the kernel has bpf_rdonly_cast (set by the loader) */

@@ -525,7 +525,9 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 	tls = looks_tls(head, n);
 	if (c->verdict != VERDICT_UNKNOWN || !n)
 		return c->verdict;
-	if (looks_http(head, n) && (first || n >= 4)) {
+	if (cfg.tls_only && (meta & META_KIND)) {
+		c->verdict = VERDICT_COPY;
+	} else if (!cfg.tls_only && looks_http(head, n) && (first || n >= 4)) {
 		c->verdict = VERDICT_COPY;
 	} else if (tls && (first || n >= 5) && !(meta & META_KIND)) {
 		c->verdict = VERDICT_TLS;

@@ -132,6 +132,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
 	c->tls_calls = b->run->tool->tls_calls;
+	c->tls_only = b->run->tool->tls_only;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
 	if (ts->comm) {

@@ -40,6 +40,7 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	    .bytes = span_of(d->buf, d->cap),
 	    .who = {.pid = d->h.pid, .tid = d->h.tid},
 	    .tls = d->origin == ORIGIN_TLS ? tls_lib_name(d->lib) : NULL,
+	    .func = d->origin == ORIGIN_TLS ? tls_func_name(d->lib, d->dir) : NULL,
 	    .attributed = d->origin == ORIGIN_TLS && d->sock_id,
 	};
 	memcpy(fd.who.comm, d->h.comm, sizeof(fd.who.comm));

@@ -90,6 +90,7 @@ struct run_cfg {
 	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
+	bool hex, follow;     /* text: data as a hex dump; a line only where the stream changes. A tool's options */
 	bool headers;         /* text: print headers; a tool's option may set it */
 	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
 	uint64_t timeout_ns;  /* 0: default 60 s */
@@ -118,10 +119,12 @@ struct tool {
 	const struct schema *schema;
 	const char *hint_unit; /* what a record is, for messages: "exchange" */
 	const struct totals_spec *totals;
-	const unsigned char *bpf, *bpf_end; /* the BPF object, embedded at build time */
-	bool tls_calls;                     /* attach TLS library probes */
-	const struct analyzer *analyzer;    /* what the tool does with its own events; NULL: streams only */
-	bool no_streams;                    /* no decoders: the analyzer does everything */
+	const unsigned char *bpf, *bpf_end;    /* the BPF object, embedded at build time */
+	bool tls_calls;                        /* attach TLS library probes */
+	const struct analyzer *analyzer;       /* what the tool does with its own events; NULL: streams only */
+	bool no_streams;                       /* no decoders: the analyzer does everything */
+	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
+	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };

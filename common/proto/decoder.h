@@ -27,7 +27,8 @@ struct chunk {
 	struct span b;
 	uint64_t ts_ns; /* CLOCK_REALTIME */
 	struct origin who;
-	unsigned flags; /* enum chunk_flags */
+	unsigned flags;   /* enum chunk_flags */
+	const char *func; /* TLS: what moved the bytes ("record", "SSL_read"); NULL: a plain socket's */
 };
 
 /* Why bytes are missing. */

@@ -120,4 +120,5 @@ static void openssl_plan(const struct elf *elf, struct plan *out)
 
 static const char *const sonames[] = {"libssl.so.3", "libssl.so.1.1", NULL};
 
-const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan, sonames};
+const struct tls_lib tls_openssl = {TLS_OPENSSL,  "openssl", openssl_match,
+                                    openssl_plan, sonames,   {"SSL_read", "SSL_write"}};
