@@ -87,7 +87,7 @@ struct run_cfg {
 	bool help, version;
 	const char *rung; /* hidden: force a probe rung, for tests */
 	bool peek_only;   /* hidden: probes without payload, for the bench */
-	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
+	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
 	bool hex, follow;     /* text: data as a hex dump; a line only where the stream changes. A tool's options */
@@ -143,7 +143,7 @@ int opts_parse(const struct tool *t, int argc, char **argv, struct run_cfg *rc, 
 
 /* ---- doc.c: text generated from the tables ---- */
 bool doc_help(const struct tool *t, struct buf *b);
-/* what: "man", "bash", "zsh", "fish", "readme". */
+/* what: "man", "bash", "zsh", "fish", "readme" (the tool's own part), "common". */
 int doc_print(const struct tool *t, const char *what, struct buf *b, struct err *e);
 
 /* ---- match.c ---- */
