@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * sslsniff.bpf.c - what sslsniff observes: TLS records on stream sockets, plaintext in TLS libraries, and the life of processes.
+ * sslsniff.bpf.c - what sslsniff observes: TLS records on stream sockets, plaintext in TLS libraries, and the life of
+ * processes.
  *
  * Everything is in lib/; this file only says which parts belong to the tool.
  */

@@ -34,7 +34,8 @@ static const struct opt opts[] = {
      .values = "out in"},
     {0, "role", "ROLE", "only where the process is the client, or the server", OPT_MATCH, .match = {MATCH_LIST, "role"},
      .values = "client server"},
-    {0, "grep", "TEXT", "only data with this text in one record", OPT_MATCH, .match = {MATCH_PRED, .pred = has_grep_text}},
+    {0, "grep", "TEXT", "only data with this text in one record", OPT_MATCH,
+     .match = {MATCH_PRED, .pred = has_grep_text}},
     {0},
 };
 
@@ -46,24 +47,23 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	rc->body_max = c->max ? c->max : UINT64_MAX;
 	fc->dec.body_max = (size_t)rc->body_max;
 	fc->handshakes = c->handshake || rc->json;
-	rc->text_columns = c->extra ? "time,comm,pid,tid,conn,role,local,remote,lib,func,dir,len" : "time,comm,pid,conn,remote,dir,len";
+	rc->text_columns = c->extra ? "time,comm,pid,tid,conn,role,local,remote,lib,func,dir,len"
+	                            : "time,comm,pid,conn,remote,dir,len";
 	return 0;
 }
-
 
 static const struct example examples[] = {
     {"sudo sslsniff -p 4711", "What does this process say and hear inside its TLS connections?"},
     {"sudo sslsniff -p 4711 --dir out --grep Authorization", "Which requests carry credentials, and to whom?"},
     {"sudo sslsniff -p \"$(pidof node)\" --handshake --max 0K",
      "Who speaks which TLS version and cipher, and how long do handshakes take?"},
-    {"sudo sslsniff -j -d 10 -c java | jq -r 'select(.dir==\"in\").data'", "What a Java program reads, for ten seconds."},
+    {"sudo sslsniff -j -d 10 -c java | jq -r 'select(.dir==\"in\").data'",
+     "What a Java program reads, for ten seconds."},
     {"sudo sslsniff --hex -- curl -s https://example.org/", "Watch one command, byte by byte."},
     {NULL, NULL},
 };
 
 BPF_OBJECT(sslsniff);
-
-static const struct decoder *const streams[] = {&tlsdata_decoder, NULL};
 
 static const struct tool tool = {
     .name = "sslsniff",
@@ -78,7 +78,7 @@ static const struct tool tool = {
     .bpf_end = sslsniff_bpf_end,
     .tls_calls = true,
     .tls_only = true,
-    .decoders = streams,
+    .decoders = raw_decoders,
     .setup = setup,
 };
 

@@ -109,5 +109,7 @@ struct decoder {
 
 /* All decoders, NULL-terminated: common/proto/table.c */
 extern const struct decoder *const decoders[];
+/* Instead of these: takes every stream as it is (sslsniff). */
+extern const struct decoder *const raw_decoders[];
 
 #endif

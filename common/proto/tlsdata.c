@@ -137,6 +137,7 @@ static void fini(void *st)
 	(void)st;
 }
 
+extern const struct decoder tlsdata_decoder;
 const struct decoder tlsdata_decoder = {
     .name = "tlsdata",
     .schema = &tlsdata_schema,

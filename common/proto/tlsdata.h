@@ -30,7 +30,6 @@ struct tlsdata {
 	const char *alert; /* kind "alert" */
 };
 
-extern const struct schema tlsdata_schema;   /* tlsdata.c */
-extern const struct decoder tlsdata_decoder; /* takes every stream; not in the table of protocols */
+extern const struct schema tlsdata_schema; /* tlsdata.c */
 
 #endif
