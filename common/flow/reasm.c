@@ -11,8 +11,6 @@
 
 #include "flow/offline.h"
 
-enum { TH_FIN = 1, TH_SYN = 2, TH_RST = 4, TH_ACK = 16 };
-
 /* Two positions further apart than the largest window (RFC 7323 section 2.3) cannot be of one connection. */
 #define MAX_WINDOW (1LL << 30)
 
@@ -137,7 +135,7 @@ static struct tcp *new_tcp(struct reasm *r, const struct key *k, int from, const
 		return NULL;
 	t->key = *k;
 	t->id = ++r->next_id;
-	bool syn = s->flags & TH_SYN, ack = s->flags & TH_ACK;
+	bool syn = s->flags & SEG_SYN, ack = s->flags & SEG_ACK;
 	/* A SYN names the client. Without one the higher port is taken for the client's; records correct that from who
 	 * sends the requests. */
 	t->client = (uint8_t)(syn ? (ack ? !from : from) : k->port[1] > k->port[0]);
@@ -167,13 +165,13 @@ static bool is_reuse(const struct tcp *t, int from, const struct tcp_seg *s)
 {
 	const struct half *h = &t->h[from];
 
-	if (s->flags & TH_RST)
+	if (s->flags & SEG_RST)
 		return false;
-	if ((s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
+	if ((s->flags & (SEG_SYN | SEG_ACK)) == SEG_SYN) {
 		bool again = h->known && h->base == s->seq + 1 && h->from_start && !t->ended;
 		return !again;
 	}
-	if (s->flags & TH_SYN) /* SYN and ACK: our SYN was not captured, or this answers the one we know */
+	if (s->flags & SEG_SYN) /* SYN and ACK: our SYN was not captured, or this answers the one we know */
 		return h->known && h->base != s->seq + 1;
 	return s->wire_len && far_off(h, s->seq);
 }
@@ -181,14 +179,14 @@ static bool is_reuse(const struct tcp *t, int from, const struct tcp_seg *s)
 static void learn_bases(struct tcp *t, int from, const struct tcp_seg *s)
 {
 	struct half *h = &t->h[from], *o = &t->h[!from];
-	bool syn = s->flags & TH_SYN;
+	bool syn = s->flags & SEG_SYN;
 
-	if (!h->known && (syn || s->wire_len || s->flags & TH_FIN)) {
+	if (!h->known && (syn || s->wire_len || s->flags & SEG_FIN)) {
 		h->known = true;
 		h->base = s->seq + syn;
 		h->from_start = syn;
 	}
-	if (o->known || !(s->flags & TH_ACK) || s->flags & TH_RST)
+	if (o->known || !(s->flags & SEG_ACK) || s->flags & SEG_RST)
 		return;
 	/* The first acknowledgement tells where the other end stands: at its start, if nothing was sent before. */
 	o->known = true;
@@ -251,7 +249,7 @@ static void acked(struct reasm *r, struct tcp *t, int from, const struct tcp_seg
 	struct half *o = &t->h[!from];
 	int64_t at = position(o, s->ack);
 
-	if (!(s->flags & TH_ACK) || !o->known || far_off(o, s->ack) || at < 0)
+	if (!(s->flags & SEG_ACK) || !o->known || far_off(o, s->ack) || at < 0)
 		return;
 	if (o->fin && (uint64_t)at > o->fin_at) {
 		o->fin_acked = true;
@@ -263,7 +261,7 @@ static void acked(struct reasm *r, struct tcp *t, int from, const struct tcp_seg
 static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_seg *s)
 {
 	struct half *h = &t->h[from];
-	bool syn = s->flags & TH_SYN;
+	bool syn = s->flags & SEG_SYN;
 
 	learn_bases(t, from, s);
 	if (s->wire_len && !t->h[0].placed && !t->h[1].placed)
@@ -274,14 +272,14 @@ static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_s
 	acked(r, t, from, s);
 	/* The SYN takes a number of its own; data with it (RFC 7413) follows. */
 	int64_t at = h->known ? position(h, s->seq + syn) : 0;
-	if (h->known && s->wire_len && !(s->flags & TH_RST))
+	if (h->known && s->wire_len && !(s->flags & SEG_RST))
 		data(r, t, from, s, at);
-	if (h->known && s->flags & TH_FIN && !h->fin && at + (int64_t)s->wire_len >= 0) {
+	if (h->known && s->flags & SEG_FIN && !h->fin && at + (int64_t)s->wire_len >= 0) {
 		h->fin = true;
 		h->fin_at = (uint64_t)(at + (int64_t)s->wire_len);
 		flow_fin(r->f, t->id, from == t->client, h->fin_at, r->now);
 	}
-	if (s->flags & TH_RST)
+	if (s->flags & SEG_RST)
 		end_tcp(r, t, END_RESET);
 	else if (t->h[0].fin_acked && t->h[1].fin_acked)
 		end_tcp(r, t, END_CLOSED);
@@ -298,7 +296,7 @@ static void tcp_packet(struct reasm *r, const struct tcp_seg *s)
 		drop_tcp(r, t);
 		t = NULL;
 	}
-	if (!t && !(s->flags & TH_SYN) && !s->wire_len)
+	if (!t && !(s->flags & SEG_SYN) && !s->wire_len)
 		return; /* the tail of a connection that ended before the capture began, or a bare ACK */
 	if (!t)
 		t = new_tcp(r, &k, from, s);
