@@ -40,7 +40,7 @@ int tls_keylog_parse(struct span line, struct tls_secret *out);
 enum tls_label tls_label_of(struct span name);
 const char *tls_label_name(enum tls_label label);
 
-#define TLS_KEYLOG_LINE_MAX 192
+#define TLS_KEYLOG_LINE_MAX 208
 /* Writes the line with its newline; returns its length. */
 size_t tls_keylog_format(const struct tls_secret *s, char out[TLS_KEYLOG_LINE_MAX]);
 
