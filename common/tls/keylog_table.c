@@ -9,9 +9,9 @@
 
 #include "tls/keylog.h"
 
-extern const struct keylog_finder keylog_c;
+extern const struct keylog_finder keylog_go, keylog_c;
 
-const struct keylog_finder *const keylog_finders[] = {&keylog_c, NULL};
+const struct keylog_finder *const keylog_finders[] = {&keylog_go, &keylog_c, NULL};
 
 bool keylog_find(const struct elf *elf, struct plan_key *out)
 {
