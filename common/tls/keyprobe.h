@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keylog.h - finding the function through which a TLS implementation hands out its secrets for a key log.
+ * keyprobe.h - finding the function through which a TLS implementation hands out its secrets for a key log.
  *
  * OpenSSL, BoringSSL, GnuTLS and Go each have one, which runs in every handshake even when nobody wants a log. A new
- * implementation is one file and one line in keylog_table.c. It must not attach, print or know processes.
+ * implementation is one file and one line in keyprobe_table.c. It must not attach, print or know processes.
  */
-#ifndef SNOOP_KEYLOG_H
-#define SNOOP_KEYLOG_H
+#ifndef SNOOP_KEYPROBE_H
+#define SNOOP_KEYPROBE_H
 
 #include <stdbool.h>
 
@@ -14,16 +14,16 @@
 
 struct elf;
 
-struct keylog_finder {
+struct keyprobe_finder {
 	const char *name;
 	/* Fills out with the probe site and how it was found. False, and how says why when there is anything to say:
 	 * the file has no such function, or it could not be proven to be the one. */
 	bool (*find)(const struct elf *elf, struct plan_key *out);
 };
 
-extern const struct keylog_finder *const keylog_finders[]; /* NULL-terminated: keylog_table.c */
+extern const struct keyprobe_finder *const keyprobe_finders[]; /* NULL-terminated: keyprobe_table.c */
 
 /* Asks each finder in turn; out->prog is "" when none found it. */
-bool keylog_find(const struct elf *elf, struct plan_key *out);
+bool keyprobe_find(const struct elf *elf, struct plan_key *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keylog_c.c - the key-log function of OpenSSL, BoringSSL and GnuTLS, also stripped and linked statically.
+ * keyprobe_c.c - the key-log function of OpenSSL, BoringSSL and GnuTLS, also stripped and linked statically.
  *
  * All three have one: f(session, label, secret, length). It is the one function that is called with several of the key
  * log's labels (RFC 9850) as second argument, and that looks whether a callback is set. Symbols help where there are
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "elf/elf.h"
-#include "tls/keylog.h"
+#include "tls/keyprobe.h"
 #include "tls/regs.h"
 #include "tls/sites.h"
 
@@ -352,4 +352,4 @@ static bool c_find(const struct elf *elf, struct plan_key *out)
 	return ok;
 }
 
-const struct keylog_finder keylog_c = {"C libraries", c_find};
+const struct keyprobe_finder keyprobe_c = {"C libraries", c_find};

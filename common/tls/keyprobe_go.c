@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keylog_go.c - Go's crypto/tls.(*Config).writeKeyLog, by the function table that every Go program carries.
+ * keyprobe_go.c - Go's crypto/tls.(*Config).writeKeyLog, by the function table that every Go program carries.
  *
  * The table (.gopclntab) survives `-s -w` and is found by its header where section headers are gone. Where it does not
  * say at which address the code begins (position-independent programs, newer linkers), the runtime's moduledata does.
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "elf/elf.h"
-#include "tls/keylog.h"
+#include "tls/keyprobe.h"
 
 #define NAME       "crypto/tls.(*Config).writeKeyLog"
 #define MAX_HITS   8
@@ -229,4 +229,4 @@ static bool go_find(const struct elf *elf, struct plan_key *out)
 	return true;
 }
 
-const struct keylog_finder keylog_go = {"Go", go_find};
+const struct keyprobe_finder keyprobe_go = {"Go", go_find};
