@@ -9,7 +9,7 @@
 
 #include "tls/keyprobe.h"
 
-extern const struct keyprobe_finder keyprobe_go, keylog_c;
+extern const struct keyprobe_finder keyprobe_go, keyprobe_c;
 
 const struct keyprobe_finder *const keyprobe_finders[] = {&keyprobe_go, &keyprobe_c, NULL};
 
