@@ -136,10 +136,11 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 	/* With a condition on the socket, a session whose socket is not known to meet it stays unseen. */
 	if ((cfg.filters & (FILTER_PORT | FILTER_NETNS)) && !c->link)
 		return 0;
-	return stream_data(c, ssl, meta | META_SRC(SRC_BUF), buf, 0, (__u32)len, off);
+	return stream_data(c, ssl, meta | META_SRC(buf ? SRC_BUF : SRC_NONE), buf, 0, (__u32)len, off);
 }
 
-static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, bool ex)
+/* A call on session ssl begins that moves up to num bytes at buf (0: not to be had); lenp as in struct tls_call. */
+static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, __u64 buf, __u64 num, __u64 lenp)
 {
 	__u64 tid = bpf_get_current_pid_tgid();
 	struct tls_calls *t, fresh = {};
@@ -148,9 +149,9 @@ static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, bool ex)
 	if (!task_wanted())
 		return 0;
 	c->ssl = ctx->di;
-	c->buf = ctx->si;
-	c->num = ex ? ctx->dx : (__u32)ctx->dx;
-	c->lenp = ex ? ctx->cx : 0;
+	c->buf = buf;
+	c->num = num;
+	c->lenp = lenp;
 	c->sp = ctx->sp;
 	c->meta = meta;
 	t = bpf_map_lookup_elem(&calls, &tid);
@@ -195,18 +196,22 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 	return len ? session_data(c.ssl, session_meta(c.meta), c.buf, len) : 0;
 }
 
-/* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms and ssl_read_internal, ssl_write_internal ---- */
+/* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms, ssl_read_internal and ssl_write_internal ---- */
 
-#define OSSL_CALL(name, dir, ex)                                                                                       \
+#define OSSL_CALL(name, dir, buf, num, lenp)                                                                           \
 	SEC("uprobe") int ossl_##name##_enter(struct pt_regs *ctx)                                                     \
 	{                                                                                                              \
-		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), ex);                                             \
+		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), buf, num, lenp);                                 \
 	}
 
-OSSL_CALL(read, 0, false)
-OSSL_CALL(read_ex, 0, true)
-OSSL_CALL(write, META_DIR, false)
-OSSL_CALL(write_ex, META_DIR, true)
+OSSL_CALL(read, 0, ctx->si, (__u32)ctx->dx, 0)
+OSSL_CALL(read_ex, 0, ctx->si, ctx->dx, ctx->cx)
+OSSL_CALL(write, META_DIR, ctx->si, (__u32)ctx->dx, 0)
+OSSL_CALL(write_ex, META_DIR, ctx->si, ctx->dx, ctx->cx)
+/* With flags before the place of the length (3.3+). */
+OSSL_CALL(write_ex2, META_DIR, ctx->si, ctx->dx, ctx->r8)
+/* SSL_sendfile(ssl, fd, offset, size, flags), where the kernel encrypts: counted, the bytes are in a file. */
+OSSL_CALL(sendfile, META_DIR, 0, ctx->cx, 0)
 
 /* The return of any of them: what was called was noted at the entry. */
 SEC("uretprobe")
