@@ -4,7 +4,6 @@
  * life of processes.
  *
  * Everything is in lib/; this file only says which parts belong to the tool.
- * Everything is in lib/; this file only says which parts belong to the tool.
  */
 #include "syscalls.bpf.h"
 #include "uring.bpf.h"
