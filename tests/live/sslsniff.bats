@@ -26,7 +26,7 @@ drive()
 	exec 9>"$T/orders"
 	wait_until 300 grep -q ready "$T/drive"
 }
-go_on() { echo go >&9 && wait_until 600 grep -q done "$T/drive"; }
+go_on() { echo go >&9 && wait_until 600 grep -q 'done' "$T/drive"; }
 hang_up() { exec 9>&-; }
 
 agree() { python3 "$TLSPEER" check "$T/out" "$T/books" "$1"; }
