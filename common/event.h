@@ -177,6 +177,7 @@ enum win_flags {
 	WINF_RESET = 512,    /* WIN_CLOSE: by RST */
 	WINF_FAILED = 1024,  /* WIN_CLOSE: timed out or unreachable */
 	WINF_STOPPED = 2048, /* broker: all of the owner's threads are stopped (state T) */
+	WINF_WAITING = 4096, /* -r, where sndq is not known: data waited for the window of `dir` to open */
 };
 
 #define WIN_UNKNOWN   (~0U)
