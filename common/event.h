@@ -32,7 +32,8 @@ enum ev_data_flags {
 	EVF_FROM_START = 2, /* the connection was seen from its byte 0 in this direction's stream */
 	EVF_NOCOPY = 4,     /* want bytes passed by without being copied on purpose (sendfile, splice, io_uring) */
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
-	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
+	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
 };
 
 /* Common head of every event. Sizes: 48 bytes. */
@@ -102,8 +103,16 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+ * socket no call tells: its ciphertext must. */
+enum ev_proc_what {
+	PROC_EXEC = 1,
+	PROC_EXIT = 2,
+	PROC_MMAP = 3,
+	PROC_FORK = 4,
+	PROC_UNIX = 5,
+	PROC_SEEKS = 6,
+};
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000

@@ -122,6 +122,8 @@ static __always_inline void put_start(struct conn *c, struct ev_data *e, __u64 m
 		e->flags |= EVF_FROM_START;
 	if (c->flags & CONN_NESTED)
 		e->flags |= EVF_NESTED;
+	if (c->flags & CONN_MATCHED)
+		e->flags |= EVF_MATCHED;
 }
 
 /* Sends a filled event. PUT_TLS under META_CHECK: it was not, for it starts like a TLS record. */
@@ -333,6 +335,14 @@ static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 	return to[0] ? n - 1 : n;
 }
 
+/* Processes with TLS sessions whose socket no call tells: only they pay for looking at ciphertext (cipher.bpf.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} seekers SEC(".maps");
+
 /* The first Unix connection is told to the broker, which then attaches what sees splice out of them. */
 __u32 unix_told;
 
@@ -450,6 +460,17 @@ static __always_inline void count_tls(struct conn *c, bool joined)
  * are linked. 1: and the socket carries plaintext that the library's call will show.
  */
 __noinline int tls_nested(__u64 skp);
+/* The same by what passed (cipher.bpf.h); leftcnt as for emit_iovs. */
+__noinline int tls_match(__u64 skp, __u64 meta, __u64 ptr_to, __u64 leftcnt);
+
+static __always_inline int tls_seen(const struct conn *c, __u64 skp, __u64 meta, __u64 ptr_to, __u64 leftcnt)
+{
+	if (tls_nested(skp) == 1)
+		return 1;
+	if (!c->link)
+		tls_match(skp, meta, ptr_to, leftcnt);
+	return 0;
+}
 
 /* Could this socket be found to carry a TLS session by a call made now? */
 static __always_inline bool may_nest(const struct conn *c, __u64 meta)
@@ -580,7 +601,8 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(verdict_now(c, slot))))) {
 		head = read_head(meta_src(meta), ptr_to, cnt, left);
 		n = head_len(head);
-		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) &&
+		    tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
 		judge(ptr, meta, head, off);
 		nest = false;
@@ -605,7 +627,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	else if (meta_src(meta) == SRC_IOV && cnt)
 		sent = emit_vec(ptr, meta, ptr_to, left, off);
 	if (sent == PUT_TLS) {
-		if (tls_nested(ptr) == 1)
+		if (tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
 		if (!copies(verdict_now(c, slot))) {
 			STAT_ADD(passed_bytes, left);

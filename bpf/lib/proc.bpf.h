@@ -36,9 +36,12 @@ int proc_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *t = (void *)ctx->args[0];
 
+	__u32 pid = task_tgid(t);
+
+	bpf_map_delete_elem(&seekers, &pid); /* another program */
 	if (!task_wanted())
 		return 0;
-	return emit_proc(task_tgid(t), task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXEC);
+	return emit_proc(pid, task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXEC);
 }
 
 /* task: the last thread ends its process */
@@ -53,6 +56,7 @@ int proc_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	wanted = task_wanted();
 	bpf_map_delete_elem(&targets, &pid);
+	bpf_map_delete_elem(&seekers, &pid);
 	if (!wanted)
 		return 0;
 	return emit_proc(pid, task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXIT);

@@ -435,6 +435,11 @@ static int on_proc(void *ctx, void *data, size_t size)
 		loader_attach_late(b->loader);
 		return 0;
 	}
+	if (p->what == PROC_SEEKS) {
+		if (!attacher_late(b->attacher, p->h.pid))
+			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
+		return 0;
+	}
 	if (p->what == PROC_EXIT) {
 		watch_del(b, p->h.pid);
 		attacher_forget(b->attacher, p->h.pid);

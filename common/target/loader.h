@@ -37,9 +37,11 @@ void loader_attach_late(struct loader *l);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 
-/* Attaches programs at offsets of one file, for all processes (filtered in BPF); all or none. path may be
- * /proc/self/fd/N: then it is the very file that is open. A handle above 0 for loader_uprobes_detach, or 0 with e. */
-unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e);
+/* Attaches programs at offsets of one file; all or none. For all processes (filtered in BPF), or, with a pid, where the
+ * kernel can (uprobe_multi) in that process only. path may be /proc/self/fd/N: then it is the very file that is open.
+ * A handle above 0 for loader_uprobes_detach, or 0 with e. */
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, __u32 pid,
+                        struct err *e);
 void loader_uprobes_detach(struct loader *l, unsigned handle);
 
 /* The set of traced processes (FILTER_PID). -1: pid has ended. */
