@@ -101,8 +101,9 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SPLICE: the first time that a socket's bytes
+ * were read by a path without a hook. */
+enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5, PROC_SPLICE = 6 };
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000
@@ -118,6 +119,13 @@ struct ev_proc {
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };
 
 #define SNOOP_MAX_PORTS 16
+
+/*
+ * Set of traced processes, first look: slot tgid % TARGET_SLOTS holds a tgid that is one, 0 for none, or TARGET_ASK.
+ * Anything but 0 and the tgid itself: map `targets` tells. Never 0 again once it was not. Written by both sides.
+ */
+#define TARGET_SLOTS 8192
+#define TARGET_ASK   (~0ULL)
 
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
 enum filter_bits {

@@ -94,6 +94,9 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct list_head {
+	struct list_head *next;
+};
 struct ns_common {
 	unsigned int inum;
 };
