@@ -104,7 +104,8 @@ struct ev_close {
 };
 
 /* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
- * socket no call tells: its ciphertext must. */
+ * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
+ * without a hook. */
 enum ev_proc_what {
 	PROC_EXEC = 1,
 	PROC_EXIT = 2,
@@ -112,6 +113,7 @@ enum ev_proc_what {
 	PROC_FORK = 4,
 	PROC_UNIX = 5,
 	PROC_SEEKS = 6,
+	PROC_SPLICE = 7,
 };
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
@@ -258,6 +260,13 @@ enum bpf_on {
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };
 
 #define SNOOP_MAX_PORTS 16
+
+/*
+ * Set of traced processes, first look: slot tgid % TARGET_SLOTS holds a tgid that is one, 0 for none, or TARGET_ASK.
+ * Anything but 0 and the tgid itself: map `targets` tells. Never 0 again once it was not. Written by both sides.
+ */
+#define TARGET_SLOTS 8192
+#define TARGET_ASK   (~0ULL)
 
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
 enum filter_bits {

@@ -343,8 +343,16 @@ struct {
 	__type(value, __u32);
 } seekers SEC(".maps");
 
-/* The first Unix connection is told to the broker, which then attaches what sees splice out of them. */
-__u32 unix_told;
+/* What has been told to the broker, which then attaches what sees splice: bit 1 << enum ev_proc_what. */
+__u32 told;
+
+static __always_inline void tell_once(__u32 what)
+{
+	if (told & 1U << what)
+		return;
+	told |= 1U << what;
+	emit_proc(current_ids() >> 32, 0, what);
+}
 
 /* Names of a Unix connection's ends, once, before its first bytes. */
 __noinline int emit_names(__u64 skp)
@@ -368,10 +376,7 @@ __noinline int emit_names(__u64 skp)
 	e->llen = copy_name(e->lpath, addr[0]);
 	e->rlen = copy_name(e->rpath, addr[1]);
 	c->flags |= CONN_NAMED;
-	if (!unix_told) {
-		unix_told = 1;
-		emit_proc(current_ids() >> 32, 0, PROC_UNIX);
-	}
+	tell_once(PROC_UNIX);
 	STAT_ADD(events, 1);
 	bpf_ringbuf_submit(e, wake_flags());
 	return 0;

@@ -31,9 +31,9 @@ struct loader_cfg {
 struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
 /* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
 int loader_attach(struct loader *l, struct err *e);
-/* Attaches what is too dear to be there always: what sees splice out of Unix sockets. Once; missing hooks are no error.
- */
-void loader_attach_late(struct loader *l);
+/* Attaches what is too dear to be there always: what sees splice out of Unix sockets (PROC_UNIX) or TCP ones
+ * (PROC_SPLICE). Once each; missing hooks are no error. */
+void loader_attach_late(struct loader *l, __u32 what);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 

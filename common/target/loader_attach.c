@@ -69,8 +69,8 @@ static struct probe *attach_syscall(struct loader *l, const struct bpf_program *
 	return attach_perf(l, prog, &attr, name, e);
 }
 
-/* Hooks of the rung in use that are late, or are not. 0, or -1 with e. */
-static int attach_hooks(struct loader *l, bool late, struct err *e)
+/* Hooks of the rung in use that wait for `late` (0: for nothing). 0, or -1 with e. */
+static int attach_hooks(struct loader *l, __u32 late, struct err *e)
 {
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, h->prog);
@@ -93,7 +93,7 @@ static int attach_hooks(struct loader *l, bool late, struct err *e)
 
 int loader_attach(struct loader *l, struct err *e)
 {
-	if (attach_hooks(l, false, e) < 0)
+	if (attach_hooks(l, 0, e) < 0)
 		return -1;
 	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
 	if (bpf_object__find_program_by_name(l->obj, "proc_mmap"))
@@ -104,12 +104,12 @@ int loader_attach(struct loader *l, struct err *e)
 	return 0;
 }
 
-void loader_attach_late(struct loader *l)
+void loader_attach_late(struct loader *l, __u32 what)
 {
-	if (l->late_done)
+	if (l->late_done & 1U << what)
 		return;
-	l->late_done = true;
-	attach_hooks(l, true, NULL);
+	l->late_done |= 1U << what;
+	attach_hooks(l, what, NULL);
 }
 
 const char *loader_rungs(const struct loader *l)
