@@ -10,13 +10,8 @@
 #define SNOOP_DECODER_H
 
 #include "base/bytes.h"
+#include "base/origin.h"
 #include "record.h"
-
-/* The thread whose call moved the bytes. pid 0: unknown (offline). */
-struct origin {
-	uint32_t pid, tid;
-	char comm[16];
-};
 
 enum chunk_flags {
 	CHUNK_EDGE = 1,  /* starts where a call's buffer (or, offline, a segment) started: a place to resync */
