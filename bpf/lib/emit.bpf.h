@@ -11,17 +11,6 @@
 
 #include "conn.bpf.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20); /* set by the loader */
-} data SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
-} small SEC(".maps");
-#define SMALL_WAKE (64 << 10) /* force a wake-up when this much waits in it */
-
 /* Written by the worker: what it needs no more of a connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -35,25 +24,6 @@ struct {
 #define CHUNK_MAX   16896 /* what fits the largest size class goes whole (a full TLS record and its header) */
 #define CHUNKS_MAX  512   /* per buffer; the rest of a larger one is counted, not copied */
 #define IOVS_MAX    64    /* per call */
-
-static __always_inline void fill_head(struct ev_hdr *h, __u64 conn_id, __u16 type)
-{
-	__u64 ids = current_ids();
-
-	h->ts_ns = bpf_ktime_get_ns();
-	h->conn_id = conn_id;
-	h->pid = ids >> 32;
-	h->tid = (__u32)ids;
-	h->type = type;
-	h->pad0 = 0;
-	h->pad1 = 0;
-	bpf_get_current_comm(h->comm, sizeof(h->comm));
-}
-
-static __always_inline __u64 wake_flags(void)
-{
-	return bpf_ringbuf_query(&data, BPF_RB_AVAIL_DATA) >= cfg.wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
 
 /*
  * The first bytes of a call are judged as a number whose low byte is the first; fewer than a rule looks at are judged
@@ -365,28 +335,6 @@ static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 	return to[0] ? n - 1 : n;
 }
 
-/* To the broker. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
-} procs SEC(".maps");
-
-static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
-{
-	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
-
-	if (!e) {
-		STAT_ADD(lost_small, 1);
-		return 0;
-	}
-	fill_head(&e->h, 0, EV_PROC);
-	e->h.pid = pid;
-	e->what = what;
-	e->ppid = ppid;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
 /* Processes with TLS sessions whose socket no call tells: only they pay for looking at ciphertext (cipher.bpf.h). */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -395,8 +343,16 @@ struct {
 	__type(value, __u32);
 } seekers SEC(".maps");
 
-/* The first Unix connection is told to the broker, which then attaches what sees splice out of them. */
-__u32 unix_told;
+/* What has been told to the broker, which then attaches what sees splice: bit 1 << enum ev_proc_what. */
+__u32 told;
+
+static __always_inline void tell_once(__u32 what)
+{
+	if (told & 1U << what)
+		return;
+	told |= 1U << what;
+	emit_proc(current_ids() >> 32, 0, what);
+}
 
 /* Names of a Unix connection's ends, once, before its first bytes. */
 __noinline int emit_names(__u64 skp)
@@ -420,10 +376,7 @@ __noinline int emit_names(__u64 skp)
 	e->llen = copy_name(e->lpath, addr[0]);
 	e->rlen = copy_name(e->rpath, addr[1]);
 	c->flags |= CONN_NAMED;
-	if (!unix_told) {
-		unix_told = 1;
-		emit_proc(current_ids() >> 32, 0, PROC_UNIX);
-	}
+	tell_once(PROC_UNIX);
 	STAT_ADD(events, 1);
 	bpf_ringbuf_submit(e, wake_flags());
 	return 0;
@@ -546,7 +499,9 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 	tls = looks_tls(head, n);
 	if (c->verdict != VERDICT_UNKNOWN || !n)
 		return c->verdict;
-	if (looks_http(head, n) && (first || n >= 4)) {
+	if (cfg.tls_only && (meta & META_KIND)) {
+		c->verdict = VERDICT_COPY;
+	} else if (!cfg.tls_only && looks_http(head, n) && (first || n >= 4)) {
 		c->verdict = VERDICT_COPY;
 	} else if (tls && (first || n >= 5) && !(meta & META_KIND)) {
 		c->verdict = VERDICT_TLS;

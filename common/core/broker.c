@@ -132,6 +132,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
 	c->tls_calls = b->run->tool->tls_calls;
+	c->tls_only = b->run->tool->tls_only;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
 	if (ts->comm) {
@@ -443,8 +444,8 @@ static int on_proc(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*p) || p->h.type != EV_PROC)
 		return 0;
-	if (p->what == PROC_UNIX) {
-		loader_attach_late(b->loader);
+	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
+		loader_attach_late(b->loader, p->what);
 		return 0;
 	}
 	if (p->what == PROC_SEEKS) {
@@ -548,7 +549,7 @@ static int trace(struct broker *b, struct err *e)
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
-	loader_on(b->loader);
+	loader_on(b->loader, ON);
 	b->run->sh->tracing = 1;
 	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {

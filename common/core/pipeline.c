@@ -33,8 +33,9 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	p->rc = rc;
 	p->scratch.max = 4 << 20;
 	out_init(&p->out, STDOUT_FILENO);
-	if (rc->columns && schema == t->schema) {
-		p->columns = columns_parse(schema, rc->columns, e);
+	const char *columns = rc->columns || rc->json ? rc->columns : rc->text_columns;
+	if (columns && schema == t->schema) {
+		p->columns = columns_parse(schema, columns, e);
 		if (!p->columns)
 			return -1;
 	}
@@ -48,6 +49,8 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .width = term_width(STDOUT_FILENO),
 	    .headers = rc->headers,
 	    .bodies = rc->body_max > 0,
+	    .hex = rc->hex,
+	    .follow = rc->follow,
 	};
 	p->sink = sink_find(rc->json ? "json" : "text");
 	if (!p->sink)

@@ -60,7 +60,7 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	const struct flow_stats *f = &r->sh->flow;
 	unsigned long long lost_ev = bs ? bs->lost_events : 0, lost_by = bs ? bs->lost_bytes : f->lost_bytes;
 	unsigned long long conns = f->decoded;
-	char more[512], seen[128], bytes[24], mem[16], cpu[32], line[1024];
+	char more[512], seen[128], bytes[24], mem[16], cpu[32], line[1280];
 	uint64_t moved = bs ? bs->bytes : f->bytes;
 
 	losses(r, bs, more, sizeof(more));
@@ -78,9 +78,9 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 		snprintf(cpu, sizeof(cpu), "%.1f %%", 100 * cpu_s / elapsed_s);
 	else
 		snprintf(cpu, sizeof(cpu), "%.0f ms", 1000 * cpu_s);
-	snprintf(line, sizeof(line), "%llu %s%s on %llu connection%s; %s%s; tool used %s cpu, %s memory in %.1f s",
+	snprintf(line, sizeof(line), "%llu %s%s on %llu connection%s%s; %s%s; tool used %s cpu, %s memory in %.1f s",
 	         (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", conns,
-	         conns == 1 ? "" : "s", seen, more, cpu, mem, elapsed_s);
+	         conns == 1 ? "" : "s", r->sh->totals, seen, more, cpu, mem, elapsed_s);
 	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
 	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
 	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);

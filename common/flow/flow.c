@@ -257,6 +257,10 @@ void flow_data(struct flow *f, const struct flow_data *d)
 	if (c->state == CONN_IGNORED)
 		return;
 	conn_learn(c, d);
+	if (f->cfg.tls_only && !c->tls) {
+		conn_ignore(f, c);
+		return;
+	}
 	if (c->state == CONN_NEW && !conn_admit(f, c, d))
 		return;
 	stream_data(f, c, d);

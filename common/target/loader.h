@@ -31,9 +31,9 @@ struct loader_cfg {
 struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
 /* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
 int loader_attach(struct loader *l, struct err *e);
-/* Attaches what is too dear to be there always: what sees splice out of Unix sockets. Once; missing hooks are no error.
- */
-void loader_attach_late(struct loader *l);
+/* Attaches what is too dear to be there always: what sees splice out of Unix sockets (PROC_UNIX) or TCP ones
+ * (PROC_SPLICE). Once each; missing hooks are no error. */
+void loader_attach_late(struct loader *l, __u32 what);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 
@@ -61,7 +61,7 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
 /* Lets the programs work: after everything was attached. Until then they return at once. */
-void loader_on(struct loader *l);
+void loader_on(struct loader *l, enum bpf_on how);
 /* Stops them all at once, before the slower detaching. */
 void loader_off(struct loader *l);
 /* Calls fn for each connection that has lost bytes. */

@@ -161,4 +161,5 @@ static void crypto_plan(const struct elf *elf, struct plan *out)
 }
 
 const struct tls_lib tls_libcrypto = {TLS_NONE, NULL, crypto_match, crypto_plan};
-const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan, sonames};
+const struct tls_lib tls_openssl = {TLS_OPENSSL,  "openssl", openssl_match,
+                                    openssl_plan, sonames,   {"SSL_read", "SSL_write"}};

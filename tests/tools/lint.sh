@@ -17,6 +17,8 @@ declare -A may=(
 	[base]="base"
 	[event]=""
 	[record]="record"
+	[analyzer]="base record event"
+	[tcp]="tcp analyzer flow base record event"
 	[elf]="elf base"
 	[tls]="tls elf base event"
 	[body]="body base"
@@ -24,8 +26,8 @@ declare -A may=(
 	[flow]="flow proto body base record"
 	[sink]="sink base record"
 	[target]="target tls elf base event record"
-	[core]="core target flow sink tls base record event"
-	[tools]="core proto record base"
+	[core]="core target flow sink tls tcp analyzer base record event"
+	[tools]="core proto tcp analyzer record base"
 	[bpf]="bpf event"
 )
 # System headers that belong to one part alone: pattern, then the parts that may include it.
@@ -43,6 +45,7 @@ part_of() # FILE -> part
 	case $1 in
 	common/record.*) echo record ;;
 	common/event.h) echo event ;;
+	common/analyzer.h) echo analyzer ;;
 	common/*/*) f=${1#common/} && echo "${f%%/*}" ;;
 	*) echo "${1%%/*}" ;;
 	esac
