@@ -91,6 +91,15 @@ enum { TS_COMPAT = 2 };       /* thread_info.status: in a 32-bit system call */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+/* Records of tracepoints, after 8 bytes that all have. */
+struct trace_event_raw_sock_msg_length { /* sock_send_length, sock_recv_length */
+	void *sk;
+	int ret, flags;
+};
+struct trace_event_raw_tcp_event_sk { /* tcp_rcv_space_adjust */
+	const void *skaddr;
+};
+
 typedef struct {
 	int counter;
 } atomic_t;
