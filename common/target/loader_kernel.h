@@ -30,6 +30,8 @@ int kernel_trace_id(const char *system, const char *name, struct err *e);
 bool kernel_preempts_tracepoints(void);
 /* The same for programs at tracepoints of system calls, whatever their kind (7.1+). */
 bool kernel_preempts_syscall_hooks(const struct btf *btf);
+/* Length of the kernel's tick in microseconds (1000000 / CONFIG_HZ). */
+unsigned kernel_tick_us(void);
 /* perf's type number of uprobes, -1: none. */
 int kernel_uprobe_type(void);
 /*
