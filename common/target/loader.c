@@ -195,7 +195,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
 	cfg.direct_reads = l->direct_reads;
 	cfg.tick_us = kernel_tick_us();
-	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_syscall_hook("sys_exit_accept4", NULL) >= 0;
+	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_trace_id("syscalls", "sys_exit_accept4", NULL) >= 0;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
