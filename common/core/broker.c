@@ -324,7 +324,7 @@ static int exit_code(struct broker *b)
 		return EXIT_RUNTIME;
 	if (WIFEXITED(st) && WEXITSTATUS(st))
 		return WEXITSTATUS(st);
-	if (b->run->rc.strict && (bs.lost_events || bs.lost_small))
+	if (b->run->rc.strict && (bs.lost_events || bs.lost_small || loader_missed(b->loader)))
 		return EXIT_LOST;
 	if (b->cmd_ended)
 		return WIFSIGNALED(b->cmd_status) ? 128 + WTERMSIG(b->cmd_status) : WEXITSTATUS(b->cmd_status);
