@@ -11,12 +11,13 @@
 #define SNOOP_EVENT_H
 
 enum ev_type {
-	EV_DATA = 1,  /* data ring: struct ev_data, bytes of one direction of a stream */
-	EV_EOF = 2,   /* data ring: struct ev_data without bytes: a read returned 0 */
-	EV_UNIX = 3,  /* data ring, before a Unix connection's first data: struct ev_unix */
-	EV_CLOSE = 4, /* small ring: struct ev_close */
-	EV_PROC = 5,  /* process ring (broker): struct ev_proc */
-	EV_WIN = 6,   /* data ring, broker or a capture's tracker: struct ev_win */
+	EV_DATA = 1,     /* data ring: struct ev_data, bytes of one direction of a stream */
+	EV_EOF = 2,      /* data ring: struct ev_data without bytes: a read returned 0 */
+	EV_UNIX = 3,     /* data ring, before a Unix connection's first data: struct ev_unix */
+	EV_CLOSE = 4,    /* small ring: struct ev_close */
+	EV_PROC = 5,     /* process ring (broker): struct ev_proc */
+	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
+	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -142,6 +143,7 @@ enum win_what {
 	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
 	WIN_POLL = 7,    /* every --interval: how it stands now */
 	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
+	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
 };
 
 /* How the owner in the event's head is known. */
@@ -222,6 +224,18 @@ struct ev_win {
 	__u8 pad[6];
 };
 
+/* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
+#define WIN_BUCKETS 33
+struct win_hist {
+	__u64 size[2][WIN_BUCKETS]; /* per enum ev_dir; those with payload; as handed to and by the device (GSO, GRO) */
+	__u64 wnd[2][WIN_BUCKETS];
+};
+/* From the broker at the end (EV_WIN_HIST). */
+struct ev_win_hist {
+	struct ev_hdr h;
+	struct win_hist hist;
+};
+
 /*
  * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
  * listeners, by netns << 16 | port).
@@ -276,6 +290,8 @@ struct bpf_cfg {
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
 	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
+	__u32 win_small;      /* crossing this many bytes is a change, too; 0: none */
+	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
 	__u32 win_accept;     /* accept is observed (set by the loader) */

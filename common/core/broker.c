@@ -173,6 +173,8 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->win_kinds = rc->win_kinds;
 	c->win_min_change = (__u32)rc->win_min_change;
 	c->win_stacks = rc->win_stacks;
+	c->win_small = (__u32)rc->win_small;
+	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
 	return 0;
 }
@@ -584,6 +586,8 @@ int broker_run(struct run *r)
 	b->stop_by = now_s() + STOP_MS / 1e3;
 	if (b->worker > 0)
 		loader_losses(b->loader, tell_loss, b);
+	if (b->worker > 0)
+		windows_finish(b->windows);
 	stop_worker(b);
 	if (rc < 0) {
 		rc = log_err(&e);

@@ -96,9 +96,9 @@ struct run_cfg {
 	uint64_t inflight_ns; /* 0: off */
 	/* Tools about TCP windows (struct bpf_cfg); set by the tool's setup or options. */
 	uint64_t win_poll_ns; /* how connections stand is listed so often; 0: only at start */
-	uint64_t win_min_change;
+	uint64_t win_min_change, win_small;
 	uint32_t win_kinds;
-	bool win_stacks;
+	bool win_stacks, win_hist;
 };
 
 /* Totals printed at the end, per group of field values. */

@@ -52,6 +52,9 @@ int loader_target_count(struct loader *l);
 bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o);
 bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o);
 
+/* Sums what all CPUs have counted. False: the object counts nothing. */
+bool loader_win_hist(struct loader *l, struct win_hist *out);
+
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
