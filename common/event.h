@@ -33,7 +33,8 @@ enum ev_data_flags {
 	EVF_FROM_START = 2, /* the connection was seen from its byte 0 in this direction's stream */
 	EVF_NOCOPY = 4,     /* want bytes passed by without being copied on purpose (sendfile, splice, io_uring) */
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
-	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
+	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
 };
 
 /* Common head of every event. Sizes: 48 bytes. */
@@ -103,8 +104,18 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+ * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
+ * without a hook. */
+enum ev_proc_what {
+	PROC_EXEC = 1,
+	PROC_EXIT = 2,
+	PROC_MMAP = 3,
+	PROC_FORK = 4,
+	PROC_UNIX = 5,
+	PROC_SEEKS = 6,
+	PROC_SPLICE = 7,
+};
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000
@@ -179,6 +190,7 @@ enum win_flags {
 	WINF_RESET = 512,    /* WIN_CLOSE: by RST */
 	WINF_FAILED = 1024,  /* WIN_CLOSE: timed out or unreachable */
 	WINF_STOPPED = 2048, /* broker: all of the owner's threads are stopped (state T) */
+	WINF_WAITING = 4096, /* -r, where sndq is not known: data waited for the window of `dir` to open */
 };
 
 #define WIN_UNKNOWN   (~0U)
@@ -263,6 +275,13 @@ enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORING
 
 #define SNOOP_MAX_PORTS 16
 
+/*
+ * Set of traced processes, first look: slot tgid % TARGET_SLOTS holds a tgid that is one, 0 for none, or TARGET_ASK.
+ * Anything but 0 and the tgid itself: map `targets` tells. Never 0 again once it was not. Written by both sides.
+ */
+#define TARGET_SLOTS 8192
+#define TARGET_ASK   (~0ULL)
+
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
 enum filter_bits {
 	FILTER_PID = 1,
@@ -280,12 +299,14 @@ struct bpf_cfg {
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;         /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level;    /* 0: the tool is in the initial pid namespace (set by the loader) */
-	__u32 wake_bytes;     /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;      /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;      /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher;    /* copy TLS records too (keys engine) */
+	__u32 follow;      /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;   /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher; /* copy TLS records too (keys engine) */
+	__u32 tls_only;    /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
+	__u32 pad0;
 	__u32 pidns_inum;     /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
