@@ -7,6 +7,7 @@
 #include "syscalls.bpf.h"
 #include "uring.bpf.h"
 #include "proc.bpf.h"
+#include "mmap.bpf.h"
 #include "tls.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -11,17 +11,6 @@
 
 #include "conn.bpf.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20); /* set by the loader */
-} data SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
-} small SEC(".maps");
-#define SMALL_WAKE (64 << 10) /* force a wake-up when this much waits in it */
-
 /* Written by the worker: what it needs no more of a connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -35,25 +24,6 @@ struct {
 #define CHUNK_MAX   16896 /* what fits the largest size class goes whole (a full TLS record and its header) */
 #define CHUNKS_MAX  512   /* per buffer; the rest of a larger one is counted, not copied */
 #define IOVS_MAX    64    /* per call */
-
-static __always_inline void fill_head(struct ev_hdr *h, __u64 conn_id, __u16 type)
-{
-	__u64 ids = current_ids();
-
-	h->ts_ns = bpf_ktime_get_ns();
-	h->conn_id = conn_id;
-	h->pid = ids >> 32;
-	h->tid = (__u32)ids;
-	h->type = type;
-	h->pad0 = 0;
-	h->pad1 = 0;
-	bpf_get_current_comm(h->comm, sizeof(h->comm));
-}
-
-static __always_inline __u64 wake_flags(void)
-{
-	return bpf_ringbuf_query(&data, BPF_RB_AVAIL_DATA) >= cfg.wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
 
 /*
  * The first bytes of a call are judged as a number whose low byte is the first; fewer than a rule looks at are judged
@@ -361,28 +331,6 @@ static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 	if (bpf_probe_read_kernel(to, n, __builtin_preserve_access_index(&addr->name[0].sun_path)))
 		return 0;
 	return to[0] ? n - 1 : n;
-}
-
-/* To the broker. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
-} procs SEC(".maps");
-
-static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
-{
-	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
-
-	if (!e) {
-		STAT_ADD(lost_small, 1);
-		return 0;
-	}
-	fill_head(&e->h, 0, EV_PROC);
-	e->h.pid = pid;
-	e->what = what;
-	e->ppid = ppid;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
 }
 
 /* The first Unix connection is told to the broker, which then attaches what sees splice out of them. */
