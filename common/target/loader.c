@@ -407,6 +407,23 @@ int loader_target_count(struct loader *l)
 	return n;
 }
 
+static bool put(struct loader *l, const char *map, __u64 key, const struct win_old *o)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, map);
+
+	return fd >= 0 && !bpf_map_update_elem(fd, &key, o, BPF_ANY);
+}
+
+bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o)
+{
+	return put(l, "olds", cookie, o);
+}
+
+bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o)
+{
+	return put(l, "listeners", key, o);
+}
+
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 {
 	out->data_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "data");
