@@ -206,9 +206,11 @@ struct ev_win {
 	__u64 bytes_acked, bytes_received;                 /* payload in its life so far */
 	__u64 busy_us, rwnd_limited_us, sndbuf_limited_us; /* time with data in flight; of that held up by each */
 	__u64 read_ns;                                     /* when its process last took data out, 0 not known */
-	__u32 read_tid;                                    /* by which thread, 0 not known */
-	__u32 netns;                                       /* inode number of its network namespace; -r: 0 */
-	__u32 ino;                                         /* socket inode, 0 not known */
+	__u64 read_gap_ns; /* of the open DIR_OUT episode: the longest time up to now without a read, 0 not known; then
+	                      read_tid and stack are of the read before that gap */
+	__u32 read_tid;    /* by which thread, 0 not known */
+	__u32 netns;       /* inode number of its network namespace; -r: 0 */
+	__u32 ino;         /* socket inode, 0 not known */
 	__u32 uid;
 	__u32 wnd[2]; /* bytes, scaled, as the direction's last segment said: [DIR_OUT] ours, [DIR_IN] the peer's */
 	__u32 wnd_min[2], wnd_max[2]; /* since the connection's last event */
