@@ -96,6 +96,11 @@ struct run_cfg {
 	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
 	uint64_t timeout_ns;  /* 0: default 60 s */
 	uint64_t inflight_ns; /* 0: off */
+	/* Tools about TCP windows (struct bpf_cfg); set by the tool's setup or options. */
+	uint64_t win_poll_ns; /* how connections stand is listed so often; 0: only at start */
+	uint64_t win_min_change, win_small;
+	uint32_t win_kinds;
+	bool win_stacks, win_hist;
 };
 
 /* Totals printed at the end, per group of field values. */
@@ -126,6 +131,7 @@ struct tool {
 	bool no_streams;                       /* no decoders: the analyzer does everything */
 	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
 	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
+	bool windows;                          /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };
