@@ -11,12 +11,13 @@
 #define SNOOP_EVENT_H
 
 enum ev_type {
-	EV_DATA = 1,  /* data ring: struct ev_data, bytes of one direction of a stream */
-	EV_EOF = 2,   /* data ring: struct ev_data without bytes: a read returned 0 */
-	EV_UNIX = 3,  /* data ring, before a Unix connection's first data: struct ev_unix */
-	EV_CLOSE = 4, /* small ring: struct ev_close */
-	EV_PROC = 5,  /* process ring (broker): struct ev_proc */
-	EV_WIN = 6,   /* data ring, broker or a capture's tracker: struct ev_win */
+	EV_DATA = 1,     /* data ring: struct ev_data, bytes of one direction of a stream */
+	EV_EOF = 2,      /* data ring: struct ev_data without bytes: a read returned 0 */
+	EV_UNIX = 3,     /* data ring, before a Unix connection's first data: struct ev_unix */
+	EV_CLOSE = 4,    /* small ring: struct ev_close */
+	EV_PROC = 5,     /* process ring (broker): struct ev_proc */
+	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
+	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -32,7 +33,8 @@ enum ev_data_flags {
 	EVF_FROM_START = 2, /* the connection was seen from its byte 0 in this direction's stream */
 	EVF_NOCOPY = 4,     /* want bytes passed by without being copied on purpose (sendfile, splice, io_uring) */
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
-	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
+	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
 };
 
 /* Common head of every event. Sizes: 48 bytes. */
@@ -102,8 +104,18 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+ * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
+ * without a hook. */
+enum ev_proc_what {
+	PROC_EXEC = 1,
+	PROC_EXIT = 2,
+	PROC_MMAP = 3,
+	PROC_FORK = 4,
+	PROC_UNIX = 5,
+	PROC_SEEKS = 6,
+	PROC_SPLICE = 7,
+};
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000
@@ -142,6 +154,7 @@ enum win_what {
 	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
 	WIN_POLL = 7,    /* every --interval: how it stands now */
 	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
+	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
 };
 
 /* How the owner in the event's head is known. */
@@ -225,6 +238,18 @@ struct ev_win {
 	__u8 pad[6];
 };
 
+/* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
+#define WIN_BUCKETS 33
+struct win_hist {
+	__u64 size[2][WIN_BUCKETS]; /* per enum ev_dir; those with payload; as handed to and by the device (GSO, GRO) */
+	__u64 wnd[2][WIN_BUCKETS];
+};
+/* From the broker at the end (EV_WIN_HIST). */
+struct ev_win_hist {
+	struct ev_hdr h;
+	struct win_hist hist;
+};
+
 /*
  * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
  * listeners, by netns << 16 | port).
@@ -252,6 +277,13 @@ enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORING
 
 #define SNOOP_MAX_PORTS 16
 
+/*
+ * Set of traced processes, first look: slot tgid % TARGET_SLOTS holds a tgid that is one, 0 for none, or TARGET_ASK.
+ * Anything but 0 and the tgid itself: map `targets` tells. Never 0 again once it was not. Written by both sides.
+ */
+#define TARGET_SLOTS 8192
+#define TARGET_ASK   (~0ULL)
+
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
 enum filter_bits {
 	FILTER_PID = 1,
@@ -269,16 +301,20 @@ struct bpf_cfg {
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;         /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level;    /* 0: the tool is in the initial pid namespace (set by the loader) */
-	__u32 wake_bytes;     /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;      /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;      /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher;    /* copy TLS records too (keys engine) */
+	__u32 follow;      /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;   /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher; /* copy TLS records too (keys engine) */
+	__u32 tls_only;    /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
+	__u32 pad0;
 	__u32 pidns_inum;     /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
 	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
+	__u32 win_small;      /* crossing this many bytes is a change, too; 0: none */
+	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
 	__u32 win_accept;     /* accept is observed (set by the loader) */

@@ -31,6 +31,7 @@ typedef __u16 __sum16;
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27
@@ -103,6 +104,9 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 
+struct list_head {
+	struct list_head *next;
+};
 struct ns_common {
 	unsigned int inum;
 };
@@ -226,7 +230,7 @@ struct ipv6hdr {
 };
 struct tcphdr {
 	__be16 source, dest;
-	__u16 fin : 1, syn : 1, rst : 1;
+	__u16 doff : 4, fin : 1, syn : 1, rst : 1;
 	__be16 window;
 };
 struct socket_alloc {

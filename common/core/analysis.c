@@ -51,7 +51,9 @@ const struct decoder *const *analysis_decoders(const struct tool *t)
 {
 	static const struct decoder *const none[] = {NULL};
 
-	return t->no_streams ? none : decoders;
+	if (t->no_streams)
+		return none;
+	return t->decoders ? t->decoders : decoders;
 }
 
 bool analysis_event(struct analysis *s, const void *data, size_t size)

@@ -133,6 +133,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
 	c->tls_calls = b->run->tool->tls_calls;
+	c->tls_only = b->run->tool->tls_only;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
 	if (ts->comm) {
@@ -173,6 +174,8 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->win_kinds = rc->win_kinds;
 	c->win_min_change = (__u32)rc->win_min_change;
 	c->win_stacks = rc->win_stacks;
+	c->win_small = (__u32)rc->win_small;
+	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
 	return 0;
 }
@@ -437,8 +440,13 @@ static int on_proc(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*p) || p->h.type != EV_PROC)
 		return 0;
-	if (p->what == PROC_UNIX) {
-		loader_attach_late(b->loader);
+	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
+		loader_attach_late(b->loader, p->what);
+		return 0;
+	}
+	if (p->what == PROC_SEEKS) {
+		if (!attacher_late(b->attacher, p->h.pid))
+			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
 		return 0;
 	}
 	if (p->what == PROC_EXIT) {
@@ -584,6 +592,8 @@ int broker_run(struct run *r)
 	b->stop_by = now_s() + STOP_MS / 1e3;
 	if (b->worker > 0)
 		loader_losses(b->loader, tell_loss, b);
+	if (b->worker > 0)
+		windows_finish(b->windows);
 	stop_worker(b);
 	if (rc < 0) {
 		rc = log_err(&e);

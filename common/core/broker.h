@@ -73,6 +73,8 @@ void windows_seed(struct windows *w);
 void windows_tick(struct windows *w, double now);
 /* Milliseconds until then, at most a second. */
 int windows_next_ms(const struct windows *w, double now);
+/* The run ends: tells what the kernel counted. */
+void windows_finish(struct windows *w);
 void windows_free(struct windows *w);
 
 #endif

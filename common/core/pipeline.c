@@ -49,6 +49,8 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .width = term_width(STDOUT_FILENO),
 	    .headers = rc->headers,
 	    .bodies = rc->body_max > 0,
+	    .hex = rc->hex,
+	    .follow = rc->follow,
 	};
 	p->sink = sink_find(rc->json ? "json" : "text");
 	if (!p->sink)

@@ -150,12 +150,12 @@ static void on_listener(void *ctx, struct ev_win *ev)
 	}
 }
 
-static void to_worker(struct windows *w, const struct ev_win *ev)
+static void to_worker(struct windows *w, const void *ev, size_t size)
 {
-	struct ipc_msg m = {.type = IPC_EVENT, .u.event.size = sizeof(*ev)};
+	struct ipc_msg m = {.type = IPC_EVENT, .u.event.size = size};
 
-	_Static_assert(sizeof(*ev) <= IPC_EVENT_MAX, "a window event fits a message");
-	memcpy(m.u.event.bytes, ev, sizeof(*ev));
+	_Static_assert(sizeof(struct ev_win_hist) <= IPC_EVENT_MAX, "the largest event fits a message");
+	memcpy(m.u.event.bytes, ev, size);
 	if (w->stuck || !can_send(w->b->run->sock, SEND_MS) || ipc_send(w->b->run->sock, &m, -1) < 0) {
 		w->stuck = true; /* its reader is: the rest of this list is not worth the wait */
 		w->unsaid++;
@@ -174,7 +174,7 @@ static void on_conn(void *ctx, struct ev_win *ev)
 	find_owner(w, ev);
 	ev->what = w->seeding ? WIN_OLD : WIN_POLL;
 	if (!w->seeding) {
-		to_worker(w, ev);
+		to_worker(w, ev, sizeof(*ev));
 		return;
 	}
 	if (!ev->h.pid && (w->b->filters & task_filters))
@@ -193,7 +193,7 @@ static void on_conn(void *ctx, struct ev_win *ev)
 	memcpy(o.comm, ev->h.comm, sizeof(o.comm));
 	if (!loader_put_old(w->b->loader, ev->cookie, &o))
 		w->unsaid++;
-	to_worker(w, ev);
+	to_worker(w, ev, sizeof(*ev));
 }
 
 static void list_all(struct windows *w)
@@ -210,6 +210,9 @@ static void list_all(struct windows *w)
 		sockown_scan(w->own, w->pids[i]);
 	if (sockdiag_list(w->diag, on_listener, w, &e) < 0 || sockdiag_list(w->diag, on_conn, w, &e) < 0)
 		log_note("%s", e.text);
+	struct ev_win end = {.h.type = EV_WIN, .what = WIN_LISTED};
+	end.h.ts_ns = (uint64_t)(now_s() * 1e9);
+	to_worker(w, &end, sizeof(end));
 	if (w->unsaid)
 		log_detail("%llu connections found no room", (unsigned long long)w->unsaid);
 	sockown_free(w->own);
@@ -228,6 +231,16 @@ void windows_seed(struct windows *w)
 		list_all(w);
 	w->seeding = false;
 	w->next_s = now_s() + (double)rc->win_poll_ns / 1e9;
+}
+
+void windows_finish(struct windows *w)
+{
+	struct ev_win_hist ev = {.h.type = EV_WIN_HIST};
+
+	if (!w || !w->b->run->rc.win_hist || !loader_win_hist(w->b->loader, &ev.hist))
+		return;
+	w->stuck = false;
+	to_worker(w, &ev, sizeof(ev));
 }
 
 void windows_tick(struct windows *w, double now)

@@ -37,6 +37,8 @@ struct sink_cfg {
 	bool color;
 	int width;    /* terminal columns; 0 unknown */
 	bool headers; /* text: print headers below the line */
+	bool hex;     /* text: bodies as a hex dump */
+	bool follow;  /* text: a line only where conn or dir differ from the last record's; bodies follow each other */
 	bool bodies;  /* text: print bodies below; JSON: have keys for bodies */
 };
 

@@ -29,8 +29,8 @@ const struct hook loader_hooks[] = {
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
     {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
-    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true},
-    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, true},
+    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true, PROC_SPLICE},
+    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, PROC_UNIX},
     {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
     {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
     {"exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
@@ -325,7 +325,9 @@ static int after_load(struct loader *l, struct err *e)
 
 	l->ctl = has_ctl ? map_shared(l, "ctl", CTL_SLOTS * sizeof(*l->ctl), PROT_READ | PROT_WRITE) : NULL;
 	l->stats = map_shared(l, "stats", STAT_CPUS * sizeof(*l->stats), PROT_READ);
-	if ((has_ctl && !l->ctl) || !l->stats)
+	l->target_slots =
+	    map_shared(l, "target_slots", TARGET_SLOTS * sizeof(*l->target_slots), PROT_READ | PROT_WRITE);
+	if ((has_ctl && !l->ctl) || !l->stats || !l->target_slots)
 		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
 	if (l->cfg.cgroup_fd < 0)
 		return 0;
@@ -379,6 +381,14 @@ static bool has_ended(__u32 pid)
 	return !p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X';
 }
 
+/* The kernel side's target_add and target_del, for the slot that is looked at first. */
+static void slot_change(struct loader *l, __u32 pid, __u64 from, __u64 to)
+{
+	__u64 *slot = &l->target_slots[pid % TARGET_SLOTS];
+
+	__atomic_compare_exchange_n(slot, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 int loader_target_add(struct loader *l, __u32 pid)
 {
 	__u32 one = 1;
@@ -386,8 +396,10 @@ int loader_target_add(struct loader *l, __u32 pid)
 
 	if (fd < 0 || bpf_map_update_elem(fd, &pid, &one, BPF_ANY))
 		return -1;
+	slot_change(l, pid, 0, pid);
 	if (!has_ended(pid))
 		return 0;
+	slot_change(l, pid, pid, TARGET_ASK);
 	bpf_map_delete_elem(fd, &pid);
 	return -1;
 }
@@ -422,6 +434,21 @@ bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o)
 bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o)
 {
 	return put(l, "listeners", key, o);
+}
+
+bool loader_win_hist(struct loader *l, struct win_hist *out)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "hists"), cpus = libbpf_num_possible_cpus();
+	struct win_hist *v = fd < 0 || cpus < 1 ? NULL : calloc((size_t)cpus, sizeof(*v));
+	__u32 zero = 0;
+	bool ok = v && !bpf_map_lookup_elem(fd, &zero, v);
+
+	memset(out, 0, sizeof(*out));
+	for (int cpu = 0; ok && cpu < cpus; cpu++)
+		for (size_t i = 0; i < sizeof(*out) / sizeof(__u64); i++)
+			((__u64 *)out)[i] += ((const __u64 *)&v[cpu])[i];
+	free(v);
+	return ok;
 }
 
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
@@ -477,5 +504,7 @@ void loader_close(struct loader *l)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
+	if (l->target_slots)
+		munmap(l->target_slots, TARGET_SLOTS * sizeof(*l->target_slots));
 	free(l);
 }
