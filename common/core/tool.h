@@ -110,6 +110,9 @@ struct totals_spec {
 	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
 	size_t max_groups;                                       /* bound; the rest is counted as "others". 0: 1000 */
 	const char *cut; /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
+	/* Worst first, by the sum of value (most frequent first otherwise); columns for the sum and the largest instead
+	 * of errors and p99; of addresses only the host counts. */
+	bool by_sum;
 };
 
 struct example {
