@@ -32,7 +32,8 @@ enum ev_data_flags {
 	EVF_FROM_START = 2, /* the connection was seen from its byte 0 in this direction's stream */
 	EVF_NOCOPY = 4,     /* want bytes passed by without being copied on purpose (sendfile, splice, io_uring) */
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
-	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
+	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
 };
 
 /* Common head of every event. Sizes: 48 bytes. */
@@ -102,8 +103,18 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+ * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
+ * without a hook. */
+enum ev_proc_what {
+	PROC_EXEC = 1,
+	PROC_EXIT = 2,
+	PROC_MMAP = 3,
+	PROC_FORK = 4,
+	PROC_UNIX = 5,
+	PROC_SEEKS = 6,
+	PROC_SPLICE = 7,
+};
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000
@@ -177,6 +188,7 @@ enum win_flags {
 	WINF_RESET = 512,    /* WIN_CLOSE: by RST */
 	WINF_FAILED = 1024,  /* WIN_CLOSE: timed out or unreachable */
 	WINF_STOPPED = 2048, /* broker: all of the owner's threads are stopped (state T) */
+	WINF_WAITING = 4096, /* -r, where sndq is not known: data waited for the window of `dir` to open */
 };
 
 #define WIN_UNKNOWN   (~0U)
@@ -222,10 +234,39 @@ struct ev_win {
 	__u8 pad[6];
 };
 
+/*
+ * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
+ * listeners, by netns << 16 | port).
+ */
+struct win_old {
+	__u64 zero_ns[2]; /* as in ev_win: a stall that is open already */
+	__u32 pid, tid;   /* 0 not known */
+	__u32 flags;      /* enum win_flags, to be added */
+	__u8 wanted;      /* listeners: the process is one to trace */
+	__u8 noscale;     /* enum win_noscale */
+	__u8 pad[2];
+	char comm[16];
+};
+
+/* The switch of all programs. */
+enum bpf_on {
+	ON_NOT = 0,
+	ON = 1,
+	ON_SEEDING = 2, /* opens and closes are seen; sockets that are not known are left alone until the broker has
+	                 * looked at those that are there */
+};
+
 /* TLS libraries by name; the order is the wire format between kernel and user space: append only. */
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };
 
 #define SNOOP_MAX_PORTS 16
+
+/*
+ * Set of traced processes, first look: slot tgid % TARGET_SLOTS holds a tgid that is one, 0 for none, or TARGET_ASK.
+ * Anything but 0 and the tgid itself: map `targets` tells. Never 0 again once it was not. Written by both sides.
+ */
+#define TARGET_SLOTS 8192
+#define TARGET_ASK   (~0ULL)
 
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
 enum filter_bits {
@@ -258,6 +299,8 @@ struct bpf_cfg {
 	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
+	__u32 win_accept;     /* accept is observed (set by the loader) */
+	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };

@@ -60,8 +60,8 @@ __noinline int session_new(__u64 ssl, __u64 meta, __u64 born)
 	return 0;
 }
 
-/* The session runs on socket skp: both entries name each other. */
-__noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 nested)
+/* The session runs on socket skp: both entries name each other. how: CONN_NESTED, CONN_MATCHED or 0. */
+__noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 how)
 {
 	struct conn *c = conn_find(ssl, meta), *s = conn_find(skp, 0);
 
@@ -71,9 +71,7 @@ __noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 nested)
 	c->link_ptr = skp;
 	c->ino = s->ino;
 	__builtin_memcpy(&c->addr, &s->addr, sizeof(c->addr));
-	c->flags &= ~(CONN_FD | CONN_NESTED);
-	if (nested)
-		c->flags |= CONN_NESTED;
+	c->flags = (c->flags & ~(CONN_FD | CONN_NESTED | CONN_MATCHED)) | how;
 	s->link = c->id;
 	s->link_ptr = ssl;
 	s->link_tgid = (__u32)meta;
@@ -101,10 +99,19 @@ __noinline int tls_nested(__u64 skp)
 		session_new(call->ssl, meta, 0);
 		c = conn_find(call->ssl, meta);
 	}
-	if (c && !c->link && !(c->flags & CONN_FD))
-		session_link(call->ssl, meta, skp, 1);
+	if (c && !c->link && !(c->flags & (CONN_FD | CONN_MEMORY)))
+		session_link(call->ssl, meta, skp, CONN_NESTED);
 	s = conn_find(skp, 0);
 	return s && (s->flags & CONN_KTLS) ? 1 : 0;
+}
+
+/* A session of this process has to be found by its ciphertext. The broker attaches what that needs. */
+static __always_inline void seek(void)
+{
+	__u32 tgid = current_ids() >> 32, one = 1;
+
+	if (!bpf_map_lookup_elem(&seekers, &tgid) && !bpf_map_update_elem(&seekers, &tgid, &one, BPF_NOEXIST))
+		emit_proc(tgid, 0, PROC_SEEKS);
 }
 
 /* len bytes of plaintext of a session passed at buf. */
@@ -127,8 +134,11 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 		if (!sk || !sock_is_stream(sk) || !sock_conn(sk, 0, 0) || session_link(ssl, meta, (__u64)sk, 0))
 			c->flags &= ~CONN_FD;
 	}
-	if (!c->link && !(c->flags & CONN_BORN))
-		count_tls(c, true);
+	if (!c->link) {
+		seek();
+		if (!(c->flags & CONN_BORN))
+			count_tls(c, true);
+	}
 	c->pid = ids >> 32;
 	c->tid = (__u32)ids;
 	off = c->pos[dir];
@@ -220,7 +230,23 @@ int ossl_exit(struct pt_regs *ctx)
 	return call_exit(ctx);
 }
 
-/* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. On a used session: a new connection. */
+/* The session is given what it shall run on. On a used session: a new connection. */
+static __always_inline struct conn *session_base(__u64 ssl, __u64 meta)
+{
+	struct conn *c = conn_find(ssl, meta);
+
+	if (c && (c->pos[0] || c->pos[1] || c->link)) {
+		if (c->flags & CONN_EMITTED)
+			emit_close(c, CLOSE_FREE);
+		conn_drop(ssl, meta);
+		session_new(ssl, meta, 1);
+	} else if (!c) {
+		session_new(ssl, meta, 0);
+	}
+	return conn_find(ssl, meta);
+}
+
+/* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. */
 SEC("uprobe")
 int ossl_set_fd(struct pt_regs *ctx)
 {
@@ -229,19 +255,11 @@ int ossl_set_fd(struct pt_regs *ctx)
 
 	if (!task_wanted())
 		return 0;
-	c = conn_find(ssl, meta);
-	if (c && (c->pos[0] || c->pos[1])) {
-		emit_close(c, CLOSE_FREE);
-		conn_drop(ssl, meta);
-		session_new(ssl, meta, 1);
-	} else if (!c) {
-		session_new(ssl, meta, 0);
-	}
-	c = conn_find(ssl, meta);
+	c = session_base(ssl, meta);
 	if (!c)
 		return 0;
 	c->fd = ctx->si;
-	c->flags |= CONN_FD;
+	c->flags = (c->flags & ~CONN_MEMORY) | CONN_FD;
 	return 0;
 }
 

@@ -431,8 +431,13 @@ static int on_proc(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*p) || p->h.type != EV_PROC)
 		return 0;
-	if (p->what == PROC_UNIX) {
-		loader_attach_late(b->loader);
+	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
+		loader_attach_late(b->loader, p->what);
+		return 0;
+	}
+	if (p->what == PROC_SEEKS) {
+		if (!attacher_late(b->attacher, p->h.pid))
+			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
 		return 0;
 	}
 	if (p->what == PROC_EXIT) {
@@ -531,7 +536,7 @@ static int trace(struct broker *b, struct err *e)
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
-	loader_on(b->loader);
+	loader_on(b->loader, ON);
 	b->run->sh->tracing = 1;
 	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {

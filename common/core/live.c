@@ -49,7 +49,8 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 		fd.remote = addr_of(&d->addr, d->addr.raddr, d->addr.rport);
 	}
 	fd.flags = (d->flags & EVF_EDGE ? FLOW_EDGE : 0) | (d->flags & EVF_FROM_START ? FLOW_FROM_START : 0) |
-	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0);
+	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0) |
+	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0);
 	flow_data(l->flow, &fd);
 }
 
@@ -167,7 +168,7 @@ void live_touch(struct live *l)
 {
 	uint64_t newest = l->touched_ns;
 
-	for (size_t i = 0; i < CTL_SLOTS; i++) {
+	for (size_t i = 0; l->ctl && i < CTL_SLOTS; i++) {
 		const struct ctl_slot *s = &l->ctl[i];
 		if (!s->id || s->last_ns <= l->touched_ns)
 			continue;

@@ -217,7 +217,7 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 		return;
 	c->tls = d->tls;
 	if (d->attributed)
-		c->attribution = d->flags & FLOW_NESTED ? "nested" : "exact";
+		c->attribution = d->flags & FLOW_MATCHED ? "matched" : d->flags & FLOW_NESTED ? "nested" : "exact";
 }
 
 /* False when the connection is of no interest (c may be gone). */

@@ -20,6 +20,7 @@ enum flow_data_flags {
 	FLOW_FROM_START = 2, /* the connection is known from its first byte in this direction */
 	FLOW_UNCAPTURED = 4, /* want bytes passed without being copied on purpose (sendfile, splice) */
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
+	FLOW_MATCHED = 16,   /* likewise "matched" */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only

@@ -12,12 +12,12 @@
 #include "tls/sites.h"
 #include "tls/tls.h"
 
-enum { READ, READ_EX, WRITE, WRITE_EX, WRITE_EX2, SENDFILE, NEW, FREE, SET_FD, SET_RFD, SET_WFD, NFUNC };
+enum { READ, READ_EX, WRITE, WRITE_EX, WRITE_EX2, SENDFILE, NEW, FREE, SET_FD, SET_RFD, SET_WFD, SET_BIO, NFUNC };
 
 static const char *const funcs[NFUNC] = {
     [READ] = "SSL_read",           [READ_EX] = "SSL_read_ex",   [WRITE] = "SSL_write",     [WRITE_EX] = "SSL_write_ex",
     [WRITE_EX2] = "SSL_write_ex2", [SENDFILE] = "SSL_sendfile", [NEW] = "SSL_new",         [FREE] = "SSL_free",
-    [SET_FD] = "SSL_set_fd",       [SET_RFD] = "SSL_set_rfd",   [SET_WFD] = "SSL_set_wfd",
+    [SET_FD] = "SSL_set_fd",       [SET_RFD] = "SSL_set_rfd",   [SET_WFD] = "SSL_set_wfd", [SET_BIO] = "SSL_set_bio",
 };
 
 /* One direction: its two exported functions, the programs for each form, and which argument of ex (and of the internal
@@ -104,6 +104,16 @@ static void plan_direction(const struct elf *elf, const struct direction *d, con
 	         fast ? "emulated" : "single-stepped", ex->addr ? ", not via BIO_f_ssl" : "");
 }
 
+/* Where ciphertext passes between the library and memory, when that is in this file. */
+static void plan_bio(const struct elf *elf, struct plan *out)
+{
+	struct elf_sym s;
+	if (!elf_func(elf, "BIO_write", &s))
+		return;
+	add(out, "ossl_bio_write", s.off, false);
+	out->site[out->nsites - 1].late = 1;
+}
+
 static void openssl_plan(const struct elf *elf, struct plan *out)
 {
 	struct elf_sym sym[NFUNC];
@@ -129,10 +139,27 @@ static void openssl_plan(const struct elf *elf, struct plan *out)
 	for (int i = SET_FD; i <= SET_WFD; i++)
 		if (sym[i].addr)
 			add(out, "ossl_set_fd", sym[i].off, false);
+	if (sym[SET_BIO].addr)
+		add(out, "ossl_set_bio", sym[SET_BIO].off, false);
+	plan_bio(elf, out);
 	snprintf(out->how, sizeof(out->how), "%s; %s; entry and return", in, to);
 }
 
 static const char *const sonames[] = {"libssl.so.3", "libssl.so.1.1", NULL};
 
+/* libcrypto, where OpenSSL is shared: the other half of what memory BIOs need. */
+static bool crypto_match(const struct elf *elf)
+{
+	static const char *const must[] = {"BIO_write", "BIO_s_mem", "BIO_set_data"};
+	struct elf_sym sym[3];
+	return elf_funcs(elf, must, 3, sym) == 3;
+}
+
+static void crypto_plan(const struct elf *elf, struct plan *out)
+{
+	plan_bio(elf, out);
+}
+
+const struct tls_lib tls_libcrypto = {TLS_NONE, NULL, crypto_match, crypto_plan};
 const struct tls_lib tls_openssl = {TLS_OPENSSL,  "openssl", openssl_match,
                                     openssl_plan, sonames,   {"SSL_read", "SSL_write"}};

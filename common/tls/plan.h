@@ -33,7 +33,8 @@ struct plan_site {
 	char prog[24];   /* BPF program name */
 	uint64_t offset; /* in the file */
 	uint8_t ret;     /* 1: at return */
-	uint8_t pad[7];
+	uint8_t late;    /* 1: dear, so only in processes that need it (attacher_late); one per file */
+	uint8_t pad[6];
 };
 
 /* Where each secret of a handshake passes. */
@@ -46,7 +47,7 @@ struct plan_key {
 };
 
 struct plan {
-	uint8_t lib; /* enum tls_lib_id; TLS_NONE: not a TLS library */
+	uint8_t lib; /* enum tls_lib_id; TLS_NONE: not a TLS library, or only a part of one */
 	uint8_t pad[3];
 	uint32_t nsites;
 	struct plan_site site[PLAN_MAX_SITES];

@@ -17,7 +17,7 @@ struct elf;
 
 struct tls_lib {
 	enum tls_lib_id id;
-	const char *name; /* value of JSON key "tls" */
+	const char *name; /* value of JSON key "tls"; NULL: none, a part of another, or unknown */
 	/* Does this file contain the library? Looks at symbols, never at the file name alone. */
 	bool (*match)(const struct elf *elf);
 	/* Fills sites and how, or why. */

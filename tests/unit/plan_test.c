@@ -203,7 +203,6 @@ TEST(others)
 	    {"/usr/lib/x86_64-linux-gnu/libgnutls.so.30", TLS_GNUTLS, "GnuTLS"},
 	    {"/usr/lib/x86_64-linux-gnu/libssl3.so", TLS_NSS, "NSS"}, /* the name is not what counts */
 	    {"/usr/lib/x86_64-linux-gnu/libgnutls-openssl.so.27", TLS_NONE, ""},
-	    {"/usr/lib/x86_64-linux-gnu/libcrypto.so.3", TLS_NONE, ""},
 	    {"/lib/x86_64-linux-gnu/libc.so.6", TLS_NONE, ""},
 	    {"/usr/local/go/bin/go", TLS_GO, "Go crypto/tls"},
 	};
@@ -220,6 +219,27 @@ TEST(others)
 	}
 	CHECK_STR(tls_lib_name(TLS_OPENSSL), "openssl");
 	CHECK(tls_lib_name(TLS_NONE) == NULL && tls_lib_name(99) == NULL);
+}
+
+/* The other half of OpenSSL: one dear place. Node has it in the same file (its SSL_* are found above). */
+TEST(libcrypto)
+{
+	char path[PATH_MAX] = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", node[PATH_MAX];
+	struct plan p;
+	if (access(path, R_OK) || !resolve(path, &p)) {
+		printf("# skip: no libcrypto.so.3 here\n");
+		return;
+	}
+	CHECK(p.lib == TLS_NONE && !p.why[0] && p.nsites == 1 && p.site[0].late && !p.site[0].ret);
+	CHECK_STR(p.site[0].prog, "ossl_bio_write");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elf *elf = elf_open(fd, NULL);
+	struct elf_sym s;
+	CHECK(elf && elf_func(elf, "BIO_write", &s) && s.off == p.site[0].offset);
+	elf_close(elf);
+	close(fd);
+	if (cmd_path("node", node, sizeof(node)) && resolve(node, &p) && p.lib == TLS_OPENSSL)
+		CHECK(site(&p, "ossl_bio_write") && site(&p, "ossl_bio_write")->late && site(&p, "ossl_set_bio"));
 }
 
 TEST(not_elf)
@@ -319,6 +339,7 @@ int main(void)
 	RUN(openssl_3_5);
 	RUN(node);
 	RUN(others);
+	RUN(libcrypto);
 	RUN(not_elf);
 	elf_close(self);
 	close(fd);

@@ -5,11 +5,11 @@
  *
  *   sslio FORM PORT COUNT
  *
- *   FORM  write, write_ex, write_ex2 (OpenSSL 3.3+), bio (BIO_f_ssl)
+ *   FORM  write, write_ex, write_ex2 (OpenSSL 3.3+), bio (BIO_f_ssl), memory
  *
  * It waits for a line on stdin, makes one connection to PORT of the loopback and COUNT requests GET /FORM/i on it, and
- * prints method, path and status of each. OpenSSL's version goes to stderr first. It ends by itself: an alarm bounds
- * every wait.
+ * prints method, path and status of each; "memory": COUNT connections by memory BIOs, path and local port of each
+ * request. OpenSSL's version goes to stderr first. It ends by itself: an alarm bounds every wait.
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -64,19 +64,74 @@ static int answer(void)
 		end = strstr(buf, "\r\n\r\n");
 		length = strcasestr(buf, "\r\ncontent-length:");
 		if (end && length && n >= (size_t)(end + 4 - buf) + strtoul(length + 17, NULL, 10))
-			return atoi(buf + 9);
+			return (int)strtol(buf + 9, NULL, 10);
 	}
 }
 
 static int dial(const char *port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtol(port, NULL, 10))};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)))
 		die("cannot connect");
 	return fd;
+}
+
+/* What the session put into wbio goes to the socket; with want, what comes from there into rbio. */
+static void carry(int fd, BIO *rbio, BIO *wbio, int want)
+{
+	char buf[16384];
+	ssize_t n;
+
+	while ((n = BIO_read(wbio, buf, sizeof(buf))) > 0)
+		if (send(fd, buf, (size_t)n, 0) != n)
+			die("send");
+	if (!want)
+		return;
+	n = recv(fd, buf, sizeof(buf), 0);
+	if (n <= 0 || BIO_write(rbio, buf, (int)n) != n)
+		die("recv");
+}
+
+/*
+ * One connection through memory, with three requests. The next one is given the same session with other memory, or a
+ * new session, which the allocator likes to put at the same address. Sockets stay open. Prints path and local port.
+ */
+static void by_memory(SSL_CTX *ctx, const char *port, int round)
+{
+	BIO *rbio = BIO_new(BIO_s_mem()), *wbio = BIO_new(BIO_s_mem());
+	struct sockaddr_in me;
+	socklen_t len = sizeof(me);
+	int fd = dial(port), n;
+	char req[128], buf[16384];
+
+	getsockname(fd, (struct sockaddr *)&me, &len);
+	if (ssl && round % 2) {
+		SSL_clear(ssl);
+	} else {
+		SSL_free(ssl);
+		ssl = SSL_new(ctx);
+	}
+	SSL_set_bio(ssl, rbio, wbio);
+	SSL_set_connect_state(ssl);
+	while (SSL_do_handshake(ssl) != 1)
+		carry(fd, rbio, wbio, 1);
+	for (int i = 0; i < 3; i++) {
+		n = snprintf(req, sizeof(req), "GET /t%d.%d HTTP/1.1\r\nHost: localhost\r\n\r\n", round, i);
+		if (SSL_write(ssl, req, n) != n)
+			die("write failed");
+		carry(fd, rbio, wbio, 0);
+		for (size_t got = 0;; carry(fd, rbio, wbio, 1)) {
+			while ((n = SSL_read(ssl, buf + got, (int)(sizeof(buf) - 1 - got))) > 0)
+				got += (size_t)n;
+			buf[got] = 0;
+			if (strstr(buf, "\r\n\r\nyou said") && buf[got - 1] == '\n')
+				break;
+		}
+		printf("/t%d.%d\t%d\n", round, i, ntohs(me.sin_port));
+	}
 }
 
 int main(int argc, char **argv)
@@ -94,6 +149,10 @@ int main(int argc, char **argv)
 		die("nothing on stdin");
 
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	for (int i = 0; !strcmp(argv[1], "memory") && i < strtol(argv[3], NULL, 10); i++)
+		by_memory(ctx, argv[2], i);
+	if (!strcmp(argv[1], "memory"))
+		return 0;
 	int fd = dial(argv[2]);
 	if (!strcmp(argv[1], "bio")) {
 		top = BIO_push(BIO_new_ssl(ctx, 1), BIO_new_socket(fd, BIO_NOCLOSE));
@@ -105,7 +164,7 @@ int main(int argc, char **argv)
 		if (SSL_connect(ssl) != 1)
 			die("handshake");
 	}
-	for (int i = 0; i < atoi(argv[3]); i++) {
+	for (int i = 0; i < strtol(argv[3], NULL, 10); i++) {
 		int n = snprintf(req, sizeof(req), "GET /%s/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", argv[1], i);
 
 		if (!send_by(argv[1], req, (size_t)n))
