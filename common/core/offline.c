@@ -14,11 +14,16 @@
 #include "core/analysis.h"
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/outfile.h"
+#include "core/writer.h"
 #include "flow/offline.h"
 
 struct offline {
 	struct pipeline pipe;
 	struct analysis analysis;
+	struct writer writer;
+	const struct run *run;
+	uint64_t files; /* of -w, opened so far but one */
 	struct connfilter *cf;
 	uint64_t last_ns; /* newest packet */
 	bool piped;       /* the packets come from a program that may still be capturing */
@@ -61,6 +66,7 @@ static void on_record(void *ctx, struct record *r)
 {
 	struct offline *o = ctx;
 
+	writer_record(&o->writer, r);
 	analysis_record(&o->analysis, r);
 	if (o->pipe.done)
 		stop = 1;
@@ -80,6 +86,37 @@ static void on_segment(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns)
 		stop = 1;
 }
 
+static void on_tap(void *ctx, const struct flow_tap *t)
+{
+	struct offline *o = ctx;
+
+	writer_tap(&o->writer, t);
+	if (!writer_flush(&o->writer))
+		stop = 1;
+}
+
+static void want_file(void *ctx)
+{
+	struct offline *o = ctx;
+	struct err e = {0};
+	int fd = -1;
+
+	if (outfile_more(&o->run->rc, ++o->files) && (fd = outfile_open(&o->run->rc, o->files, &e)) < 0)
+		log_err(&e);
+	capture_rotate(o->writer.cap, fd, o->last_ns);
+}
+
+/* -w: 0, or -1 with e. */
+static int open_capture(struct offline *o, struct err *e)
+{
+	int fd;
+
+	if (!o->run->rc.write_file)
+		return 0;
+	fd = outfile_open(&o->run->rc, 0, e);
+	return fd < 0 ? -1 : writer_open(&o->writer, o->run->tool, &o->pipe, fd, want_file, o, e);
+}
+
 static bool admit(void *ctx, const struct flow_data *first)
 {
 	const struct offline *o = ctx;
@@ -95,6 +132,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 	fc.offline = true;
 	fc.emit = on_record;
 	fc.admit = admit;
+	fc.tap = r->rc.write_file ? on_tap : NULL;
 	fc.ctx = o;
 	struct flow *f = flow_new(&fc);
 	struct reasm *ra = f ? reasm_new(f, 0) : NULL;
@@ -120,6 +158,7 @@ int offline_run(struct run *r)
 	struct rusage ru;
 	double t0 = now_s();
 
+	o.run = r;
 	catch_signals(r->rc.duration_ns);
 	o.piped = is_piped(r->rc.read_file);
 	if (r->rc.filter) {
@@ -128,7 +167,7 @@ int offline_run(struct run *r)
 			return log_err(&e);
 	}
 	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0 ||
-	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0) {
+	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0 || open_capture(&o, &e) < 0) {
 		connfilter_free(o.cf);
 		return log_err(&e);
 	}
@@ -136,7 +175,9 @@ int offline_run(struct run *r)
 	r->sh->records = o.pipe.records;
 	analysis_summary(&o.analysis, r->sh->totals, sizeof(r->sh->totals));
 	analysis_close(&o.analysis);
-	int closed = pipeline_close(&o.pipe);
+	int wrote = writer_close(&o.writer), closed = pipeline_close(&o.pipe);
+	if (wrote)
+		closed = wrote;
 	if (rc)
 		log_err(&e);
 	connfilter_free(o.cf);

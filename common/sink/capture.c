@@ -28,9 +28,9 @@ struct capture {
 	struct buf secrets; /* lines of all files so far */
 	struct buf scratch; /* a packet's bytes */
 	struct buf comment, custom;
-	uint64_t written; /* bytes of this file that have left the buffer */
-	uint64_t since;   /* when this file was begun; 0 not known yet */
-	bool ended;
+	uint64_t written;   /* bytes of this file that have left the buffer */
+	uint64_t since;     /* when this file was begun; 0 not known yet */
+	bool wanted, ended; /* a further file was asked for; there is none */
 };
 
 struct capture_conn {
@@ -104,7 +104,7 @@ void capture_packet(struct capture *c, const struct pcapng_packet *p)
 void capture_secrets(struct capture *c, struct span lines)
 {
 	pcapng_secrets(&c->out.b, lines);
-	if (!c->cfg.next || lines.n > c->secrets.max)
+	if (!c->cfg.want || lines.n > c->secrets.max)
 		return;
 	while (c->secrets.n + lines.n > c->secrets.max) {
 		const uint8_t *nl = memchr(c->secrets.p, '\n', c->secrets.n);
@@ -143,11 +143,10 @@ static void bare(struct capture *c, struct capture_conn *s, int dir, unsigned fl
 }
 
 struct capture_conn *capture_open(struct capture *c, const struct rec_addr *local, const struct rec_addr *remote,
-                                  uint64_t number, bool from_start, uint64_t ts_ns)
+                                  uint64_t number, bool from_start)
 {
 	struct capture_conn *s = calloc(1, sizeof(*s));
 
-	(void)ts_ns;
 	(void)c;
 	if (!s)
 		return NULL;
@@ -255,26 +254,23 @@ static void end_file(struct capture *c, uint64_t now_ns)
 		pcapng_stats(&c->out.b, (uint32_t)i, now_ns, c->iface[i].received, c->iface[i].dropped);
 }
 
-static bool rotate(struct capture *c, uint64_t now_ns)
+void capture_rotate(struct capture *c, int fd, uint64_t now_ns)
 {
-	int fd;
+	int error;
 
 	end_file(c, now_ns);
-	if (!out_flush(&c->out))
-		return false;
-	fd = c->cfg.next(c->cfg.ctx);
+	out_flush(&c->out);
+	c->wanted = false;
 	if (fd < 0) {
 		c->ended = true;
-		if (fd == -2)
-			c->out.error = EIO;
-		return false;
+		return;
 	}
-	int error = out_close(&c->out);
+	error = out_close(&c->out);
 	out_init(&c->out, fd);
 	c->out.error = error;
 	c->written = 0;
 	c->since = now_ns;
-	return begin_file(c) && !error;
+	begin_file(c);
 }
 
 bool capture_flush(struct capture *c, uint64_t now_ns)
@@ -288,10 +284,12 @@ bool capture_flush(struct capture *c, uint64_t now_ns)
 	c->written += c->out.b.n;
 	if (!out_flush(&c->out))
 		return false;
-	if (cfg->next &&
-	    ((cfg->max_bytes && c->written >= cfg->max_bytes) || (cfg->max_ns && now_ns - c->since >= cfg->max_ns)))
-		return rotate(c, now_ns);
-	return true;
+	if (cfg->want && !c->wanted &&
+	    ((cfg->max_bytes && c->written >= cfg->max_bytes) || (cfg->max_ns && now_ns - c->since >= cfg->max_ns))) {
+		c->wanted = true;
+		cfg->want(cfg->ctx);
+	}
+	return !c->ended;
 }
 
 int capture_finish(struct capture *c, uint64_t now_ns, bool *closed)

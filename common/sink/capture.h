@@ -21,9 +21,8 @@ struct capture_cfg {
 	uint64_t max_bytes;      /* a file of this size is the last one's end; 0: no bound */
 	uint64_t max_ns;         /* the same by age; 0: no bound */
 	size_t max_secrets;      /* bytes of key-log lines repeated in every file; older ones go first. 0: 16 MiB */
-	/* A further file is wanted: its descriptor (owned by the capture from then on); -1: none any more, which ends
-	 * the capture quietly; -2: it could not be had, and that was told. NULL: no rotation. */
-	int (*next)(void *ctx);
+	/* A further file is wanted: somebody will call capture_rotate, at once or later. NULL: no rotation. */
+	void (*want)(void *ctx);
 	void *ctx;
 };
 
@@ -43,7 +42,7 @@ struct capture *capture_new(const struct capture_cfg *cfg, int fd, struct err *e
 
 /* A connection's stream. from_start: it begins with a SYN. NULL when out of memory. */
 struct capture_conn *capture_open(struct capture *c, const struct rec_addr *local, const struct rec_addr *remote,
-                                  uint64_t number, bool from_start, uint64_t ts_ns);
+                                  uint64_t number, bool from_start);
 /* Bytes that dir's sender sent (0: the remote end), in order. note: what the last of their packets is said to complete
  * ("GET /x 200 12 ms"); empty: nothing. */
 void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, struct span bytes,
@@ -65,9 +64,11 @@ void capture_secrets(struct capture *c, struct span lines);
 /* Packets that an interface has received and dropped so far, for the statistics at each file's end. */
 void capture_counted(struct capture *c, int iface, uint64_t received, uint64_t dropped);
 
-/* Rotates when a bound is reached; writes out what is buffered. now_ns: since the epoch. False once writing failed, or
- * no further file is wanted. */
+/* Writes out what is buffered; asks for a further file when a bound is reached. now_ns: since the epoch. False once
+ * writing failed, or the last file has ended. */
 bool capture_flush(struct capture *c, uint64_t now_ns);
+/* Ends this file and goes on in fd, which the capture owns from then on; -1: there is no further one, which ends it. */
+void capture_rotate(struct capture *c, int fd, uint64_t now_ns);
 /* Ends the last file. 0, or errno of the first failed write; *closed: the reader went away. */
 int capture_finish(struct capture *c, uint64_t now_ns, bool *closed);
 
