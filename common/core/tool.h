@@ -79,9 +79,11 @@ struct run_cfg {
 	const char *columns;      /* -o */
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
-	const char *read_file;       /* -r */
-	uint64_t duration_ns, count; /* 0: no limit */
-	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
+	const char *read_file;                          /* -r */
+	const char *write_file;                         /* -w */
+	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
+	uint64_t duration_ns, count;                    /* 0: no limit */
+	uint64_t buffer_bytes;                          /* data ring; 0: 8 MiB */
 	bool no_sandbox;
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
@@ -134,7 +136,7 @@ struct tool {
 	bool no_streams;                       /* no decoders: the analyzer does everything */
 	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
 	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
-	bool windows;                          /* its events are struct ev_win: sockets older than the tool are listed */
+	bool windows; /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };
