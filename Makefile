@@ -130,7 +130,8 @@ docs: all
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark
+	install -m 644 share/wireshark/snoopkit.lua $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark/
 	for t in $(TOOLS); do \
 		install -m 755 $(BUILD)/bin/$$t $(DESTDIR)$(PREFIX)/bin/$$t && \
 		install -m 644 man/$$t.8 $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 && \
@@ -140,6 +141,7 @@ install: all
 	done
 
 uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/share/snoopkit
 	for t in $(TOOLS); do \
 		rm -f $(DESTDIR)$(PREFIX)/bin/$$t $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 \
 			$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$t \
