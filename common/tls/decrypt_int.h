@@ -139,6 +139,7 @@ struct tlsd_conn {
 	struct hs_params hs[2];   /* TLS 1.2: of handshake g is hs[g & 1] */
 	uint32_t hellos, answers; /* ClientHellos (retries not counted) and ServerHellos seen */
 	uint8_t early;            /* enum early */
+	uint8_t early_word;       /* the server's, EARLY_NONE: not heard yet */
 	uint64_t store_at;        /* secrets of the store tried so far */
 	bool dead, hashed;
 	struct tlsd_conn *rnext; /* others of the same hash of client random */

@@ -185,8 +185,10 @@ bool hello_client(struct tlsd_conn *c, int dir, struct span body, const struct t
 		else if (type == EXT_EARLY_DATA && !again)
 			f->early_offered = true;
 	}
+	/* The server's word on it may have been fed first. */
 	if (f->early_offered && !again && c->hellos == 1)
-		c->early = EARLY_OFFERED;
+		c->early = f->retried ? EARLY_REJECTED : c->early_word ? c->early_word : EARLY_OFFERED;
+	f->early_accepted = c->early == EARLY_ACCEPTED;
 	return true;
 }
 
@@ -267,7 +269,8 @@ void hello_encrypted(struct tlsd_conn *c, struct span body)
 		if (type == EXT_ALPN)
 			learn_text(&c->alpn, &c->facts.alpn, alpn_chosen(ext));
 	}
+	c->early_word = accepted ? EARLY_ACCEPTED : EARLY_REJECTED;
 	if (c->early == EARLY_OFFERED)
-		c->early = accepted ? EARLY_ACCEPTED : EARLY_REJECTED;
+		c->early = c->early_word;
 	c->facts.early_accepted = c->early == EARLY_ACCEPTED;
 }

@@ -234,6 +234,13 @@ static void check_established(struct tlsd_conn *c, int dir, const struct tlsd_me
 	event_tell(c, dir, TLSD_EV_ESTABLISHED, m);
 }
 
+/* TLS 1.3, both hello messages are known: what the client sends next. */
+static void client_begin(struct tlsd_conn *c, int dir)
+{
+	if (c->h[dir].epoch == EP_CLEAR && c->hellos && c->answers)
+		epoch_begin(c, dir, c->early == EARLY_OFFERED || c->early == EARLY_ACCEPTED ? EP_EARLY : EP_HS);
+}
+
 static void on_server_hello(struct tlsd_conn *c, int dir, struct span body, const struct tlsd_meta *m)
 {
 	uint32_t answers = c->answers;
@@ -255,9 +262,7 @@ static void on_server_hello(struct tlsd_conn *c, int dir, struct span body, cons
 	if (c->facts.version != 0x0304)
 		return;
 	epoch_begin(c, dir, EP_HS);
-	struct half *client = &c->h[!dir];
-	if (client->epoch == EP_CLEAR)
-		epoch_begin(c, !dir, c->early == EARLY_OFFERED ? EP_EARLY : EP_HS);
+	client_begin(c, !dir);
 }
 
 static void on_finished(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
@@ -277,8 +282,11 @@ void message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const
 
 	switch (type) {
 	case MSG_CLIENT_HELLO:
-		if (hello_time && body.p && hello_client(c, dir, body, m))
-			event_tell(c, dir, TLSD_EV_CLIENT_HELLO, m);
+		if (!hello_time || !body.p || !hello_client(c, dir, body, m))
+			break;
+		event_tell(c, dir, TLSD_EV_CLIENT_HELLO, m);
+		if (c->facts.version == 0x0304)
+			client_begin(c, dir);
 		break;
 	case MSG_SERVER_HELLO:
 		if (h->epoch == EP_CLEAR || h->epoch == EP_12)
