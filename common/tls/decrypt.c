@@ -72,6 +72,7 @@ struct tlsd_conn *tlsd_open(struct tlsd *d, void *user, const uint64_t start[2],
 		h->sync = start ? SYNC_SURE : SYNC_NO;
 		h->known = start != NULL;
 		h->next = start ? start[dir] : 0;
+		h->loss.budget = TRIAL_BUDGET;
 	}
 	d->stats.conns++;
 	d->stats.joined += !start;

@@ -141,6 +141,7 @@ struct tlsd_conn {
 	uint8_t early;            /* enum early */
 	uint8_t early_word;       /* the server's, EARLY_NONE: not heard yet */
 	uint64_t store_at;        /* secrets of the store tried so far */
+	bool hello_again;         /* the ClientHello that answers a HelloRetryRequest was seen */
 	bool dead, hashed;
 	struct tlsd_conn *rnext; /* others of the same hash of client random */
 };

@@ -163,6 +163,7 @@ bool hello_client(struct tlsd_conn *c, int dir, struct span body, const struct t
 	/* After a HelloRetryRequest it says the same again. */
 	bool again = c->hellos && f->client_dir == dir && !memcmp(random.p, f->client_random, TLS_RANDOM_LEN);
 	c->hellos += !again;
+	c->hello_again |= again;
 	struct hs_params *p = &c->hs[c->hellos & 1];
 	memcpy(p->client_random, random.p, TLS_RANDOM_LEN);
 	if (id.n)

@@ -699,6 +699,8 @@ static enum proc clear(struct tlsd_conn *c, int dir, const struct rec_in *r)
 	}
 	if (!c->facts.version)
 		return PROC_WAIT; /* 0-RTT data, or the other direction is behind */
+	if (c->facts.retried && c->hello_again && !c->answers)
+		return PROC_WAIT; /* for the ServerHello, which is behind */
 	if (c->early == EARLY_REJECTED) {
 		loss_add(h, r->n, 1, TLSD_WHY_REJECTED);
 		return PROC_DONE;

@@ -237,8 +237,346 @@ TEST(every_suite)
 	}
 }
 
+/* ---- kinds of handshake ---- */
+
+static void once(struct talk *t, SSL_CTX *ctx[2])
+{
+	talk_begin(t, ctx);
+	shake(t);
+	chat(t);
+}
+
+TEST(facts)
+{
+	SSL_CTX *ctx[2];
+	for (int v = 0; v < 2; v++) {
+		struct talk t = {0};
+		struct seen s = {0};
+		talk_contexts(ctx, v ? TLS1_3_VERSION : TLS1_2_VERSION,
+		              v ? "TLS_AES_256_GCM_SHA384" : "ECDHE-RSA-AES128-SHA256");
+		once(&t, ctx);
+		bye(&t);
+		watch(&t, (struct way){.when = BEFORE}, &s);
+		CHECK(s.facts.version == (v ? 0x0304 : 0x0303));
+		CHECK(s.facts.cipher == (v ? 0x1302 : 0xc027));
+		CHECK_STR(s.sni, "peer.example");
+		CHECK_STR(s.alpn, "http/1.1");
+		CHECK(s.facts.client_dir == CLIENT && s.facts.has_random && !s.facts.joined && !s.facts.resumed);
+		CHECK(v || (s.facts.ems && s.facts.etm));
+		CHECK(s.facts.hello_ns == 7 && s.facts.established_ns == 7);
+		CHECK(s.events[TLSD_EV_CLIENT_HELLO] == 1 && s.events[TLSD_EV_SERVER_HELLO] == 1);
+		CHECK(s.events[TLSD_EV_ESTABLISHED] == 1 && s.events[TLSD_EV_CLOSE_NOTIFY] == 2);
+		CHECK(s.events[TLSD_EV_KEYS] == (v ? 4 : 2) && s.events[TLSD_EV_ALERT] == 0);
+		CHECK(s.stats.records > 6 && s.stats.established == 1);
+		seen_free(&s);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(cbc_without_encrypt_then_mac)
+{
+	static const char *const list[] = {"ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA384", "AES256-SHA256"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, TLS1_2_VERSION, list[i]);
+		SSL_CTX_set_options(ctx[CLIENT],
+		                    SSL_OP_NO_ENCRYPT_THEN_MAC | (i ? 0 : SSL_OP_NO_EXTENDED_MASTER_SECRET));
+		once(&t, ctx);
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(key_updates)
+{
+	static const char *const list[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256",
+	                                   "TLS_AES_256_GCM_SHA384"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, TLS1_3_VERSION, list[i]);
+		once(&t, ctx);
+		for (int k = 0; k < 6; k++) {
+			SSL_key_update(t.ssl[k & 1], k & 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+			say(&t, k & 1, 100);
+			say(&t, !(k & 1), 100);
+		}
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(ten_thousand_key_updates)
+{
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	struct seen s = {0};
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+	once(&t, ctx);
+	for (int k = 0; k < 10000; k++) {
+		SSL_key_update(t.ssl[SERVER], SSL_KEY_UPDATE_NOT_REQUESTED);
+		say(&t, SERVER, 20);
+	}
+	watch(&t, (struct way){.when = BEFORE}, &s);
+	CHECK(same(&t, &s) && s.stats.bad == 0);
+	CHECK(s.facts.key_updates[SERVER] == 10000 && s.events[TLSD_EV_KEY_UPDATE] == 10000);
+	seen_free(&s);
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+/* The session that a talk leaves behind. */
+static SSL_SESSION *session_of(SSL_CTX *ctx[2])
+{
+	struct talk t = {0};
+	once(&t, ctx);
+	SSL_SESSION *s = SSL_get1_session(t.ssl[CLIENT]);
+	bye(&t);
+	talk_end(&t);
+	return s;
+}
+
+TEST(resumption)
+{
+	static const struct {
+		int version;
+		const char *cipher;
+		unsigned long options;
+	} list[] = {
+	    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", 0},
+	    {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", 0},
+	    {TLS1_2_VERSION, "ECDHE-RSA-AES128-SHA256", SSL_OP_NO_TICKET},
+	};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct seen s = {0};
+		talk_contexts(ctx, list[i].version, list[i].cipher);
+		SSL_CTX_set_options(ctx[SERVER], list[i].options);
+		struct talk t = {.session = session_of(ctx)};
+		once(&t, ctx);
+		CHECK(SSL_session_reused(t.ssl[CLIENT]));
+		CHECK(all_ways(&t));
+		watch(&t, (struct way){.when = BEFORE}, &s);
+		CHECK(s.facts.resumed);
+		seen_free(&s);
+		SSL_SESSION_free(t.session);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(hello_retry)
+{
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	struct seen s = {0};
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384");
+	SSL_CTX_set1_groups_list(ctx[CLIENT], "X25519:P-256");
+	SSL_CTX_set1_groups_list(ctx[SERVER], "P-256");
+	once(&t, ctx);
+	CHECK(all_ways(&t));
+	watch(&t, (struct way){.when = BEFORE}, &s);
+	CHECK(s.facts.retried && s.events[TLSD_EV_CLIENT_HELLO] == 2 && s.events[TLSD_EV_SERVER_HELLO] == 1);
+	seen_free(&s);
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+/* A resumed talk with 0-RTT data. Those that the server does not take are not part of what was said. */
+static void early_talk(struct talk *t, SSL_CTX *ctx[2], bool accept, size_t n)
+{
+	uint8_t b[9000];
+	size_t done = 0;
+	bool reading = true;
+
+	memset(b, 'e', sizeof(b));
+	talk_begin(t, ctx);
+	for (size_t k = n; k; k -= done)
+		if (SSL_write_early_data(t->ssl[CLIENT], b, k > 3000 ? 3000 : k, &done) != 1)
+			die_ssl("SSL_write_early_data");
+	carry(t, CLIENT);
+	for (int i = 0; i < 20; i++) {
+		if (reading) {
+			int r = SSL_read_early_data(t->ssl[SERVER], b, sizeof(b), &done);
+			if (r == SSL_READ_EARLY_DATA_SUCCESS)
+				buf_add(&t->text[CLIENT], b, done);
+			reading = r != SSL_READ_EARLY_DATA_FINISH;
+		} else {
+			SSL_do_handshake(t->ssl[SERVER]);
+			take(t, SERVER);
+		}
+		carry(t, SERVER);
+		SSL_do_handshake(t->ssl[CLIENT]);
+		take(t, CLIENT);
+		carry(t, CLIENT);
+		ERR_clear_error();
+	}
+	CHECK(SSL_get_early_data_status(t->ssl[CLIENT]) ==
+	      (accept ? SSL_EARLY_DATA_ACCEPTED : SSL_EARLY_DATA_REJECTED));
+	CHECK((t->text[CLIENT].n == n) == accept);
+	shake(t);
+	chat(t);
+}
+
+/* As whole(), but that the rejected data may be told of. */
+static void early_ways(const struct talk *t, bool accept)
+{
+	for (int i = 0; i < 12; i++) {
+		struct seen s = {0};
+		struct way w = {
+		    .when = i % 3, .late = 3 + (size_t)i, .chunk = i & 1 ? 1 : 0, .order = i < 6 ? 0 : i % 3};
+		watch(t, w, &s);
+		CHECK(same(t, &s) && !s.stats.bad && !s.bad_pos);
+		if (!same(t, &s) || s.stats.bad)
+			printf("# way %d: %zu of %zu, %zu of %zu, bad %llu\n", i, s.text[0].n, t->text[0].n,
+			       s.text[1].n, t->text[1].n, (unsigned long long)s.stats.bad);
+		CHECK(s.facts.early_offered && s.facts.early_accepted == accept);
+		CHECK(!s.events[TLSD_EV_LOST] || s.why == TLSD_WHY_REJECTED);
+		CHECK((s.early > 0) == accept && s.lost_plain == 0);
+		seen_free(&s);
+	}
+}
+
+TEST(early_data_accepted)
+{
+	static const char *const list[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256",
+	                                   "TLS_AES_256_GCM_SHA384"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		talk_contexts(ctx, TLS1_3_VERSION, list[i]);
+		SSL_CTX_set_max_early_data(ctx[SERVER], 16384);
+		struct talk t = {.session = session_of(ctx)};
+		early_talk(&t, ctx, true, 8000);
+		early_ways(&t, true);
+		SSL_SESSION_free(t.session);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(early_data_rejected)
+{
+	for (int retry = 0; retry < 2; retry++) {
+		SSL_CTX *ctx[2];
+		talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+		SSL_CTX_set_max_early_data(ctx[SERVER], 16384);
+		struct talk t = {.session = session_of(ctx)};
+		if (retry)
+			SSL_CTX_set1_groups_list(ctx[SERVER], "P-384");
+		else
+			SSL_CTX_set_max_early_data(ctx[SERVER], 0);
+		SSL_CTX_set_recv_max_early_data(ctx[SERVER], 16384);
+		early_talk(&t, ctx, false, 8000);
+		early_ways(&t, false);
+		SSL_SESSION_free(t.session);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(renegotiation)
+{
+	static const char *const list[] = {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-SHA384",
+	                                   "ECDHE-RSA-CHACHA20-POLY1305"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, TLS1_2_VERSION, list[i]);
+		SSL_CTX_set_options(ctx[SERVER], SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+		once(&t, ctx);
+		for (int k = 0; k < 3; k++) {
+			SSL_renegotiate(t.ssl[CLIENT]);
+			shake(&t);
+			say(&t, CLIENT, 10);
+			say(&t, SERVER, 3000);
+		}
+		CHECK(t.nsec >= 2);
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(padding_and_small_fragments)
+{
+	for (int v = 0; v < 2; v++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, v ? TLS1_3_VERSION : TLS1_2_VERSION,
+		              v ? "TLS_AES_128_GCM_SHA256" : "ECDHE-RSA-AES128-GCM-SHA256");
+		for (int i = 0; i < 2; i++) {
+			SSL_CTX_set_max_send_fragment(ctx[i], 512); /* handshake messages over many records */
+			SSL_CTX_set_block_padding(ctx[i], 300);
+		}
+		once(&t, ctx);
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(app_secrets_alone)
+{
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	size_t n = 0;
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256");
+	once(&t, ctx);
+	for (size_t i = 0; i < t.nsec; i++)
+		if (t.sec[i].label == TLS_LABEL_CLIENT_APP || t.sec[i].label == TLS_LABEL_SERVER_APP)
+			t.sec[n++] = t.sec[i];
+	t.nsec = n;
+	CHECK(n == 2);
+	for (enum when when = BEFORE; when <= LATE; when++)
+		CHECK(whole(&t, (struct way){.when = when, .late = t.nsteps / 2}));
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+TEST(what_is_not_decrypted)
+{
+	static const uint64_t start[2];
+	static const struct tlsd_meta m = {.ts_ns = 1};
+	struct seen s = {0};
+	struct tlsd *d = watcher((struct tlsd_cfg){0});
+	struct tlsd_conn *c = tlsd_open(d, &s, start, 0);
+	tlsd_feed(c, 0, 0, span_str("GET / HTTP/1.1\r\n"), &m);
+	CHECK(s.events[TLSD_EV_GAVE_UP] == 1 && s.why == TLSD_WHY_NOT_TLS);
+	tlsd_close(c);
+	tlsd_free(d);
+	seen_free(&s);
+
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	memset(&s, 0, sizeof(s));
+	talk_contexts(ctx, TLS1_VERSION, "ECDHE-RSA-AES128-SHA");
+	once(&t, ctx);
+	watch(&t, (struct way){.when = BEFORE}, &s);
+	CHECK(s.events[TLSD_EV_GAVE_UP] == 1 && s.why == TLSD_WHY_VERSION);
+	CHECK(s.records == 0);
+	seen_free(&s);
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
 int main(void)
 {
 	RUN(every_suite);
+	RUN(facts);
+	RUN(cbc_without_encrypt_then_mac);
+	RUN(key_updates);
+	RUN(ten_thousand_key_updates);
+	RUN(resumption);
+	RUN(hello_retry);
+	RUN(early_data_accepted);
+	RUN(early_data_rejected);
+	RUN(renegotiation);
+	RUN(padding_and_small_fragments);
+	RUN(app_secrets_alone);
+	RUN(what_is_not_decrypted);
 	return tap_done();
 }
