@@ -16,7 +16,7 @@ CFLAGS   += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -fstack-protector-strong -fPIE \
             -D_FORTIFY_SOURCE=2 $(WERROR)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now
-LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lcrypto
+LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lcrypto -lmnl
 # The decoding process's system call filter; SECCOMP=no builds without (then --version says so).
 SECCOMP  ?= $(shell echo '\#include <seccomp.h>' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes || echo no)
 ifeq ($(SECCOMP),yes)

@@ -24,6 +24,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/outfile.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -41,8 +42,7 @@ double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Would a message be taken within so many milliseconds? */
-static bool can_send(int sock, int ms)
+bool can_send(int sock, int ms)
 {
 	struct pollfd p = {.fd = sock, .events = POLLOUT};
 
@@ -108,6 +108,8 @@ static int found(void *ctx, const struct proc_info *pi)
 	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
 		log_note("cannot trace pid %u: too many processes", pi->pid);
 	tell_container(b, pi);
+	if (b->windows)
+		windows_add(b->windows, pi->pid);
 	if (b->run->tool->tls_calls) {
 		attacher_scan(b->attacher, pi->pid);
 		watch_add(b, pi->pid);
@@ -161,6 +163,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 		if (lc->cgroup_fd < 0)
 			return -1;
 	}
+	b->filters = c->filters;
 	b->selective = c->filters & (FILTER_COMM | FILTER_UID | FILTER_CGROUP);
 	lc->elf = b->run->tool->bpf;
 	lc->elf_size = (unsigned long)(b->run->tool->bpf_end - b->run->tool->bpf);
@@ -169,6 +172,11 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->wake_bytes = (__u32)(lc->ring_bytes / 8);
 	lc->rung = rc->rung;
 	c->peek_only = rc->peek_only;
+	c->win_kinds = rc->win_kinds;
+	c->win_min_change = (__u32)rc->win_min_change;
+	c->win_stacks = rc->win_stacks;
+	c->win_small = (__u32)rc->win_small;
+	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
 	return 0;
 }
@@ -198,6 +206,8 @@ static int start_worker(struct broker *b, struct err *e)
 	}
 	close(sv[1]);
 	close(ask[1]);
+	if (b->run->capture >= 0)
+		close(b->run->capture);
 	b->run->sock = sv[0];
 	b->run->ask = ask[0];
 	return 0;
@@ -210,6 +220,9 @@ static int start(struct broker *b, struct err *e)
 	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
+		return -1;
+	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
+	if (rc->write_file && b->run->capture < 0)
 		return -1;
 	/* Each program and map is a descriptor. */
 	getrlimit(RLIMIT_NOFILE, &before);
@@ -238,6 +251,8 @@ static int start(struct broker *b, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "cannot trace the command");
 	if (loader_attach(b->loader, e) < 0)
 		return -1;
+	if (b->run->tool->windows && !(b->windows = windows_new(b)))
+		return err_set(e, EXIT_RUNTIME, "out of memory");
 	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), found, b, e) < 0)
 		return -1;
 	char exe[4096];
@@ -462,6 +477,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	}
 	if (p->what == PROC_EXIT) {
 		watch_del(b, p->h.pid);
+		windows_del(b->windows, p->h.pid);
 		attacher_forget(b->attacher, p->h.pid);
 		return 0;
 	}
@@ -470,6 +486,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	b->present += p->what != PROC_MMAP;
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
+	windows_add(b->windows, p->h.pid);
 	if (b->run->tool->tls_calls) {
 		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
 		watch_add(b, p->h.pid);
@@ -483,6 +500,7 @@ static void each_tick(struct broker *b)
 	double t = now_s();
 
 	watch_tick(b, t);
+	windows_tick(b->windows, t);
 	if (b->by_pid) {
 		int n = loader_target_count(b->loader);
 		b->run->sh->targets = n < 0 ? 0 : (uint32_t)n;
@@ -502,6 +520,27 @@ static void each_tick(struct broker *b)
 		b->stop = true;
 }
 
+/* The worker wants something: the next file of -w. */
+static void on_request(struct broker *b)
+{
+	struct ipc_msg m;
+	struct err e = {0};
+	int fd = -1;
+
+	if (ipc_recv(b->run->sock, &m, &fd) != 1 || m.type != IPC_FILE)
+		return; /* it has ended: SIGCHLD tells */
+	b->files++;
+	if (outfile_more(&b->run->rc, b->files)) {
+		fd = outfile_open(&b->run->rc, b->files, &e);
+		if (fd < 0)
+			log_err(&e);
+	}
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void loop(struct broker *b, struct ring_buffer *procs)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -511,16 +550,23 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 	epoll_ctl(ep, EPOLL_CTL_ADD, b->sigfd, &ev);
 	ev.data.fd = ring_buffer__epoll_fd(procs);
 	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
+	ev.data.fd = b->run->sock;
+	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
 	while (!b->stop) {
 		struct epoll_event got[4];
 		int wait = TICK_MS;
 		double left = (double)b->run->rc.duration_ns / 1e9 - (now_s() - b->tracing_s);
 		if (b->run->rc.duration_ns && left * 1e3 < wait)
 			wait = left > 0 ? (int)(left * 1e3) + 1 : 0;
-		int soon = watch_next_ms(b, now_s());
+		int soon = watch_next_ms(b, now_s()), poll_ms = windows_next_ms(b->windows, now_s());
 		if (soon < wait)
 			wait = soon;
-		epoll_wait(ep, got, 4, wait);
+		if (poll_ms < wait)
+			wait = poll_ms;
+		int n = epoll_wait(ep, got, 4, wait);
+		for (int i = 0; i < n; i++)
+			if (got[i].data.fd == b->run->sock)
+				on_request(b);
 		on_signal(b);
 		ring_buffer__consume(procs);
 		each_tick(b);
@@ -555,8 +601,12 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
-	b->tracing_s = now_s();
 	b->missed_before = loader_missed(b->loader);
+	if (b->windows) {
+		loader_on(b->loader, ON_SEEDING);
+		windows_seed(b->windows);
+	}
+	b->tracing_s = now_s();
 	loader_on(b->loader, ON);
 	b->run->sh->tracing = 1;
 	tell_started(b);
@@ -595,6 +645,8 @@ int broker_run(struct run *r)
 	b->stop_by = now_s() + STOP_MS / 1e3;
 	if (b->worker > 0)
 		loader_losses(b->loader, tell_loss, b);
+	if (b->worker > 0)
+		windows_finish(b->windows);
 	stop_worker(b);
 	if (rc < 0) {
 		rc = log_err(&e);
@@ -607,6 +659,7 @@ int broker_run(struct run *r)
 	if (b->attacher)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
+	windows_free(b->windows);
 	free(b);
 	return rc;
 }

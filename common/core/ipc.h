@@ -26,6 +26,7 @@ enum ipc_type {
 	IPC_PROC,        /* broker -> worker: container of a process */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
+	IPC_FILE,        /* worker -> broker: a further -w file is wanted; back, with its descriptor, or with none */
 	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
@@ -45,7 +46,7 @@ struct ipc_plan {
 	struct plan plan;
 };
 
-#define IPC_EVENT_MAX 512
+#define IPC_EVENT_MAX 1280
 struct ipc_event {
 	uint64_t size;
 	unsigned char bytes[IPC_EVENT_MAX]; /* starts with struct ev_hdr */

@@ -14,12 +14,17 @@
 #include "core/analysis.h"
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/outfile.h"
+#include "core/writer.h"
 #include "core/sandbox.h"
 #include "flow/offline.h"
 
 struct offline {
 	struct pipeline pipe;
 	struct analysis analysis;
+	struct writer writer;
+	const struct run *run;
+	int opener; /* of further -w files */
 	struct connfilter *cf;
 	uint64_t last_ns; /* newest packet */
 	bool piped;       /* the packets come from a program that may still be capturing */
@@ -62,6 +67,7 @@ static void on_record(void *ctx, struct record *r)
 {
 	struct offline *o = ctx;
 
+	writer_record(&o->writer, r);
 	analysis_record(&o->analysis, r);
 	if (o->pipe.done)
 		stop = 1;
@@ -79,6 +85,36 @@ static void on_segment(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns)
 	analysis_tick(&o->analysis, o->last_ns);
 	if (o->pipe.done)
 		stop = 1;
+}
+
+static void on_tap(void *ctx, const struct flow_tap *t)
+{
+	struct offline *o = ctx;
+
+	writer_tap(&o->writer, t);
+	if (!writer_flush(&o->writer))
+		stop = 1;
+}
+
+static void want_file(void *ctx)
+{
+	struct offline *o = ctx;
+
+	capture_rotate(o->writer.cap, outfile_next(o->opener), o->last_ns);
+}
+
+/* -w: 0, or -1 with e. */
+static int open_writer(struct offline *o, struct err *e)
+{
+	const struct run_cfg *rc = &o->run->rc;
+	int fd;
+
+	if (!rc->write_file)
+		return 0;
+	fd = outfile_open(rc, 0, e);
+	if (fd >= 0 && (rc->rotate_bytes || rc->rotate_ns) && (o->opener = outfile_opener(rc, e)) < 0)
+		return -1;
+	return fd < 0 ? -1 : writer_open(&o->writer, o->run->tool, &o->pipe, fd, want_file, o, e);
 }
 
 static bool admit(void *ctx, const struct flow_data *first)
@@ -107,6 +143,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 	fc.offline = true;
 	fc.emit = on_record;
 	fc.admit = admit;
+	fc.tap = r->rc.write_file ? on_tap : NULL;
 	fc.ctx = o;
 	struct flow *f = flow_new(&fc);
 	struct reasm *ra = f ? reasm_new(f, 0) : NULL;
@@ -133,6 +170,7 @@ int offline_run(struct run *r)
 	struct rusage ru;
 	double t0 = now_s();
 
+	o.run = r;
 	catch_signals(r->rc.duration_ns);
 	o.piped = is_piped(r->rc.read_file);
 	if (r->rc.filter) {
@@ -141,7 +179,7 @@ int offline_run(struct run *r)
 			return log_err(&e);
 	}
 	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0 ||
-	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0) {
+	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0 || open_writer(&o, &e) < 0) {
 		connfilter_free(o.cf);
 		return log_err(&e);
 	}
@@ -149,7 +187,9 @@ int offline_run(struct run *r)
 	r->sh->records = o.pipe.records;
 	analysis_summary(&o.analysis, r->sh->totals, sizeof(r->sh->totals));
 	analysis_close(&o.analysis);
-	int closed = pipeline_close(&o.pipe);
+	int wrote = writer_close(&o.writer), closed = pipeline_close(&o.pipe);
+	if (wrote)
+		closed = wrote;
 	if (rc)
 		log_err(&e);
 	connfilter_free(o.cf);
