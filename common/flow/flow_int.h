@@ -93,7 +93,7 @@ struct flow {
 	struct recent *recent;
 	size_t queued;
 	uint64_t counted; /* snapshots seen by the counting emitter */
-	struct buf body[2], note;
+	struct buf body[2], note, coding;
 };
 
 /* What a run of a stream may do without waiting any longer. */

@@ -14,9 +14,10 @@
 
 extern const struct sink sink_text;
 
-#define FLEX_MIN    12
-#define REMARKS_MAX 16
-#define PRETTY_MAX  (1UL << 20)
+#define FLEX_MIN     12
+#define BELOW_INDENT 8
+#define REMARKS_MAX  16
+#define PRETTY_MAX   (1UL << 20)
 
 #define C_RESET "\033[0m"
 #define C_BOLD  "\033[1m"
@@ -311,20 +312,43 @@ static void put_padded(struct text *t, size_t i, size_t width, bool cut)
 		put_blanks(b, pad);
 }
 
-/* The line of cells: fixed columns as wide as they are, the flexible ones share what the terminal has left. */
+/* What is appended to the line; at most width columns of it, 0: all. */
+static void put_remarks(struct text *t, size_t width)
+{
+	struct buf *b = &t->cfg.out->b;
+	struct span s = buf_span(&t->remarks);
+	bool cut = width && text_width(s) > width;
+
+	if (t->cfg.color)
+		buf_adds(b, C_RED);
+	buf_add(b, s.p, cut ? text_fit(s, width - 1) : s.n);
+	if (cut)
+		buf_adds(b, "…");
+	if (t->cfg.color)
+		buf_adds(b, C_RESET);
+}
+
+/*
+ * The line of cells: fixed columns as wide as they are, the flexible ones share what the terminal has left. Remarks
+ * that find no room beside them stand on a line of their own.
+ */
 static void put_row(struct text *t)
 {
 	struct buf *b = &t->cfg.out->b;
-	bool cut = t->cfg.tty && t->cfg.width > 0;
-	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0;
+	bool cut = t->cfg.tty && t->cfg.width > 0, below = false;
+	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0, least = 0;
+	size_t remarks = t->remarks.n ? text_width(buf_span(&t->remarks)) + 1 : 0;
 
 	if (cut) {
 		for (size_t i = 0; i < t->n; i++) {
 			size_t w = column_width(&t->col[i]);
-			if (!is_flex(&t->col[i]))
+			if (is_flex(&t->col[i]))
+				least += FLEX_MIN;
+			else
 				fixed += t->cell[i].width > w ? t->cell[i].width : w;
 		}
-		fixed += t->remarks.n ? t->remarks.n + 1 : 0;
+		below = remarks && fixed + least + remarks > (size_t)t->cfg.width && t->cfg.width > BELOW_INDENT;
+		fixed += below ? 0 : remarks;
 		left = (size_t)t->cfg.width > fixed ? (size_t)t->cfg.width - fixed : 0;
 	}
 	for (size_t i = 0; i < t->n; i++) {
@@ -340,13 +364,13 @@ static void put_row(struct text *t)
 			buf_addc(b, ' ');
 		put_padded(t, i, w, flexible);
 	}
-	if (t->remarks.n) {
+	if (below) {
+		buf_addc(b, '\n');
+		put_blanks(b, BELOW_INDENT);
+		put_remarks(t, (size_t)t->cfg.width - BELOW_INDENT);
+	} else if (remarks) {
 		buf_addc(b, ' ');
-		if (t->cfg.color)
-			buf_adds(b, C_RED);
-		buf_add(b, t->remarks.p, t->remarks.n);
-		if (t->cfg.color)
-			buf_adds(b, C_RESET);
+		put_remarks(t, 0);
 	}
 	buf_addc(b, '\n');
 }
