@@ -8,5 +8,6 @@
 #include "uring.bpf.h"
 #include "proc.bpf.h"
 #include "tls.bpf.h"
+#include "keylog.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -11,11 +11,12 @@
 #define SNOOP_EVENT_H
 
 enum ev_type {
-	EV_DATA = 1,  /* data ring: struct ev_data, bytes of one direction of a stream */
-	EV_EOF = 2,   /* data ring: struct ev_data without bytes: a read returned 0 */
-	EV_UNIX = 3,  /* data ring, before a Unix connection's first data: struct ev_unix */
-	EV_CLOSE = 4, /* small ring: struct ev_close */
-	EV_PROC = 5,  /* process ring (broker): struct ev_proc */
+	EV_DATA = 1,   /* data ring: struct ev_data, bytes of one direction of a stream */
+	EV_EOF = 2,    /* data ring: struct ev_data without bytes: a read returned 0 */
+	EV_UNIX = 3,   /* data ring, before a Unix connection's first data: struct ev_unix */
+	EV_CLOSE = 4,  /* small ring: struct ev_close */
+	EV_PROC = 5,   /* process ring (broker): struct ev_proc */
+	EV_SECRET = 6, /* secrets ring: struct ev_secret */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -114,6 +115,42 @@ struct ev_proc {
 	__u32 ppid;
 };
 
+enum ev_secret_flags {
+	SECRET_RANDOM = 1, /* client_random is the session's */
+	SECRET_OBJECT = 2, /* object holds the head of the session: the client random may be in it */
+};
+
+/* The head of a session that is sent along while nobody knows where its client random stands. */
+#define SECRET_OBJECT_BYTES 512
+
+/* One secret at a key-log function, as a key log would show it. Without SECRET_OBJECT the event ends before object. */
+struct ev_secret {
+	struct ev_hdr h; /* conn_id 0 */
+	__u64 session;   /* address of the session (Go: of the Config): the same for all secrets of a handshake */
+	__u8 label[32];  /* "CLIENT_RANDOM" and so on; NUL-padded */
+	__u8 secret[64]; /* secret_len bytes */
+	__u8 client_random[32];
+	__u8 secret_len;
+	__u8 flags; /* enum ev_secret_flags */
+	__u8 pad[6];
+	__u8 object[SECRET_OBJECT_BYTES];
+};
+
+/*
+ * Where a key-log probe finds its values: handed to the program as its attach cookie. 0: the registers in which a C
+ * function gets (session, label, secret, length), and no client random.
+ */
+enum key_random { KEY_RANDOM_NONE, KEY_RANDOM_REG, KEY_RANDOM_NEAR, KEY_RANDOM_FAR };
+#define KEY_COOKIE_SET       1ull
+#define KEY_COOKIE_SESSION   1  /* 4 bits each: number of a register, rax rcx rdx rbx rsp rbp rsi rdi r8 .. r15 */
+#define KEY_COOKIE_LABEL     5  /* points to NUL-terminated text */
+#define KEY_COOKIE_SECRET    9  /* points to bytes */
+#define KEY_COOKIE_LEN       13 /* how many */
+#define KEY_COOKIE_RANDOM    17 /* 2 bits: enum key_random */
+#define KEY_COOKIE_RANDOM_AT 19 /* 4 bits: register that points to the client random */
+#define KEY_COOKIE_OFF1      23 /* 16 bits: NEAR: it is at session + off1; FAR: at *(session + off1) + off2 */
+#define KEY_COOKIE_OFF2      39 /* 16 bits */
+
 /* TLS libraries by name; the order is the wire format between kernel and user space: append only. */
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };
 
@@ -145,6 +182,8 @@ struct bpf_cfg {
 	__u32 pidns_inum;   /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;   /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads; /* the kernel has bpf_rdonly_cast (set by the loader) */
+	__u32 cookies;      /* the kernel has attach cookies, and they are given (set by the loader) */
+	__u32 pad0;
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };
@@ -176,6 +215,7 @@ struct bpf_stats {
 	__u64 events, bytes;             /* submitted to the data ring */
 	__u64 lost_events, lost_bytes;   /* reserve failed: data ring */
 	__u64 lost_small;                /* reserve failed: small or process ring */
+	__u64 lost_secrets;              /* reserve failed: secrets ring. Each may make a connection unreadable */
 	__u64 skipped_bytes;             /* not copied because the worker needs nothing below a position */
 	__u64 passed_bytes;              /* not copied because of the verdict */
 	__u64 nocopy_bytes;              /* sendfile, splice, zero copy: counted, not captured */

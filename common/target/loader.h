@@ -50,6 +50,7 @@ int loader_target_count(struct loader *l);
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
+	int secrets_ring_fd;                           /* -1: the object has none */
 	struct ctl_slot *ctl;                          /* CTL_SLOTS */
 	const struct bpf_stats *stats;                 /* STAT_CPUS, read-only */
 };

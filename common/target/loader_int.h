@@ -46,14 +46,16 @@ struct loader {
 	bool sees_mmap;
 	bool late_done;
 	bool direct_reads;
-	bool multi; /* uprobes are attached by uprobe_multi */
+	bool multi;   /* uprobes are attached by uprobe_multi */
+	bool cookies; /* uprobes can be given attach cookies */
 	unsigned groups;
 };
 
 /* The kernel's BPF_TRACE_UPROBE_MULTI (6.6+), which older headers lack. */
 #define ATTACH_UPROBE_MULTI 48
-/* A uprobe_multi link: program prog_fd at cnt offsets of a file. Its descriptor, or -1 with errno. */
-int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret);
+/* A uprobe_multi link: program prog_fd at cnt offsets of a file, each with its cookie. Its descriptor, or -1 with
+ * errno. */
+int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, const __u64 *cookies, __u32 cnt, bool ret);
 /* Does this kernel have uprobe_multi? */
 bool loader_has_multi(void);
 
