@@ -196,6 +196,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.direct_reads = l->direct_reads;
 	cfg.tick_us = kernel_tick_us();
 	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_trace_id("syscalls", "sys_exit_accept4", NULL) >= 0;
+	cfg.cookies = l->cookies;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
@@ -373,6 +374,7 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 	l->multi = loader_has_multi();
 	l->records = kernel_preempts_tracepoints() && can_record();
 	kernel = kernel_btf(e);
+	l->cookies = kernel && kernel_has_cookies(kernel);
 	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
 	btf__free(kernel);
 	if (rc) {
@@ -474,6 +476,7 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	out->data_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "data");
 	out->small_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "small");
 	out->proc_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "procs");
+	out->secrets_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "secrets");
 	out->ctl = l->ctl;
 	out->stats = l->stats;
 	if (out->data_ring_fd < 0 || out->small_ring_fd < 0 || out->proc_ring_fd < 0)

@@ -60,6 +60,7 @@ bool loader_win_hist(struct loader *l, struct win_hist *out);
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
+	int secrets_ring_fd;                           /* -1: the object has none */
 	struct ctl_slot *ctl;                          /* CTL_SLOTS */
 	const struct bpf_stats *stats;                 /* STAT_CPUS, read-only */
 };
