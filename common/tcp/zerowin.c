@@ -112,7 +112,7 @@ static void zerowin_fini(void *st)
 
 static uint64_t idle_us(const struct zerowin *z, const struct tcp_conn *c, const struct episode *e, uint64_t end)
 {
-	uint64_t since = e->read_ns ? e->read_ns : c->now.open_ns, ns = 0;
+	uint64_t since = e->read_ns ? e->read_ns : c->now.open_ns ? c->now.open_ns : e->zero_ns, ns = 0;
 
 	if (z->env->offline)
 		return REC_UNKNOWN;
@@ -120,8 +120,8 @@ static uint64_t idle_us(const struct zerowin *z, const struct tcp_conn *c, const
 	if (c->now.read_gap_ns && c->now.read_ns > e->zero_ns)
 		ns = c->now.read_gap_ns;
 	else if (c->now.read_ns > e->read_ns)
-		ns = since ? c->now.read_ns - since : 0;
-	else if (since && end > since)
+		ns = c->now.read_ns - since;
+	else if (end > since)
 		ns = end - since;
 	return ns ? ns / 1000 : REC_UNKNOWN;
 }
@@ -189,7 +189,7 @@ static void emit_stall(struct zerowin *z, struct tcp_conn *c, int dir, uint64_t 
 	st.rcvq_bytes = win_num(e->rcvq);
 	st.rcvbuf_bytes = win_num(c->now.rcvbuf);
 	st.reader_idle_us = f.idle_us == FACT_UNKNOWN64 ? REC_UNKNOWN : f.idle_us;
-	st.reader_tid = dir == DIR_OUT ? e->read_tid : 0;
+	st.reader_tid = dir == DIR_OUT ? (c->now.read_gap_ns ? c->now.read_tid : e->read_tid) : 0;
 	st.srtt_us = win_num(c->now.srtt_us);
 	st.wscale = f.scaling == SCALING_UNKNOWN ? 2 : f.scaling == SCALING_ON;
 	st.ongoing = ongoing;
