@@ -7,6 +7,7 @@
 #define AWAY_US         100000  /* a reader that does not come for so long is not just busy */
 #define AWAY_NOSCALE_US 1000000 /* the same where a small buffer is full in no time */
 #define UNSCALED_MAX    65535   /* RFC 9293 section 3.1: the window field has 16 bits */
+#define UNSCALED_FULL   57344   /* from here on it is these bits that limit a window: whole segments below that */
 
 const char cause_reader[] = "reader not reading", cause_buffer[] = "buffer too small", cause_scaling[] = "scaling off",
            cause_memory[] = "memory pressure", cause_unknown[] = "unknown";
@@ -30,9 +31,15 @@ static bool is_below_unscaled(const struct stall_facts *f)
 	return f->rcvbuf / 2 < UNSCALED_MAX;
 }
 
+/* Is scaling off, and was the window as large as it then can be? */
+static bool is_stuck_unscaled(const struct stall_facts *f)
+{
+	return f->scaling == SCALING_OFF && is_known(f->wnd_max) && f->wnd_max >= UNSCALED_FULL;
+}
+
 static const char *local_cause(const struct stall_facts *f)
 {
-	bool off = f->scaling == SCALING_OFF, fixed = buffer_is_fixed(f);
+	bool off = is_stuck_unscaled(f), fixed = buffer_is_fixed(f);
 
 	if (f->mem_limit && is_known(f->rmem) && is_known(f->rcvbuf) && f->rmem < f->rcvbuf / 2)
 		return cause_memory;
@@ -53,7 +60,7 @@ const char *stall_cause(const struct stall_facts *f)
 {
 	if (f->local)
 		return local_cause(f);
-	return f->scaling == SCALING_OFF && f->stall_us < AWAY_NOSCALE_US ? cause_scaling : cause_unknown;
+	return is_stuck_unscaled(f) && f->stall_us < AWAY_NOSCALE_US ? cause_scaling : cause_unknown;
 }
 
 static void add_number(struct buf *b, uint64_t v)
@@ -93,6 +100,16 @@ static void note_scaling(const struct stall_facts *f, struct buf *b)
 	add_rate(b, UNSCALED_MAX, f->rtt_us);
 }
 
+static void note_memory(const struct stall_facts *f, struct buf *b)
+{
+	add_sep(b);
+	buf_adds(b, "TCP's memory limit (tcp_mem or the cgroup's) was hit with ");
+	add_number(b, f->rmem);
+	buf_adds(b, " of ");
+	add_number(b, f->rcvbuf);
+	buf_adds(b, " bytes of the buffer in use");
+}
+
 static void note_buffer(const struct stall_facts *f, struct buf *b)
 {
 	add_sep(b);
@@ -112,12 +129,7 @@ void stall_note(const struct stall_facts *f, const char *cause, struct buf *b)
 		buf_adds(b, "the process is stopped (state T)");
 	}
 	if (cause == cause_memory) {
-		add_sep(b);
-		buf_adds(b, "TCP's memory limit (tcp_mem or the cgroup's) was hit with ");
-		add_number(b, f->rmem);
-		buf_adds(b, " of ");
-		add_number(b, f->rcvbuf);
-		buf_adds(b, " bytes of the buffer in use");
+		note_memory(f, b);
 	} else if (cause == cause_buffer) {
 		note_buffer(f, b);
 	} else if (f->mem_limit) {
@@ -126,8 +138,4 @@ void stall_note(const struct stall_facts *f, const char *cause, struct buf *b)
 	}
 	if (f->scaling == SCALING_OFF)
 		note_scaling(f, b);
-	if (!f->local && cause == cause_unknown && !f->offline) {
-		add_sep(b);
-		buf_adds(b, "why the remote does not read shows only there");
-	}
 }
