@@ -76,6 +76,7 @@ struct run_cfg {
 	const char *filter; /* pcap-filter expression, NULL */
 	char **cmd;         /* after "--", NULL */
 	bool json;
+	bool csv;                 /* a tool's option may set it */
 	const char *columns;      /* -o */
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
@@ -133,7 +134,7 @@ struct tool {
 	bool no_streams;                       /* no decoders: the analyzer does everything */
 	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
 	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
-	bool windows;                          /* its events are struct ev_win: sockets older than the tool are listed */
+	bool windows; /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };

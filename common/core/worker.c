@@ -204,6 +204,7 @@ static int loop(struct worker *w)
 	publish(w);
 	int rc = pipeline_close(&w->pipe);
 	publish(w);
+	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
 	return rc;
 }
