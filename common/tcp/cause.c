@@ -3,6 +3,7 @@
  * cause.c - see cause.h.
  */
 #include "tcp/cause.h"
+#include "tcp/say.h"
 
 #define AWAY_US         100000  /* a reader that does not come for so long is not just busy */
 #define AWAY_NOSCALE_US 1000000 /* the same where a small buffer is full in no time */
@@ -63,69 +64,41 @@ const char *stall_cause(const struct stall_facts *f)
 	return is_stuck_unscaled(f) && f->stall_us < AWAY_NOSCALE_US ? cause_scaling : cause_unknown;
 }
 
-static void add_number(struct buf *b, uint64_t v)
+/* What a window allows. */
+static void note_rate(struct buf *b, uint64_t bytes, uint32_t rtt_us)
 {
-	if (v >= 1000) {
-		add_number(b, v / 1000);
-		buf_addf(b, ",%03u", (unsigned)(v % 1000));
-		return;
-	}
-	buf_addf(b, "%u", (unsigned)v);
-}
-
-/* "N bytes per R ms round trip = X MB/s": what a window allows. */
-static void add_rate(struct buf *b, uint64_t bytes, uint32_t rtt_us)
-{
-	buf_adds(b, "at most ");
-	add_number(b, bytes);
-	buf_adds(b, " bytes");
+	buf_adds(b, ": at most ");
+	say_bytes(b, bytes);
 	if (!is_known(rtt_us) || !rtt_us)
 		return;
-	uint64_t kbps = bytes * 1000 / rtt_us; /* bytes per us are MB/s */
-	buf_addf(b, " per %u.%03u ms round trip = %llu.%llu MB/s", rtt_us / 1000, rtt_us % 1000,
-	         (unsigned long long)(kbps / 1000), (unsigned long long)(kbps % 1000 / 100));
-}
-
-static void add_sep(struct buf *b)
-{
-	if (b->n)
-		buf_adds(b, "; ");
-}
-
-static void note_scaling(const struct stall_facts *f, struct buf *b)
-{
-	add_sep(b);
-	buf_adds(b, f->who_noscale ? f->who_noscale : "window scaling is off");
-	buf_adds(b, ": ");
-	add_rate(b, UNSCALED_MAX, f->rtt_us);
+	buf_adds(b, " per ");
+	say_us(b, rtt_us);
+	buf_adds(b, " round trip = ");
+	say_rate(b, bytes, rtt_us);
 }
 
 static void note_memory(const struct stall_facts *f, struct buf *b)
 {
-	add_sep(b);
+	say_next(b);
 	buf_adds(b, "TCP's memory limit (tcp_mem or the cgroup's) was hit with ");
-	add_number(b, f->rmem);
-	buf_adds(b, " of ");
-	add_number(b, f->rcvbuf);
-	buf_adds(b, " bytes of the buffer in use");
+	say_bytes(b, f->rmem);
+	buf_adds(b, " in use of a buffer of ");
+	say_bytes(b, f->rcvbuf);
 }
 
 static void note_buffer(const struct stall_facts *f, struct buf *b)
 {
-	add_sep(b);
+	say_next(b);
 	buf_adds(b, f->locked ? "SO_RCVBUF fixes the receive buffer at " : "tcp_rmem limits the receive buffer to ");
-	add_number(b, f->rcvbuf);
-	buf_adds(b, " bytes");
-	if (is_known(f->wnd_max) && f->wnd_max) {
-		buf_adds(b, ": ");
-		add_rate(b, f->wnd_max, f->rtt_us);
-	}
+	say_bytes(b, f->rcvbuf);
+	if (is_known(f->wnd_max) && f->wnd_max)
+		note_rate(b, f->wnd_max, f->rtt_us);
 }
 
 void stall_note(const struct stall_facts *f, const char *cause, struct buf *b)
 {
 	if (f->stopped && f->local) {
-		add_sep(b);
+		say_next(b);
 		buf_adds(b, "the process is stopped (state T)");
 	}
 	if (cause == cause_memory) {
@@ -133,9 +106,7 @@ void stall_note(const struct stall_facts *f, const char *cause, struct buf *b)
 	} else if (cause == cause_buffer) {
 		note_buffer(f, b);
 	} else if (f->mem_limit) {
-		add_sep(b);
+		say_next(b);
 		buf_adds(b, "TCP's memory limit was hit, and the receive buffer was full");
 	}
-	if (f->scaling == SCALING_OFF)
-		note_scaling(f, b);
 }

@@ -32,7 +32,6 @@ struct stall_facts {
 	uint32_t wnd_max;      /* largest window that was announced; FACT_UNKNOWN */
 	uint32_t rtt_us;       /* round trip; FACT_UNKNOWN */
 	enum fact_scaling scaling;
-	const char *who_noscale; /* "the peer did not offer it"; NULL not known */
 };
 
 /*
@@ -47,7 +46,8 @@ struct stall_facts {
  * Of a remote only scaling is known: a short stall without it is named so, all others are unknown.
  */
 const char *stall_cause(const struct stall_facts *f);
-/* Appends the cause in words with its figures; nothing when there is nothing to add. */
+/* Appends the cause in words with its figures; nothing when there is nothing to add. Of scaling winnote_scaling tells.
+ */
 void stall_note(const struct stall_facts *f, const char *cause, struct buf *b);
 
 #endif
