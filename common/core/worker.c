@@ -209,6 +209,7 @@ static int loop(struct worker *w)
 	publish(w);
 	int wrote = writer_close(&w->writer), rc = pipeline_close(&w->pipe);
 	publish(w);
+	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
 	return wrote ? wrote : rc;
 }

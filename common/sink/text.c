@@ -116,7 +116,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
-	if (n > 0 && !cfg->columns && cfg->tty && cfg->width > 0)
+	if (n > 0 && cfg->fit && cfg->tty && cfg->width > 0)
 		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
@@ -544,6 +544,16 @@ static void put_record(struct text *t, const struct record *r)
 	put_row(t);
 }
 
+/* Before all but the first, an empty line. */
+static void text_table(void *st)
+{
+	struct text *t = st;
+
+	if (t->headed)
+		buf_addc(&t->cfg.out->b, '\n');
+	t->headed = false;
+}
+
 static int text_write(void *st, const struct record *r)
 {
 	struct text *t = st;
@@ -570,5 +580,6 @@ const struct sink sink_text = {
     .help = "aligned columns",
     .open = text_open,
     .write = text_write,
+    .table = text_table,
     .close = text_close,
 };
