@@ -235,6 +235,7 @@ static int setup(struct worker *w, struct err *e)
 	fc.decoders = decoders;
 	fc.emit = on_record;
 	fc.skip = live_skip;
+	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
 	fc.ctx = w;
