@@ -36,6 +36,7 @@ enum ev_data_flags {
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
 	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
 	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_SKIPPED = 64,   /* what of want is not in buf belongs to a body that is not needed (ctl_slot.shape) */
 };
 
 /* Common head of every event. Sizes: 48 bytes. */
@@ -377,8 +378,19 @@ struct ctl_slot {
 	__u64 skip[2]; /* per direction: positions below this are not needed */
 	__u64 last_ns; /* kernel: when bytes were last skipped on behalf of this slot */
 	__u32 verdict; /* enum conn_verdict; 0: no opinion */
-	__u32 pad0;
+	__u32 shape;   /* SHAPE() of the last responses' heads, whose bodies are not needed; 0: do not look */
 };
+
+/*
+ * How the last responses of a connection began: with a head of so many bytes, in which the decimal digits of
+ * Content-Length stand at a place. Where a call passes a response that begins in just that way, as the kernel checks
+ * byte by byte, its body need not be copied. dir: enum ev_dir of the responses.
+ */
+#define SHAPE_HEAD_MAX       1024
+#define SHAPE(head, at, dir) ((__u32)(head) | (__u32)(at) << 12 | (__u32)(dir) << 24)
+#define shape_head(s)        ((s)&0xfff)
+#define shape_at(s)          ((s) >> 12 & 0xfff)
+#define shape_dir(s)         ((s) >> 24 & 1)
 
 /* Counters, one per CPU slot in an mmapable array; the reader adds them up. */
 #define STAT_CPUS 256
