@@ -21,6 +21,7 @@ enum flow_data_flags {
 	FLOW_UNCAPTURED = 4, /* want bytes passed without being copied on purpose (sendfile, splice) */
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
 	FLOW_MATCHED = 16,   /* likewise "matched" */
+	FLOW_BREAK = 32,     /* want stands for bytes of unknown number that nobody saw */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only

@@ -135,9 +135,10 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 		return;
 	s->next += n;
 	f->stats.gaps += why != GAP_SKIPPED;
-	*(why == GAP_LOST         ? &f->stats.lost_bytes
-	  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
-	                          : &f->stats.skipped_bytes) += n;
+	if (why != GAP_UNKNOWN)
+		*(why == GAP_LOST         ? &f->stats.lost_bytes
+		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
+		                          : &f->stats.skipped_bytes) += n;
 	if (!c->st)
 		return;
 	f->cur = c;
@@ -468,7 +469,7 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	uint64_t end = it.off + it.n;
 	if (off + want > end) {
 		struct item miss = {.off = end, .n = off + want - end, .ts_ns = d->ts_ns, .missing = 1};
-		miss.why = d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED : GAP_LOST;
+		miss.why = d->flags & FLOW_BREAK ? GAP_UNKNOWN : d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED : GAP_LOST;
 		enqueue(f, s, miss, NULL);
 	}
 	conn_run(f, c, 0);
