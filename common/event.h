@@ -11,12 +11,13 @@
 #define SNOOP_EVENT_H
 
 enum ev_type {
-	EV_DATA = 1,  /* data ring: struct ev_data, bytes of one direction of a stream */
-	EV_EOF = 2,   /* data ring: struct ev_data without bytes: a read returned 0 */
-	EV_UNIX = 3,  /* data ring, before a Unix connection's first data: struct ev_unix */
-	EV_CLOSE = 4, /* small ring: struct ev_close */
-	EV_PROC = 5,  /* process ring (broker): struct ev_proc */
-	EV_WIN = 6,   /* data ring, broker or a capture's tracker: struct ev_win */
+	EV_DATA = 1,     /* data ring: struct ev_data, bytes of one direction of a stream */
+	EV_EOF = 2,      /* data ring: struct ev_data without bytes: a read returned 0 */
+	EV_UNIX = 3,     /* data ring, before a Unix connection's first data: struct ev_unix */
+	EV_CLOSE = 4,    /* small ring: struct ev_close */
+	EV_PROC = 5,     /* process ring (broker): struct ev_proc */
+	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
+	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -156,6 +157,7 @@ enum win_what {
 	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
 	WIN_POLL = 7,    /* every --interval: how it stands now */
 	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
+	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
 };
 
 /* How the owner in the event's head is known. */
@@ -207,9 +209,11 @@ struct ev_win {
 	__u64 bytes_acked, bytes_received;                 /* payload in its life so far */
 	__u64 busy_us, rwnd_limited_us, sndbuf_limited_us; /* time with data in flight; of that held up by each */
 	__u64 read_ns;                                     /* when its process last took data out, 0 not known */
-	__u32 read_tid;                                    /* by which thread, 0 not known */
-	__u32 netns;                                       /* inode number of its network namespace; -r: 0 */
-	__u32 ino;                                         /* socket inode, 0 not known */
+	__u64 read_gap_ns; /* of the open DIR_OUT episode: the longest time up to now without a read, 0 not known; then
+	                      read_tid and stack are of the read before that gap */
+	__u32 read_tid;    /* by which thread, 0 not known */
+	__u32 netns;       /* inode number of its network namespace; -r: 0 */
+	__u32 ino;         /* socket inode, 0 not known */
 	__u32 uid;
 	__u32 wnd[2]; /* bytes, scaled, as the direction's last segment said: [DIR_OUT] ours, [DIR_IN] the peer's */
 	__u32 wnd_min[2], wnd_max[2]; /* since the connection's last event */
@@ -235,6 +239,18 @@ struct ev_win {
 	__u8 backoff;    /* persist or retransmission timer's exponent */
 	__u8 sysctl_wscale; /* net.ipv4.tcp_window_scaling here: 0, 1; 255 not known */
 	__u8 pad[6];
+};
+
+/* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
+#define WIN_BUCKETS 33
+struct win_hist {
+	__u64 size[2][WIN_BUCKETS]; /* per enum ev_dir; those with payload; as handed to and by the device (GSO, GRO) */
+	__u64 wnd[2][WIN_BUCKETS];
+};
+/* From the broker at the end (EV_WIN_HIST). */
+struct ev_win_hist {
+	struct ev_hdr h;
+	struct win_hist hist;
 };
 
 /*
@@ -300,6 +316,8 @@ struct bpf_cfg {
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
 	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
+	__u32 win_small;      /* crossing this many bytes is a change, too; 0: none */
+	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
 	__u32 win_accept;     /* accept is observed (set by the loader) */

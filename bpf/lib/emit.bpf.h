@@ -335,14 +335,6 @@ static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 	return to[0] ? n - 1 : n;
 }
 
-/* Processes with TLS sessions whose socket no call tells: only they pay for looking at ciphertext (cipher.bpf.h). */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u32);
-	__type(value, __u32);
-} seekers SEC(".maps");
-
 /* What has been told to the broker, which then attaches what sees splice: bit 1 << enum ev_proc_what. */
 __u32 told;
 

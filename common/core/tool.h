@@ -79,9 +79,12 @@ struct run_cfg {
 	const char *columns;      /* -o */
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
-	const char *read_file;       /* -r */
-	uint64_t duration_ns, count; /* 0: no limit */
-	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
+	const char *read_file;                          /* -r */
+	const char *write_file;                         /* -w */
+	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
+	uint64_t duration_ns, count;                    /* 0: no limit */
+	uint64_t buffer_bytes;                          /* data ring; 0: 8 MiB */
+	bool no_sandbox;
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
@@ -95,6 +98,11 @@ struct run_cfg {
 	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
 	uint64_t timeout_ns;  /* 0: default 60 s */
 	uint64_t inflight_ns; /* 0: off */
+	/* Tools about TCP windows (struct bpf_cfg); set by the tool's setup or options. */
+	uint64_t win_poll_ns; /* how connections stand is listed so often; 0: only at start */
+	uint64_t win_min_change, win_small;
+	uint32_t win_kinds;
+	bool win_stacks, win_hist;
 };
 
 /* Totals printed at the end, per group of field values. */
@@ -104,6 +112,9 @@ struct totals_spec {
 	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
 	size_t max_groups;                                       /* bound; the rest is counted as "others". 0: 1000 */
 	const char *cut; /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
+	/* Worst first, by the sum of value (most frequent first otherwise); columns for the sum and the largest instead
+	 * of errors and p99; of addresses only the host counts. */
+	bool by_sum;
 };
 
 struct example {
@@ -125,6 +136,7 @@ struct tool {
 	bool no_streams;                       /* no decoders: the analyzer does everything */
 	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
 	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
+	bool windows; /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };

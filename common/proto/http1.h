@@ -55,7 +55,7 @@ struct h1_msg {
 	uint64_t length;                   /* Content-Length */
 	struct rec_str method, host, path; /* REQ */
 	struct rec_str reason;             /* RESP */
-	struct rec_str encoding, upgrade;
+	struct rec_str upgrade;
 };
 
 enum h1_method { M_OTHER, M_HEAD, M_CONNECT };

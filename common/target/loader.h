@@ -29,6 +29,9 @@ struct loader_cfg {
 /* Checks privilege and kernel (EXIT_PRIVILEGE with the remedy), opens, loads on the best rung that loads. NULL with e.
  */
 struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
+#define LOADER_RUNGS 8 /* at most */
+/* Names of the rungs that the object has programs for, best first; none when it has one way only. How many. */
+unsigned loader_rung_list(const void *elf, unsigned long size, const char *name[LOADER_RUNGS]);
 /* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
 int loader_attach(struct loader *l, struct err *e);
 /* Attaches what is too dear to be there always: what sees splice out of Unix sockets (PROC_UNIX) or TCP ones
@@ -48,6 +51,14 @@ void loader_uprobes_detach(struct loader *l, unsigned handle);
 int loader_target_add(struct loader *l, __u32 pid);
 /* How many are alive; the kernel removes them as they exit. */
 int loader_target_count(struct loader *l);
+
+/* Sockets older than the tool (map olds, by socket cookie), and who listens (map listeners, by netns << 16 | port).
+ * False: the object has no such map, or it is full. */
+bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o);
+bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o);
+
+/* Sums what all CPUs have counted. False: the object counts nothing. */
+bool loader_win_hist(struct loader *l, struct win_hist *out);
 
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
