@@ -37,7 +37,10 @@ enum ev_data_flags {
 	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
 	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
 	EVF_SKIPPED = 64,   /* what of want is not in buf belongs to a body that is not needed (ctl_slot.shape) */
+	EVF_BREAK = 128, /* nobody knows how many bytes are missing here: want is EV_BREAK_STEP, no number of bytes */
 };
+/* By how much a stream's position goes on where an unknown number of bytes is missing: more than what may be. */
+#define EV_BREAK_STEP (1U << 30)
 
 /* Common head of every event. Sizes: 48 bytes. */
 struct ev_hdr {

@@ -50,7 +50,8 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	}
 	fd.flags = (d->flags & EVF_EDGE ? FLOW_EDGE : 0) | (d->flags & EVF_FROM_START ? FLOW_FROM_START : 0) |
 	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0) |
-	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0) | (d->flags & EVF_SKIPPED ? FLOW_SKIPPED : 0);
+	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0) | (d->flags & EVF_SKIPPED ? FLOW_SKIPPED : 0) |
+	           (d->flags & EVF_BREAK ? FLOW_BREAK : 0);
 	flow_data(l->flow, &fd);
 }
 

@@ -22,6 +22,7 @@ enum flow_data_flags {
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
 	FLOW_MATCHED = 16,   /* likewise "matched" */
 	FLOW_SKIPPED = 32,   /* the rest of want was not copied, for the decoder needs nothing of it (flow_cfg.shape) */
+	FLOW_BREAK = 64,     /* want stands for bytes of unknown number that nobody saw */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only

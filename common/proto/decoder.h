@@ -31,6 +31,7 @@ enum gap_why {
 	GAP_LOST,       /* a ring was full, a segment is missing, a copy failed */
 	GAP_UNCAPTURED, /* passed by a path that is not copied: sendfile, splice, zero copy */
 	GAP_SKIPPED,    /* the decoder itself said that it needs nothing there */
+	GAP_UNKNOWN,    /* bytes are missing and nobody knows how many: n is no number of bytes */
 };
 
 /* Why a direction, or the connection, ended. */

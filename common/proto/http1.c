@@ -453,6 +453,8 @@ static void http1_gap(void *state, int dir, uint64_t n, enum gap_why why, uint64
 
 	if (st->over || !n || h->phase == PH_DEAD || h1_body_gap(st, dir, n, why, ts_ns, em))
 		return;
+	if (why == GAP_UNKNOWN)
+		n = H1_LOST_UNKNOWN;
 	st->holes = true;
 	if (st->req_dir < 0) {
 		st->aligned = st->nth_known = false;

@@ -26,6 +26,7 @@ const struct hook loader_hooks[] = {
     {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
     {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
     {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
+    {"calls_exit", AT_RAW, "sched_process_exit", NULL, false},
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, 0, "sock_send_rec", "sock/sock_send_length"},
     {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false, 0, "sock_recv_rec", "sock/sock_recv_length"},
@@ -293,6 +294,19 @@ static int try_rung(struct loader *l, const char *rung, const struct btf *kernel
 	return -1;
 }
 
+unsigned loader_rung_list(const void *elf, unsigned long size, const char *name[LOADER_RUNGS])
+{
+	struct bpf_object *obj = bpf_object__open_mem(elf, size, NULL);
+	unsigned n = 0;
+
+	_Static_assert(NRUNGS <= LOADER_RUNGS, "room for all");
+	for (size_t i = 0; obj && i < NRUNGS; i++)
+		if (rung_has_progs(obj, rungs[i]))
+			name[n++] = rungs[i];
+	bpf_object__close(obj);
+	return n;
+}
+
 /* The best rung of those that the object has programs for; an object without any has one way only. */
 static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 {
@@ -509,8 +523,12 @@ __u64 loader_missed(const struct loader *l)
 		struct bpf_prog_info info = {0};
 		__u32 n = sizeof(info);
 
-		if (bpf_program__fd(p) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
-			sum += info.recursion_misses;
+		if (bpf_program__fd(p) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
+			continue;
+		sum += info.recursion_misses;
+		if (info.recursion_misses && l->cfg.verbose)
+			log_line("%s: passed over at %llu hits\n", bpf_program__name(p),
+			         (unsigned long long)info.recursion_misses);
 	}
 	return sum;
 }
