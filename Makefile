@@ -17,6 +17,12 @@ CFLAGS   += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prot
             -D_FORTIFY_SOURCE=2 $(WERROR)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now
 LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lcrypto -lmnl
+# The decoding process's system call filter; SECCOMP=no builds without (then --version says so).
+SECCOMP  ?= $(shell echo '\#include <seccomp.h>' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes || echo no)
+ifeq ($(SECCOMP),yes)
+CPPFLAGS += -DHAVE_SECCOMP
+LDLIBS   += -lseccomp
+endif
 BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_x86 -Icommon -Ibpf/lib -Wall -Wno-missing-declarations \
             -Wno-compare-distinct-pointer-types $(WERROR)
 
@@ -124,7 +130,8 @@ docs: all
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark
+	install -m 644 share/wireshark/snoopkit.lua $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark/
 	for t in $(TOOLS); do \
 		install -m 755 $(BUILD)/bin/$$t $(DESTDIR)$(PREFIX)/bin/$$t && \
 		install -m 644 man/$$t.8 $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 && \
@@ -134,6 +141,7 @@ install: all
 	done
 
 uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/share/snoopkit
 	for t in $(TOOLS); do \
 		rm -f $(DESTDIR)$(PREFIX)/bin/$$t $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 \
 			$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$t \

@@ -31,6 +31,7 @@ typedef __u16 __sum16;
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PROG_ARRAY = 3,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_LRU_HASH = 9,
@@ -93,6 +94,15 @@ enum { PF_IO_WORKER = 0x10 }; /* task_struct.flags: io_uring's worker or submiss
 enum { TS_COMPAT = 2 };       /* thread_info.status: in a 32-bit system call */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* Records of tracepoints, after 8 bytes that all have. */
+struct trace_event_raw_sock_msg_length { /* sock_send_length, sock_recv_length */
+	void *sk;
+	int ret, flags;
+};
+struct trace_event_raw_tcp_event_sk { /* tcp_rcv_space_adjust */
+	const void *skaddr;
+};
 
 typedef struct {
 	int counter;

@@ -9,6 +9,7 @@
 #define SNOOP_TLS_BPF_H
 
 #include "sock.bpf.h"
+#include "uprobe.bpf.h"
 
 struct tls_call {
 	__u64 ssl; /* 0: no call */
@@ -209,7 +210,7 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 /* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms, ssl_read_internal and ssl_write_internal ---- */
 
 #define OSSL_CALL(name, dir, buf, num, lenp)                                                                           \
-	SEC("uprobe") int ossl_##name##_enter(struct pt_regs *ctx)                                                     \
+	UPROBE(ossl_##name##_enter)                                                                                    \
 	{                                                                                                              \
 		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), buf, num, lenp);                                 \
 	}
@@ -224,8 +225,7 @@ OSSL_CALL(write_ex2, META_DIR, ctx->si, ctx->dx, ctx->r8)
 OSSL_CALL(sendfile, META_DIR, 0, ctx->cx, 0)
 
 /* The return of any of them: what was called was noted at the entry. */
-SEC("uretprobe")
-int ossl_exit(struct pt_regs *ctx)
+URETPROBE(ossl_exit)
 {
 	return call_exit(ctx);
 }
@@ -247,8 +247,7 @@ static __always_inline struct conn *session_base(__u64 ssl, __u64 meta)
 }
 
 /* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. */
-SEC("uprobe")
-int ossl_set_fd(struct pt_regs *ctx)
+UPROBE(ossl_set_fd)
 {
 	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
 	struct conn *c;
@@ -264,8 +263,7 @@ int ossl_set_fd(struct pt_regs *ctx)
 }
 
 /* SSL_new returns a session: a new life at that address. */
-SEC("uretprobe")
-int ossl_new_exit(struct pt_regs *ctx)
+URETPROBE(ossl_new_exit)
 {
 	__u64 ssl = ctx->ax, meta = session_meta(META_LIB(TLS_OPENSSL));
 
@@ -275,8 +273,7 @@ int ossl_new_exit(struct pt_regs *ctx)
 	return session_new(ssl, meta, 1);
 }
 
-SEC("uprobe")
-int ossl_free(struct pt_regs *ctx)
+UPROBE(ossl_free)
 {
 	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
 	struct conn *c;

@@ -24,6 +24,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/outfile.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -205,6 +206,10 @@ static int start_worker(struct broker *b, struct err *e)
 	}
 	close(sv[1]);
 	close(ask[1]);
+	if (b->run->capture >= 0)
+		close(b->run->capture);
+	if (b->run->opener >= 0)
+		close(b->run->opener);
 	b->run->sock = sv[0];
 	b->run->ask = ask[0];
 	return 0;
@@ -217,6 +222,10 @@ static int start(struct broker *b, struct err *e)
 	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
+		return -1;
+	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
+	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
+	if (e->code)
 		return -1;
 	/* Each program and map is a descriptor. */
 	getrlimit(RLIMIT_NOFILE, &before);
@@ -287,6 +296,17 @@ static void tell_loss(void *ctx, __u64 conn_id, const struct conn_loss *loss)
 	ipc_send(b->run->sock, &m, -1);
 }
 
+/* The worker ended by a signal that was not ours. */
+static void tell_killed(int sig)
+{
+	if (sig == SIGSYS)
+		log_error(
+		    "the decoding process was stopped by its sandbox: it made a system call that it has no use for. "
+		    "A defect, or hostile input at work; --no-sandbox runs without, please report it");
+	else
+		log_error("the decoding process was killed by signal %d", sig);
+}
+
 static void stop_worker(struct broker *b)
 {
 	struct ipc_msg m = {.type = IPC_STOP};
@@ -298,6 +318,8 @@ static void stop_worker(struct broker *b)
 		if (!told && can_send(b->run->sock, 0))
 			told = !ipc_send(b->run->sock, &m, -1);
 		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
+		if (p == b->worker && WIFSIGNALED(b->worker_status))
+			tell_killed(WTERMSIG(b->worker_status));
 		if (p == b->worker || (p < 0 && errno == ECHILD))
 			break;
 		if (!wait_worker(b, told ? POLLIN : POLLOUT, 20)) {
@@ -320,7 +342,7 @@ static int exit_code(struct broker *b)
 		return EXIT_RUNTIME;
 	if (WIFEXITED(st) && WEXITSTATUS(st))
 		return WEXITSTATUS(st);
-	if (b->run->rc.strict && (bs.lost_events || bs.lost_small))
+	if (b->run->rc.strict && (bs.lost_events || bs.lost_small || loader_missed(b->loader)))
 		return EXIT_LOST;
 	if (b->cmd_ended)
 		return WIFSIGNALED(b->cmd_status) ? 128 + WTERMSIG(b->cmd_status) : WEXITSTATUS(b->cmd_status);
@@ -392,7 +414,7 @@ static void reap(struct broker *b)
 			return;
 		if (p == b->worker) {
 			if (WIFSIGNALED(st))
-				log_error("the decoding process was killed by signal %d", WTERMSIG(st));
+				tell_killed(WTERMSIG(st));
 			b->worker_status = st;
 			b->worker_usage = ru;
 			b->worker = 0;

@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "core/run.h"
+#include "core/sandbox.h"
 #include "flow/offline.h"
 
 static int print_text(const struct tool *t, const struct run_cfg *rc, struct err *e)
@@ -20,7 +21,7 @@ static int print_text(const struct tool *t, const struct run_cfg *rc, struct err
 	if (rc->help)
 		doc_help(t, &b);
 	else if (rc->version)
-		buf_addf(&b, "%s %s (snoopkit)\n", t->name, SNOOP_VERSION);
+		buf_addf(&b, "%s %s (snoopkit)\nsandbox: %s\n", t->name, SNOOP_VERSION, sandbox_build());
 	else if (rc->list_columns)
 		columns_list(t->schema, &out);
 	else if (doc_print(t, rc->docs, &b, e) < 0)

@@ -41,6 +41,22 @@ struct flow_data {
 	bool attributed;               /* TLS: the socket is known */
 };
 
+/* What passed on a decoded connection, in stream order, just after its decoder had it. */
+enum flow_tap_what { TAP_DATA, TAP_GAP, TAP_FIN, TAP_RESET, TAP_CLOSE /* the connection is forgotten */ };
+struct flow_tap {
+	enum flow_tap_what what;
+	int dir;
+	uint64_t ts_ns;
+	struct span bytes; /* TAP_DATA */
+	uint64_t gap;      /* TAP_GAP: bytes that are missing */
+	const struct origin *who;
+	uint64_t number; /* of the connection, as in records */
+	const struct rec_addr *local, *remote;
+	const char *tls, *func, *attribution;
+	bool from_start; /* the connection is known from its first byte */
+	void **user;     /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
+};
+
 struct flow_cfg {
 	const struct decoder *const *decoders; /* NULL-terminated */
 	struct dec_opts dec;
@@ -63,6 +79,8 @@ struct flow_cfg {
 	void (*verdict)(void *ctx, uint64_t conn_id, bool wanted);
 	/* Is this new connection wanted (pcap filter)? May be NULL: yes. */
 	bool (*admit)(void *ctx, const struct flow_data *first);
+	/* For who writes the streams themselves (-w). May be NULL. */
+	void (*tap)(void *ctx, const struct flow_tap *t);
 	void *ctx;
 };
 

@@ -69,6 +69,7 @@ struct conn {
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
 	const char *tls, *attribution;
+	void *tap; /* flow_cfg.tap's */
 	struct stream s[2];
 	uint8_t state, list, waiting, no_start, tls_looks;
 	uint8_t closing, why; /* ends when reorder_ns passed; why: enum end_why */
@@ -100,6 +101,10 @@ enum { EXP_HOLE = 1, EXP_FORCE = 4 };
 #define EXP(what, dir) ((unsigned)(what) << (dir))
 #define EXP_HOLES      (EXP(EXP_HOLE, 0) | EXP(EXP_HOLE, 1))
 #define EXP_ALL        (EXP_HOLES | EXP(EXP_FORCE, 0) | EXP(EXP_FORCE, 1))
+
+/* ---- flow.c ---- */
+/* Tells flow_cfg.tap; t has what, dir, ts_ns and what belongs to its kind. */
+void conn_tap(struct flow *f, struct conn *c, struct flow_tap t);
 
 /* ---- stream.c ---- */
 /* Puts an event into its direction and feeds what is in order. */

@@ -138,6 +138,8 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	*(why == GAP_LOST         ? &f->stats.lost_bytes
 	  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 	                          : &f->stats.skipped_bytes) += n;
+	if (f->cfg.tap && c->number)
+		conn_tap(f, c, (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = n});
 	if (!c->st)
 		return;
 	f->cur = c;
@@ -165,6 +167,14 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 	}
 	s->next += n;
 	f->stats.bytes += n;
+	if (f->cfg.tap && c->number && n)
+		conn_tap(f, c,
+		         (struct flow_tap){.what = TAP_DATA,
+		                           .dir = dir,
+		                           .ts_ns = k->ts_ns,
+		                           .bytes = span_sub(k->b, 0, n),
+		                           .who = &k->who,
+		                           .func = k->func});
 	if (c->state == CONN_DECODED && n)
 		after_decoder(f, c, dir);
 	return n;
@@ -256,6 +266,8 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	if (!s->fin || s->fin_done || (end_unknown(f, s) && !expired))
 		return false;
 	s->fin_done = true;
+	if (f->cfg.tap && c->number)
+		conn_tap(f, c, (struct flow_tap){.what = TAP_FIN, .dir = dir, .ts_ns = f->now});
 	if (!c->st)
 		return false;
 	f->cur = c;

@@ -58,10 +58,12 @@ static struct probe *attach_perf(struct loader *l, const struct bpf_program *pro
 	return keep_probe(l, link, pfd, what, e);
 }
 
-static struct probe *attach_syscall(struct loader *l, const struct bpf_program *prog, const char *name, struct err *e)
+/* system NULL: name is "SYSTEM/EVENT". */
+static struct probe *attach_trace(struct loader *l, const struct bpf_program *prog, const char *system,
+                                  const char *name, struct err *e)
 {
 	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT, .sample_period = 1};
-	int id = kernel_syscall_hook(name, e);
+	int id = kernel_trace_id(system, name, e);
 
 	if (id < 0)
 		return NULL;
@@ -73,16 +75,18 @@ static struct probe *attach_syscall(struct loader *l, const struct bpf_program *
 static int attach_hooks(struct loader *l, __u32 late, struct err *e)
 {
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, h->prog);
+		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, loader_hook_prog(l, h));
 		struct probe *p;
 
 		if (!prog || !bpf_program__autoload(prog) || !loader_hook_in_rung(h, l->rung) || h->late != late)
 			continue;
-		if (h->at == AT_RAW)
+		if (l->records && h->rec_prog)
+			p = attach_trace(l, prog, NULL, h->rec_name, h->optional ? NULL : e);
+		else if (h->at == AT_RAW)
 			p = keep_probe(l, bpf_program__attach_raw_tracepoint(prog, h->name), -1, h->name,
 			               h->optional ? NULL : e);
 		else
-			p = attach_syscall(l, prog, h->name, h->optional ? NULL : e);
+			p = attach_trace(l, prog, "syscalls", h->name, h->optional ? NULL : e);
 		if (!p && !h->optional)
 			return -1;
 		if (p && !strcmp(h->prog, "proc_mmap"))
@@ -97,7 +101,7 @@ int loader_attach(struct loader *l, struct err *e)
 		return -1;
 	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
 	if (bpf_object__find_program_by_name(l->obj, "proc_mmap"))
-		snprintf(l->rungs, sizeof(l->rungs), "payload: %s; mmap: %s", l->rung,
+		snprintf(l->rungs, sizeof(l->rungs), "payload: %s%s; mmap: %s", l->rung, l->records ? " (records)" : "",
 		         l->sees_mmap ? "vm_unmapped_area" : "not seen");
 	else
 		snprintf(l->rungs, sizeof(l->rungs), "tracepoints%s", l->direct_reads ? "" : "; reads by helper");

@@ -23,6 +23,8 @@ struct hook {
 	const char *rung;
 	bool optional; /* the rung stands without it */
 	__u32 late; /* enum ev_proc_what after which it is attached, for it costs all others; 0: from the beginning */
+	const char *rec_prog,
+	    *rec_name; /* the same by the tracepoint's record ("sock/NAME"), for struct loader.records */
 };
 
 /* Ends with prog NULL. */
@@ -48,7 +50,8 @@ struct loader {
 	bool sees_mmap;
 	__u32 late_done; /* bit 1 << enum ev_proc_what */
 	bool direct_reads;
-	bool multi; /* uprobes are attached by uprobe_multi */
+	bool multi;   /* uprobes are attached by uprobe_multi */
+	bool records; /* raw tracepoints would leave hits out here: hooks that can are attached by their record */
 	unsigned groups;
 };
 
@@ -59,6 +62,12 @@ struct loader {
 int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret, __u32 pid);
 /* Does this kernel have uprobe_multi? */
 bool loader_has_multi(void);
+
+/* The program that serves the hook here. */
+static inline const char *loader_hook_prog(const struct loader *l, const struct hook *h)
+{
+	return l->records && h->rec_prog ? h->rec_prog : h->prog;
+}
 
 /* Is the hook wanted on this rung? */
 static inline bool loader_hook_in_rung(const struct hook *h, const char *rung)
