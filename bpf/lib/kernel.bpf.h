@@ -274,7 +274,7 @@ struct tcp_sock {
 	struct tcp_options_received rx_opt;
 	__u32 chrono_start, chrono_stat[3];
 	__u8 chrono_type;
-	__u8 syn_data, syn_fastopen, is_mptcp;
+	__u8 syn_data, syn_fastopen, syn_fastopen_child, is_mptcp;
 };
 struct mptcp_sock {
 	struct sock *first;

@@ -127,6 +127,8 @@ static __always_inline __u32 sock_flags(struct sock *sk)
 		flags |= WINF_MPTCP;
 	if (KBITS(struct tcp_sock, tp, syn_data) || KBITS(struct tcp_sock, tp, syn_fastopen))
 		flags |= WINF_TFO;
+	if (bpf_core_field_exists(tp->syn_fastopen_child) && KBITS(struct tcp_sock, tp, syn_fastopen_child))
+		flags |= WINF_TFO;
 	return flags;
 }
 

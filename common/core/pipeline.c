@@ -112,7 +112,7 @@ void pipeline_emit(void *ctx, struct record *r)
 
 void pipeline_table(struct pipeline *p)
 {
-	if (p->sink->table)
+	if (p->sink && p->sink->table)
 		p->sink->table(p->sink_state);
 }
 

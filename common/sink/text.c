@@ -531,6 +531,16 @@ static bool turned(struct text *t, const struct record *r)
 	return !same || t->remarks.n;
 }
 
+/* Before all but the first, an empty line. */
+static void text_table(void *st)
+{
+	struct text *t = st;
+
+	if (t->headed)
+		buf_addc(&t->cfg.out->b, '\n');
+	t->headed = false;
+}
+
 static void put_record(struct text *t, const struct record *r)
 {
 	if (!t->cfg.tty && !t->cfg.color) {
@@ -542,16 +552,6 @@ static void put_record(struct text *t, const struct record *r)
 		fill_cell(t, i, r);
 	fill_remarks(t, r);
 	put_row(t);
-}
-
-/* Before all but the first, an empty line. */
-static void text_table(void *st)
-{
-	struct text *t = st;
-
-	if (t->headed)
-		buf_addc(&t->cfg.out->b, '\n');
-	t->headed = false;
 }
 
 static int text_write(void *st, const struct record *r)
