@@ -25,6 +25,7 @@
 #include "core/broker.h"
 #include "core/log.h"
 #include "core/outfile.h"
+#include "target/memscan.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -133,7 +134,8 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	b->by_pid = ts->npids || rc->cmd || (ts->container && !cgroup);
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
-	c->tls_calls = b->run->tool->tls_calls;
+	c->tls_calls = b->run->tool->tls_calls && rc->via != VIA_KEYS;
+	c->want_cipher = b->run->tool->tls_calls && rc->via != VIA_CALLS;
 	c->tls_only = b->run->tool->tls_only;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
@@ -206,6 +208,8 @@ static int start_worker(struct broker *b, struct err *e)
 	}
 	close(sv[1]);
 	close(ask[1]);
+	if (b->run->keylog >= 0)
+		close(b->run->keylog);
 	if (b->run->capture >= 0)
 		close(b->run->capture);
 	if (b->run->opener >= 0)
@@ -222,6 +226,9 @@ static int start(struct broker *b, struct err *e)
 	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
+		return -1;
+	b->run->keylog = rc->keylog ? outfile_private(rc->keylog, true, e) : -1;
+	if (rc->keylog && b->run->keylog < 0)
 		return -1;
 	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
 	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
@@ -246,7 +253,13 @@ static int start(struct broker *b, struct err *e)
 	malloc_trim(0);
 	if (start_worker(b, e) < 0)
 		return -1;
-	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
+	struct attacher_cfg ac = {
+	    .loader = b->loader,
+	    .keys = rc->via != VIA_CALLS,
+	    .calls = rc->via != VIA_KEYS,
+	    .resolve = resolve,
+	    .ctx = b,
+	};
 	b->attacher = attacher_new(&ac);
 	if (!b->attacher)
 		return err_set(e, EXIT_RUNTIME, "out of memory");
@@ -523,6 +536,58 @@ static void each_tick(struct broker *b)
 		b->stop = true;
 }
 
+/* The worker is not trusted to name processes: only those that are traced are read. */
+struct wanted {
+	uint32_t pid;
+	bool found;
+};
+
+static int is_wanted(void *ctx, const struct proc_info *pi)
+{
+	struct wanted *w = ctx;
+
+	return w->found = pi->pid == w->pid;
+}
+
+static bool may_scan(struct broker *b, uint32_t pid)
+{
+	const struct target_spec *ts = &b->run->rc.target;
+	struct wanted w = {.pid = pid};
+	struct err e = {0};
+
+	if (b->run->rc.no_memory_scan || !b->run->tool->tls_calls)
+		return false;
+	if (b->by_pid)
+		return loader_target_has(b->loader, pid);
+	/* Who named nobody has not named this one. */
+	if (ts->comm || ts->has_uid || ts->cgroup || ts->container)
+		target_scan(ts, (uint32_t)getpid(), is_wanted, &w, &e);
+	return w.found;
+}
+
+/* The worker asks for the keys of a process. */
+static void on_request(struct broker *b)
+{
+	struct ipc_msg m;
+	struct err e = {0};
+	pid_t child;
+	int fd = -1;
+
+	if (ipc_recv(b->run->sock, &m, &fd) != 1 || m.type != IPC_SCAN)
+		return; /* it has ended: SIGCHLD tells */
+	if (may_scan(b, m.u.scan.pid)) {
+		struct memscan_req req = {.pid = m.u.scan.pid, .salts = m.u.scan.salts, .deep = m.u.scan.deep};
+		fd = memscan_start(&req, &child, &e);
+		if (fd < 0)
+			log_detail("pid %u: no keys from its memory: %s", req.pid, e.text);
+	}
+	m.u.scan.error = fd < 0;
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void loop(struct broker *b, struct ring_buffer *procs)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -531,6 +596,8 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 	ev.data.fd = b->sigfd;
 	epoll_ctl(ep, EPOLL_CTL_ADD, b->sigfd, &ev);
 	ev.data.fd = ring_buffer__epoll_fd(procs);
+	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
+	ev.data.fd = b->run->sock;
 	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
 	while (!b->stop) {
 		struct epoll_event got[4];
@@ -543,7 +610,10 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 			wait = soon;
 		if (poll_ms < wait)
 			wait = poll_ms;
-		epoll_wait(ep, got, 4, wait);
+		int n = epoll_wait(ep, got, 4, wait);
+		for (int i = 0; i < n; i++)
+			if (got[i].data.fd == b->run->sock)
+				on_request(b);
 		on_signal(b);
 		ring_buffer__consume(procs);
 		each_tick(b);

@@ -26,8 +26,9 @@ enum ipc_type {
 	IPC_PROC,        /* broker -> worker: container of a process */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
-	IPC_FILE,        /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
-	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
+	IPC_SCAN, /* worker -> broker: keys of a process are wanted; back, with the scanner's descriptor or none */
+	IPC_FILE, /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
+	IPC_STOP, /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
 struct ipc_proc {
@@ -38,6 +39,12 @@ struct ipc_proc {
 struct ipc_loss {
 	uint64_t conn_id;
 	struct conn_loss loss;
+};
+
+struct ipc_scan {
+	uint32_t pid;
+	bool salts, deep; /* memscan_req */
+	int32_t error;    /* back, without a descriptor: errno-like reason told already */
 };
 
 struct ipc_plan {
@@ -61,6 +68,7 @@ struct ipc_msg {
 		struct coverage coverage;
 		struct ipc_proc proc;
 		struct ipc_loss loss;
+		struct ipc_scan scan;
 		struct ipc_event event;
 	} u;
 };

@@ -16,6 +16,9 @@ struct attacher;
 
 struct attacher_cfg {
 	struct loader *loader;
+	/* What is attached: probes where a library hands out its keys, or at its read and write functions. Both: the
+	 * latter only in files where the former is not found. */
+	bool keys, calls;
 	/* Resolves the ELF file open at fd (path: for messages). 0, or -1 with e. */
 	int (*resolve)(void *ctx, int fd, const char *path, struct plan *out, struct err *e);
 	void *ctx;
