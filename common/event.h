@@ -104,7 +104,7 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+/* PROC_UNIX: a Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
  * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
  * without a hook. */
 enum ev_proc_what {
@@ -125,6 +125,7 @@ struct ev_proc {
 	struct ev_hdr h; /* pid: the process */
 	__u32 what;      /* enum ev_proc_what */
 	__u32 ppid;
+	__u32 ino, netns; /* PROC_UNIX: inode numbers of the socket (h.conn_id's) and of its network namespace */
 };
 
 /*

@@ -24,6 +24,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/unixends.h"
 #include "core/outfile.h"
 
 #define TICK_MS      100
@@ -468,6 +469,8 @@ static int on_proc(void *ctx, void *data, size_t size)
 		return 0;
 	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
 		loader_attach_late(b->loader, p->what);
+		if (p->what == PROC_UNIX)
+			unix_ends_add(b->unix_ends, p);
 		return 0;
 	}
 	if (p->what == PROC_SEEKS) {
@@ -494,12 +497,23 @@ static int on_proc(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+static void tell_gone(void *ctx, uint64_t conn_id)
+{
+	struct broker *b = ctx;
+	struct ipc_msg m = {.type = IPC_GONE, .u.gone = conn_id};
+
+	/* Behind a stopped reader nothing is taken: its exchanges end by --timeout then. */
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, -1);
+}
+
 static void each_tick(struct broker *b)
 {
 	const struct run_cfg *rc = &b->run->rc;
 	double t = now_s();
 
 	watch_tick(b, t);
+	unix_ends_tick(b->unix_ends, t, tell_gone, b);
 	windows_tick(b->windows, t);
 	if (b->by_pid) {
 		int n = loader_target_count(b->loader);
@@ -628,6 +642,7 @@ int broker_run(struct run *r)
 	if (!b)
 		return EXIT_RUNTIME;
 	b->run = r;
+	b->unix_ends = unix_ends_new();
 	b->started_s = now_s();
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -660,6 +675,7 @@ int broker_run(struct run *r)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
 	windows_free(b->windows);
+	unix_ends_free(b->unix_ends);
 	free(b);
 	return rc;
 }

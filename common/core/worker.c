@@ -140,6 +140,11 @@ static void on_message(struct worker *w)
 			;
 		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
+	case IPC_GONE:
+		while (drain(w))
+			;
+		flow_end(w->live.flow, m.u.gone, END_CLOSED, clock_ns(CLOCK_MONOTONIC));
+		break;
 	case IPC_EVENT:
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
 			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
