@@ -41,7 +41,7 @@ struct conn {
 	__u64 link;      /* socket: id of the session on it; session: id of its socket */
 	__u64 link_ptr;  /* socket: the session's object; session: its struct sock */
 	__u32 link_tgid; /* socket: of the session's key */
-	__u32 tries;     /* socket: how often its ciphertext was looked at (cipher.bpf.h) */
+	__u32 tries;     /* socket: how often its ciphertext was looked at (cipher.bpf.h); session: reads without one */
 	__u64 pos[2];    /* end of what was seen, per direction */
 	__u32 base[2];   /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
 	                  * Unix, DIR_IN: bytes already read of the buffer at the queue's head */

@@ -474,8 +474,8 @@ static int on_proc(void *ctx, void *data, size_t size)
 		return 0;
 	}
 	if (p->what == PROC_SEEKS) {
-		if (!attacher_late(b->attacher, p->h.pid))
-			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
+		log_detail("pid %u: TLS sessions without a socket of their own: %s", p->h.pid,
+		           attacher_late(b->attacher, p->h.pid) ? "found by their ciphertext" : "not found");
 		return 0;
 	}
 	if (p->what == PROC_EXIT) {

@@ -29,9 +29,10 @@ matched_share()
 
 @test "asyncio server, 16 connections with tokens: each record on its own socket" {
 	start_aserver
-	start_snoop -p "$SERVER" --json
+	start_snoop -v -p "$SERVER" --json
 	python3 "$APEER" tokens "$PORT" 16 50 >"$T/want"
 	stop_snoop
+	is 1 "$(grep -c "without a socket.*found by their ciphertext" "$T/err")"
 	ends server remote >"$T/got"
 	none_wrong "$T/want" "$T/got"
 	read -r total matched named < <(matched_share server)
@@ -123,6 +124,32 @@ matched_share()
 	is 120 "$total"
 	is "$matched" "$named"
 	[ "$matched" -ge 60 ]
+}
+
+@test "sessions on sockets, old and new: nothing is attached to find their ciphertext" {
+	start_nginx ""
+	cat >"$T/client.py" <<-PY
+		import http.client, ssl, sys
+		c = http.client.HTTPSConnection("127.0.0.1", $TLS_PORT, context=ssl._create_unverified_context())
+		for path in ["/1k", "/100k", "/ok"]:
+		    c.request("GET", path); c.getresponse().read()
+		    if path == "/1k": print("waiting", flush=True); sys.stdin.readline()
+	PY
+	mkfifo "$T/go"
+	python3 "$T/client.py" <"$T/go" >"$T/client" 2>"$T/client.err" 3>&- &
+	PID=$!
+	PIDS+=("$PID")
+	exec 5>"$T/go"
+	wait_until 100 grep -q waiting "$T/client"
+	start_snoop -v --json -p "$NGINX,$PID"
+	echo go >&5
+	exec 5>&-
+	wait_until 100 gone "$PID"
+	curl -sk --http1.1 -o "$T/a" "https://127.0.0.1:$TLS_PORT/1k"
+	stop_snoop
+	is 5 "$(count_records '.attribution == "exact" or .attribution == "nested"')"
+	is 5 "$(count_records true)"
+	is 0 "$(grep -c "without a socket" "$T/err")"
 }
 
 # bats test_tags=host
