@@ -103,13 +103,15 @@ matched_share()
 	[ "$matched" -ge 300 ]
 }
 
-@test "memory BIOs, sessions used again (SSL_set_bio) or at the same address (SSL_free): the socket of now" {
+# used_again COMMAND... - sslio, run by COMMAND, on memory: 40 connections that use one session again, or its address.
+used_again()
+{
 	read -r PORT < <(free_ports 1)
 	make_cert
 	spawn server python3 "$PEER" serve "$PORT" "$T/cert.pem" "$T/key.pem"
 	wait_until 300 grep -q ready "$T/server"
 	mkfifo "$T/go"
-	"$PROG/sslio" memory "$PORT" 40 <"$T/go" >"$T/want" 2>"$T/client.err" 3>&- &
+	"$@" memory "$PORT" 40 <"$T/go" >"$T/want" 2>"$T/client.err" 3>&- &
 	PIDS+=("$!")
 	exec 5>"$T/go"
 	wait_until 100 grep -q OpenSSL "$T/client.err"
@@ -124,6 +126,18 @@ matched_share()
 	is 120 "$total"
 	is "$matched" "$named"
 	[ "$matched" -ge 60 ]
+}
+
+@test "memory BIOs, sessions used again (SSL_set_bio) or at the same address (SSL_free): the socket of now" {
+	used_again "$PROG/sslio"
+}
+
+# bats test_tags=host
+@test "the same with OpenSSL 3.5" {
+	local lib=$ROOT/build/cache/libssl/3.5
+	timeout 90 sh "$ROOT/tests/tools/fetch-libssl.sh" "$ROOT/build/cache/libssl" >/dev/null 2>&1 || skip "cannot fetch it"
+	used_again "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$PROG/sslio"
+	contains "$(cat "$T/client.err")" "OpenSSL 3\.5"
 }
 
 @test "sessions on sockets, old and new: nothing is attached to find their ciphertext" {
