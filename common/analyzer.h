@@ -29,6 +29,8 @@ struct analyzer_env {
 	/* A record is complete: filters, totals and sinks follow. Times are of the clock that the input has. The record
 	 * and what it points to must stay valid during the call only; it may be rewritten by it. */
 	void (*emit)(void *ctx, struct record *r);
+	/* The records that follow, up to the next call, are a table of their own: text repeats its heading. */
+	void (*table)(void *ctx);
 	/* Does this connection match the FILTER expression? Ask once per connection, as soon as both ends are known. */
 	bool (*admit)(void *ctx, const struct rec_addr *local, const struct rec_addr *remote);
 	void *ctx;
@@ -52,6 +54,8 @@ struct analyzer {
 	void (*finish)(void *st, uint64_t now_ns);
 	/* Appends the tool's totals to the summary line: "; 3 stalls, 12.1 s in all". */
 	bool (*summary)(const void *st, struct buf *b);
+	/* Appends what is to be printed below everything else, for people. False: nothing. */
+	bool (*report)(const void *st, struct buf *b);
 	void (*fini)(void *st);
 };
 

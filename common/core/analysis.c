@@ -6,10 +6,16 @@
 #include <string.h>
 
 #include "core/analysis.h"
+#include "core/log.h"
 
 static void on_emit(void *ctx, struct record *r)
 {
 	pipeline_emit(((struct analysis *)ctx)->pipe, r);
+}
+
+static void on_table(void *ctx)
+{
+	pipeline_table(((struct analysis *)ctx)->pipe);
 }
 
 static bool on_admit(void *ctx, const struct rec_addr *local, const struct rec_addr *remote)
@@ -30,8 +36,9 @@ int analysis_open(struct analysis *s, const struct tool *t, const void *tool_cfg
 	s->env = (struct analyzer_env){
 	    .cfg = tool_cfg,
 	    .offline = pipe->rc->read_file,
-	    .text = !pipe->rc->json,
+	    .text = !pipe->rc->json && !pipe->rc->csv,
 	    .emit = on_emit,
+	    .table = on_table,
 	    .admit = on_admit,
 	    .ctx = s,
 	};
@@ -94,6 +101,15 @@ void analysis_summary(const struct analysis *s, char *out, size_t n)
 		memcpy(out, b.p, b.n);
 		out[b.n] = 0;
 	}
+	buf_free(&b);
+}
+
+void analysis_report(const struct analysis *s)
+{
+	struct buf b = {.max = 1 << 20};
+
+	if (s->a && s->a->report && s->a->report(s->st, &b))
+		log_block(b.p, b.n);
 	buf_free(&b);
 }
 

@@ -209,6 +209,8 @@ static int start_worker(struct broker *b, struct err *e)
 	close(ask[1]);
 	if (b->run->capture >= 0)
 		close(b->run->capture);
+	if (b->run->opener >= 0)
+		close(b->run->opener);
 	b->run->sock = sv[0];
 	b->run->ask = ask[0];
 	return 0;
@@ -223,7 +225,8 @@ static int start(struct broker *b, struct err *e)
 	if (fill_cfg(b, &lc, e) < 0)
 		return -1;
 	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
-	if (rc->write_file && b->run->capture < 0)
+	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
+	if (e->code)
 		return -1;
 	/* Each program and map is a descriptor. */
 	getrlimit(RLIMIT_NOFILE, &before);
@@ -534,27 +537,6 @@ static void each_tick(struct broker *b)
 		b->stop = true;
 }
 
-/* The worker wants something: the next file of -w. */
-static void on_request(struct broker *b)
-{
-	struct ipc_msg m;
-	struct err e = {0};
-	int fd = -1;
-
-	if (ipc_recv(b->run->sock, &m, &fd) != 1 || m.type != IPC_FILE)
-		return; /* it has ended: SIGCHLD tells */
-	b->files++;
-	if (outfile_more(&b->run->rc, b->files)) {
-		fd = outfile_open(&b->run->rc, b->files, &e);
-		if (fd < 0)
-			log_err(&e);
-	}
-	if (can_send(b->run->sock, 0))
-		ipc_send(b->run->sock, &m, fd);
-	if (fd >= 0)
-		close(fd);
-}
-
 static void loop(struct broker *b, struct ring_buffer *procs)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -563,8 +545,6 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 	ev.data.fd = b->sigfd;
 	epoll_ctl(ep, EPOLL_CTL_ADD, b->sigfd, &ev);
 	ev.data.fd = ring_buffer__epoll_fd(procs);
-	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
-	ev.data.fd = b->run->sock;
 	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
 	while (!b->stop) {
 		struct epoll_event got[4];
@@ -577,10 +557,7 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 			wait = soon;
 		if (poll_ms < wait)
 			wait = poll_ms;
-		int n = epoll_wait(ep, got, 4, wait);
-		for (int i = 0; i < n; i++)
-			if (got[i].data.fd == b->run->sock)
-				on_request(b);
+		epoll_wait(ep, got, 4, wait);
 		on_signal(b);
 		ring_buffer__consume(procs);
 		each_tick(b);

@@ -39,7 +39,6 @@ struct broker {
 	bool stop;
 	double started_s, tracing_s, grace_until;
 	double stop_by;         /* when to give up on a worker that does not end; 0: not stopping */
-	uint64_t files;         /* of -w, opened so far but one */
 	uint32_t seq;           /* of the last question to the worker */
 	uint64_t missed_before; /* loader_missed when tracing began */
 	struct watch watch[WATCH_MAX];

@@ -24,7 +24,6 @@ struct offline {
 	struct analysis analysis;
 	struct writer writer;
 	const struct run *run;
-	int opener; /* of further -w files */
 	struct connfilter *cf;
 	uint64_t last_ns; /* newest packet */
 	bool piped;       /* the packets come from a program that may still be capturing */
@@ -96,25 +95,19 @@ static void on_tap(void *ctx, const struct flow_tap *t)
 		stop = 1;
 }
 
-static void want_file(void *ctx)
-{
-	struct offline *o = ctx;
-
-	capture_rotate(o->writer.cap, outfile_next(o->opener), o->last_ns);
-}
-
 /* -w: 0, or -1 with e. */
 static int open_writer(struct offline *o, struct err *e)
 {
 	const struct run_cfg *rc = &o->run->rc;
-	int fd;
+	int fd, opener;
 
 	if (!rc->write_file)
 		return 0;
 	fd = outfile_open(rc, 0, e);
-	if (fd >= 0 && (rc->rotate_bytes || rc->rotate_ns) && (o->opener = outfile_opener(rc, e)) < 0)
+	opener = fd < 0 ? -1 : outfile_opener(rc, e);
+	if (e->code)
 		return -1;
-	return fd < 0 ? -1 : writer_open(&o->writer, o->run->tool, &o->pipe, fd, want_file, o, e);
+	return writer_open(&o->writer, o->run->tool, &o->pipe, fd, opener, e);
 }
 
 static bool admit(void *ctx, const struct flow_data *first)
@@ -186,10 +179,11 @@ int offline_run(struct run *r)
 	int rc = decode(r, &o, &e) < 0 ? e.code : EXIT_FINE;
 	r->sh->records = o.pipe.records;
 	analysis_summary(&o.analysis, r->sh->totals, sizeof(r->sh->totals));
-	analysis_close(&o.analysis);
 	int wrote = writer_close(&o.writer), closed = pipeline_close(&o.pipe);
 	if (wrote)
 		closed = wrote;
+	analysis_report(&o.analysis);
+	analysis_close(&o.analysis);
 	if (rc)
 		log_err(&e);
 	connfilter_free(o.cf);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,8 @@ int outfile_opener(const struct run_cfg *rc, struct err *e)
 	int sv[2];
 	pid_t p;
 
+	if (!rc->rotate_bytes && !rc->rotate_ns)
+		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_set(e, EXIT_RUNTIME, "socketpair: %s", strerror(errno));
 	p = fork();
@@ -133,6 +136,8 @@ int outfile_opener(const struct run_cfg *rc, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "fork: %s", strerror(errno));
 	if (p == 0) {
 		close(sv[0]);
+		signal(SIGINT, SIG_IGN); /* who asks decides when it ends */
+		signal(SIGTERM, SIG_IGN);
 		serve(rc, sv[1]);
 		_exit(EXIT_FINE);
 	}

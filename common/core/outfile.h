@@ -20,8 +20,8 @@ int outfile_open(const struct run_cfg *rc, uint64_t index, struct err *e);
 /* Is there a file number index? With -G and -W alone the count is the end. */
 bool outfile_more(const struct run_cfg *rc, uint64_t index);
 
-/* A child process that opens further files for one that may not (-r is confined): its socket; -1 with e. It ends when
- * the socket is closed. */
+/* A child process that opens further files for one that may not (what decodes is confined): its socket; -1 with e, or
+ * without where there is one file only. It ends when the socket is closed. */
 int outfile_opener(const struct run_cfg *rc, struct err *e);
 /* The next file's descriptor; -1: there is none, or it could not be opened and that was told. */
 int outfile_next(int opener);

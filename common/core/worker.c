@@ -149,11 +149,6 @@ static void on_message(struct worker *w)
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
 			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
 		break;
-	case IPC_FILE:
-		if (w->writer.cap)
-			capture_rotate(w->writer.cap, fd, clock_ns(CLOCK_REALTIME));
-		fd = -1;
-		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
 		break;
@@ -219,6 +214,7 @@ static int loop(struct worker *w)
 	publish(w);
 	int wrote = writer_close(&w->writer), rc = pipeline_close(&w->pipe);
 	publish(w);
+	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
 	return wrote ? wrote : rc;
 }
@@ -232,14 +228,6 @@ static void on_record(void *ctx, struct record *rec)
 static void on_tap(void *ctx, const struct flow_tap *t)
 {
 	writer_tap(&((struct worker *)ctx)->writer, t);
-}
-
-/* The broker opens it; until its answer comes this file goes on. */
-static void want_file(void *ctx)
-{
-	struct ipc_msg m = {.type = IPC_FILE};
-
-	ipc_send(((struct worker *)ctx)->run->sock, &m, -1);
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -277,12 +265,14 @@ static int setup(struct worker *w, struct err *e)
 	fc.decoders = analysis_decoders(r->tool);
 	fc.emit = on_record;
 	fc.skip = live_skip;
+	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
 	if (r->rc.write_file) {
 		fc.tap = on_tap;
-		fc.skip = NULL; /* the file is to have the whole streams */
-		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, want_file, w, e) < 0)
+		fc.skip = NULL;
+		fc.shape = NULL; /* the file is to have the whole streams */
+		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, e) < 0)
 			return -1;
 	}
 	fc.ctx = w;

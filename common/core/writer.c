@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "core/log.h"
+#include "core/outfile.h"
 
 /* The fields of a record that say in a line what it was, in that order; a schema has what it has. */
 static const char *const summary_keys[] = {"method",     "path", "status",  "error",
@@ -22,15 +23,12 @@ static uint64_t real_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static void on_want(void *ctx)
+static int on_next(void *ctx)
 {
-	struct writer *w = ctx;
-
-	w->want(w->ctx);
+	return outfile_next(((struct writer *)ctx)->opener);
 }
 
-int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, void (*want)(void *ctx),
-                void *ctx, struct err *e)
+int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, int opener, struct err *e)
 {
 	const struct run_cfg *rc = pipe->rc;
 	struct capture_cfg cfg = {
@@ -39,11 +37,10 @@ int writer_open(struct writer *w, const struct tool *t, const struct pipeline *p
 	memset(w, 0, sizeof(*w));
 	snprintf(w->app, sizeof(w->app), "%s %s (snoopkit)", t->name, SNOOP_VERSION);
 	w->pipe = pipe;
-	w->want = want;
-	w->ctx = ctx;
+	w->opener = opener;
 	w->note.max = 4096;
 	if (cfg.max_bytes || cfg.max_ns)
-		cfg.want = on_want;
+		cfg.next = on_next;
 	w->cap = capture_new(&cfg, fd, e);
 	return w->cap ? 0 : -1;
 }

@@ -13,16 +13,15 @@
 struct writer {
 	struct capture *cap; /* NULL: no -w, and every function here does nothing */
 	const struct pipeline *pipe;
-	void (*want)(void *ctx); /* a further file is wanted: somebody calls capture_rotate */
-	void *ctx;
+	int opener;         /* of further files (outfile.h) */
 	struct buf note;    /* what the next bytes complete */
 	uint64_t nth, conn; /* of the record in note */
 	char app[64];
 };
 
-/* fd: the first file, owned from now on. pipe must outlive it. 0, or -1 with e. */
-int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, void (*want)(void *ctx),
-                void *ctx, struct err *e);
+/* fd: the first file, owned from now on. opener: of further ones, where there may be some. pipe must outlive it. 0, or
+ * -1 with e. */
+int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, int opener, struct err *e);
 /* For flow_cfg.tap. */
 void writer_tap(struct writer *w, const struct flow_tap *t);
 /* A record of the stream decoders, before filters: it annotates the bytes that completed it. */

@@ -37,8 +37,9 @@ struct stream {
 	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
 	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */
 	struct item *head, *tail;
-	uint32_t queued;    /* cost of the queue in bytes */
-	uint32_t lost_seen; /* flow_data.lost at the last event */
+	uint32_t queued;        /* cost of the queue in bytes */
+	uint32_t lost_seen;     /* flow_data.lost at the last event */
+	struct dec_shape shape; /* that the source was told of */
 	bool known, from_start, fin, fin_done;
 };
 

@@ -218,6 +218,17 @@ static void leave(struct h1 *st, int dir, uint32_t note, uint64_t ts, const stru
 	st->over = true;
 }
 
+/* Two heads in a row of the same size, with Content-Length in the same place: so will be the next. */
+static void learn_shape(struct h1 *st, struct half *h, size_t head, const struct h1_msg *m, enum h1_framing fr)
+{
+	struct dec_shape now = {0}, none = {0};
+
+	if (fr == FR_LENGTH && m->length && !st->o.body_max && m->length_at && head <= UINT16_MAX)
+		now = (struct dec_shape){(uint16_t)head, (uint16_t)m->length_at};
+	h->shape = now.head == h->last_shape.head && now.length_at == h->last_shape.length_at ? now : none;
+	h->last_shape = now;
+}
+
 static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
@@ -238,14 +249,17 @@ static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint
 	if (!x)
 		return;
 	h->cur = x;
-	if (bad)
+	if (bad) {
 		h1_malformed(st, dir, bad, em);
-	else if (m.status == 101)
+	} else if (m.status == 101) {
 		leave(st, dir, N_UPGRADED, ts, em);
-	else if (x->msg[REQ].method_kind == M_CONNECT && m.status / 100 == 2)
+	} else if (x->msg[REQ].method_kind == M_CONNECT && m.status / 100 == 2) {
 		leave(st, dir, N_TUNNEL, ts, em);
-	else
-		h1_body_begin(st, dir, response_framing(x), ts, em);
+	} else {
+		enum h1_framing fr = response_framing(x);
+		learn_shape(st, h, head.n, &x->msg[RESP], fr);
+		h1_body_begin(st, dir, fr, ts, em);
+	}
 }
 
 void h1_on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
@@ -439,6 +453,8 @@ static void http1_gap(void *state, int dir, uint64_t n, enum gap_why why, uint64
 
 	if (st->over || !n || h->phase == PH_DEAD || h1_body_gap(st, dir, n, why, ts_ns, em))
 		return;
+	if (why == GAP_UNKNOWN)
+		n = H1_LOST_UNKNOWN;
 	st->holes = true;
 	if (st->req_dir < 0) {
 		st->aligned = st->nth_known = false;
@@ -554,6 +570,11 @@ static uint64_t http1_skip(const void *state, int dir)
 	return st->over ? 0 : h1_body_skip(st, dir & 1);
 }
 
+static struct dec_shape http1_shape(const void *state, int dir)
+{
+	return ((const struct h1 *)state)->h[dir & 1].shape;
+}
+
 static void http1_inflight(void *state, uint64_t before_ts_ns, uint64_t now_ns, const struct emitter *em)
 {
 	struct h1 *st = state;
@@ -611,6 +632,7 @@ const struct decoder http1_decoder = {
     .gap = http1_gap,
     .end = http1_end,
     .skip = http1_skip,
+    .shape = http1_shape,
     .inflight = http1_inflight,
     .settle = http1_settle,
     .wants = http1_wants,

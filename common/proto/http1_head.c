@@ -351,6 +351,8 @@ bool h1_parse(struct span head, enum h1_side side, uint32_t lines, bool strict, 
 		if (f->name.n > 17 || !(KNOWN_LENGTHS >> f->name.n & 1))
 			continue;
 		known_field(m, side, span_of(f->name.p, f->name.n), span_of(f->value.p, f->value.n));
+		if (m->has_length && !m->length_at)
+			m->length_at = (size_t)(f->value.p - (m->blk + table));
 	}
 	if (m->has_te && m->has_length) { /* RFC 9112 section 6.3: Transfer-Encoding overrides */
 		m->notes |= N_TE_CL;

@@ -167,7 +167,7 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 		fill_response(&e, x);
 	e.nth = x->nth ? x->nth : REC_UNKNOWN;
 	e.truncated = x->truncated;
-	e.lost_bytes = x->lost ? x->lost : REC_UNKNOWN;
+	e.lost_bytes = x->lost && x->lost < H1_LOST_UNKNOWN ? x->lost : REC_UNKNOWN;
 	e.joined = st->joined;
 	e.error = x->error;
 	e.ongoing = x->ongoing || kind;

@@ -14,6 +14,7 @@
 
 #define MAX_IFACES  64
 #define SECRETS_MAX (16UL << 20)
+#define FLUSH_BYTES (64UL << 10)
 
 struct iface {
 	char name[64], description[128];
@@ -29,9 +30,9 @@ struct capture {
 	struct buf secrets; /* lines of all files so far */
 	struct buf scratch; /* a packet's bytes */
 	struct buf comment, custom;
-	uint64_t written;   /* bytes of this file that have left the buffer */
-	uint64_t since;     /* when this file was begun; 0 not known yet */
-	bool wanted, ended; /* a further file was asked for; there is none */
+	uint64_t written; /* bytes of this file that have left the buffer */
+	uint64_t since;   /* when this file was begun; 0 not known yet */
+	bool ended;       /* there is no further file */
 };
 
 struct capture_conn {
@@ -74,6 +75,63 @@ struct capture *capture_new(const struct capture_cfg *cfg, int fd, struct err *e
 	return c;
 }
 
+/* ---- files ---- */
+
+static void end_file(struct capture *c, uint64_t now_ns)
+{
+	for (int i = 0; i < c->nifaces; i++)
+		pcapng_stats(&c->out.b, (uint32_t)i, now_ns, c->iface[i].received, c->iface[i].dropped);
+}
+
+/* Goes on in the next file when this one has reached a bound: before a packet of time ts_ns is put. */
+static void rotate(struct capture *c, uint64_t ts_ns)
+{
+	const struct capture_cfg *cfg = &c->cfg;
+	int error, fd;
+
+	if (!c->since)
+		c->since = ts_ns;
+	if (!cfg->next || c->ended ||
+	    ((!cfg->max_bytes || c->written + c->out.b.n < cfg->max_bytes) &&
+	     (!cfg->max_ns || ts_ns < c->since + cfg->max_ns)))
+		return;
+	end_file(c, ts_ns);
+	out_flush(&c->out);
+	error = c->out.error;
+	fd = cfg->next(cfg->ctx);
+	c->ended = fd < 0;
+	if (c->ended)
+		return;
+	out_close(&c->out);
+	out_init(&c->out, fd);
+	c->out.error = error;
+	c->written = 0;
+	c->since = ts_ns;
+	begin_file(c);
+}
+
+/* One packet of any interface. */
+static void add_packet(struct capture *c, const struct pcapng_packet *p)
+{
+	rotate(c, p->ts_ns);
+	if (c->ended)
+		return;
+	pcapng_packet(&c->out.b, p);
+	if (c->out.b.n >= FLUSH_BYTES) {
+		c->written += c->out.b.n;
+		out_flush(&c->out);
+	}
+}
+
+bool capture_flush(struct capture *c, uint64_t now_ns)
+{
+	rotate(c, now_ns);
+	if (c->ended)
+		return false;
+	c->written += c->out.b.n;
+	return out_flush(&c->out);
+}
+
 int capture_interface(struct capture *c, const char *name, const char *description)
 {
 	struct iface *i = &c->iface[c->nifaces];
@@ -96,14 +154,14 @@ void capture_counted(struct capture *c, int iface, uint64_t received, uint64_t d
 
 void capture_packet(struct capture *c, const struct pcapng_packet *p)
 {
-	pcapng_packet(&c->out.b, p);
+	add_packet(c, p);
 }
 
 /* Whole lines only: what does not fit pushes the oldest out. */
 void capture_secrets(struct capture *c, struct span lines)
 {
 	pcapng_secrets(&c->out.b, lines);
-	if (!c->cfg.want || lines.n > c->secrets.max)
+	if (!c->cfg.next || lines.n > c->secrets.max)
 		return;
 	while (c->secrets.n + lines.n > c->secrets.max) {
 		const uint8_t *nl = memchr(c->secrets.p, '\n', c->secrets.n);
@@ -130,7 +188,7 @@ static void put(struct capture *c, struct capture_conn *s, int dir, unsigned fla
 		return;
 	p.bytes = buf_span(&c->scratch);
 	p.wire_len = p.bytes.n;
-	pcapng_packet(&c->out.b, &p);
+	add_packet(c, &p);
 	c->iface[0].received++;
 	s->packets++;
 }
@@ -243,52 +301,6 @@ void capture_close(struct capture *c, struct capture_conn *s)
 {
 	(void)c;
 	free(s);
-}
-
-/* ---- files ---- */
-
-static void end_file(struct capture *c, uint64_t now_ns)
-{
-	for (int i = 0; i < c->nifaces; i++)
-		pcapng_stats(&c->out.b, (uint32_t)i, now_ns, c->iface[i].received, c->iface[i].dropped);
-}
-
-void capture_rotate(struct capture *c, int fd, uint64_t now_ns)
-{
-	int error;
-
-	end_file(c, now_ns);
-	out_flush(&c->out);
-	c->wanted = false;
-	if (fd < 0) {
-		c->ended = true;
-		return;
-	}
-	error = out_close(&c->out);
-	out_init(&c->out, fd);
-	c->out.error = error;
-	c->written = 0;
-	c->since = now_ns;
-	begin_file(c);
-}
-
-bool capture_flush(struct capture *c, uint64_t now_ns)
-{
-	const struct capture_cfg *cfg = &c->cfg;
-
-	if (c->ended)
-		return false;
-	if (!c->since)
-		c->since = now_ns;
-	c->written += c->out.b.n;
-	if (!out_flush(&c->out))
-		return false;
-	if (cfg->want && !c->wanted &&
-	    ((cfg->max_bytes && c->written >= cfg->max_bytes) || (cfg->max_ns && now_ns - c->since >= cfg->max_ns))) {
-		c->wanted = true;
-		cfg->want(cfg->ctx);
-	}
-	return !c->ended;
 }
 
 int capture_finish(struct capture *c, uint64_t now_ns, bool *closed)

@@ -21,8 +21,9 @@ struct capture_cfg {
 	uint64_t max_bytes;      /* a file of this size is the last one's end; 0: no bound */
 	uint64_t max_ns;         /* the same by age; 0: no bound */
 	size_t max_secrets;      /* bytes of key-log lines repeated in every file; older ones go first. 0: 16 MiB */
-	/* A further file is wanted: somebody will call capture_rotate, at once or later. NULL: no rotation. */
-	void (*want)(void *ctx);
+	/* The next file's descriptor, owned by the capture from then on; -1: there is none, which ends it. NULL: no
+	 * rotation. */
+	int (*next)(void *ctx);
 	void *ctx;
 };
 
@@ -64,11 +65,8 @@ void capture_secrets(struct capture *c, struct span lines);
 /* Packets that an interface has received and dropped so far, for the statistics at each file's end. */
 void capture_counted(struct capture *c, int iface, uint64_t received, uint64_t dropped);
 
-/* Writes out what is buffered; asks for a further file when a bound is reached. now_ns: since the epoch. False once
- * writing failed, or the last file has ended. */
+/* Writes out what is buffered. now_ns: since the epoch. False once writing failed, or the last file has ended. */
 bool capture_flush(struct capture *c, uint64_t now_ns);
-/* Ends this file and goes on in fd, which the capture owns from then on; -1: there is no further one, which ends it. */
-void capture_rotate(struct capture *c, int fd, uint64_t now_ns);
 /* Ends the last file. 0, or errno of the first failed write; *closed: the reader went away. */
 int capture_finish(struct capture *c, uint64_t now_ns, bool *closed);
 

@@ -132,7 +132,9 @@ bool pcapng_packet(struct buf *b, const struct pcapng_packet *p)
 
 	if (ok && p->comment.n)
 		ok = option(b, OPT_COMMENT, p->comment);
-	ok = ok && custom(b, p->custom);
+	/* Wireshark hands custom options to nobody, so they stand in a comment of their own, too (several: 3.6+). */
+	if (ok && p->custom.n)
+		ok = option(b, OPT_COMMENT, p->custom) && custom(b, p->custom);
 	if (ok && flags)
 		ok = option(b, EPB_FLAGS, span_of(&flags, sizeof(flags)));
 	return end(b, at, ok && put32(b, OPT_END));

@@ -28,7 +28,7 @@ struct pcapng_packet {
 	size_t wire_len; /* >= bytes.n */
 	enum pcapng_dir dir;
 	struct span comment; /* for people, UTF-8; empty: none */
-	struct span custom;  /* for machines: "snoopkit:key=value ..." in UTF-8; empty: none */
+	struct span custom;  /* for machines: "snoopkit: key=value ..." in UTF-8; empty: none */
 };
 
 /* Everything below returns false, with nothing appended, when the buffer has no room. */

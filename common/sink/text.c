@@ -116,7 +116,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
-	if (n > 0 && !cfg->columns && cfg->tty && cfg->width > 0)
+	if (n > 0 && cfg->fit && cfg->tty && cfg->width > 0)
 		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
@@ -531,6 +531,16 @@ static bool turned(struct text *t, const struct record *r)
 	return !same || t->remarks.n;
 }
 
+/* Before all but the first, an empty line. */
+static void text_table(void *st)
+{
+	struct text *t = st;
+
+	if (t->headed)
+		buf_addc(&t->cfg.out->b, '\n');
+	t->headed = false;
+}
+
 static void put_record(struct text *t, const struct record *r)
 {
 	if (!t->cfg.tty && !t->cfg.color) {
@@ -570,5 +580,6 @@ const struct sink sink_text = {
     .help = "aligned columns",
     .open = text_open,
     .write = text_write,
+    .table = text_table,
     .close = text_close,
 };

@@ -293,6 +293,20 @@ TEST(parts_not_captured)
 	flow_free(f);
 }
 
+TEST(break_counts_no_bytes)
+{
+	struct flow *f = start();
+	struct flow_data d = event(1, 1, 3, "");
+	data(f, 1, 1, 0, "Q1\n");
+	d.want = 1000;
+	d.flags |= FLOW_BREAK;
+	flow_data(f, &d);
+	data(f, 1, 1, 1003, "Q2\n");
+	CHECK_STR(trace[1], "|Q1\n[unknown 1000]|Q2\n");
+	CHECK(stats(f).gaps == 1 && !stats(f).lost_bytes && !stats(f).uncaptured_bytes && stats(f).bytes == 6);
+	flow_free(f);
+}
+
 TEST(skipped_ranges_need_no_wait)
 {
 	struct flow *f = start();
@@ -798,6 +812,7 @@ int main(void)
 	RUN(overlaps_first_copy_stays);
 	RUN(overlapping_writers_are_lost_bytes);
 	RUN(parts_not_captured);
+	RUN(break_counts_no_bytes);
 	RUN(skipped_ranges_need_no_wait);
 	RUN(response_before_request);
 	RUN(hole_before_force);

@@ -390,6 +390,21 @@ TEST(gap_in_body)
 	       Q(0, GET("/")), R(1, OK("8", "")), RGAP(3, 8, GAP_LOST));
 }
 
+/* However many are missing, and were they fewer than the body still has: what follows is no part of it. */
+TEST(gap_of_unknown_size)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK ttfb=1 req=0 resp=2 err=lost (part of the "
+	       "stream was not seen)\n"
+	       "t=5 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3\n",
+	       Q(0, GET("/1")), R(1, OK("900", "ab")), RGAP(3, 1, GAP_UNKNOWN), Q(5, GET("/2")), R(6, OK("3", "xyz")),
+	       Q(7, GET("/3")));
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/1 s=200 reason=OK lat=4 ttfb=4 req=1 resp=0 err=lost (part of "
+	       "the stream was not seen)\n"
+	       "t=5 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3 (pairing assumed)\n",
+	       Q(0, "POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\nx"), QGAP(3, 1, GAP_UNKNOWN),
+	       R(4, OK("0", "")), Q(5, GET("/2")), R(6, OK("3", "xyz")), END(7, END_CLOSED));
+}
+
 TEST(gap_beyond)
 {
 	/* More than the body: later responses may be gone too. The order is found again at the end. */
@@ -734,6 +749,7 @@ int main(void)
 	RUN(joined_at_head);
 	RUN(settle);
 	RUN(gap_in_body);
+	RUN(gap_of_unknown_size);
 	RUN(gap_beyond);
 	RUN(gap_at_end_is_no_pipelining);
 	RUN(queue_bytes_bound);

@@ -96,7 +96,7 @@ static size_t line_feed(void *v, int dir, const struct chunk *c, const struct em
 
 static void line_gap(void *v, int dir, uint64_t n, enum gap_why why, uint64_t ts, const struct emitter *em)
 {
-	static const char *const name[] = {"lost", "uncaptured", "skipped"};
+	static const char *const name[] = {"lost", "uncaptured", "skipped", "unknown"};
 	char b[64];
 	(void)v, (void)ts, (void)em;
 	note_trace(dir, b, (size_t)snprintf(b, sizeof(b), "[%s %llu]", name[why], (unsigned long long)n));
