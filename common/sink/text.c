@@ -115,7 +115,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
-	if (n > 0 && cfg->fit && cfg->tty && cfg->width > 0)
+	if (n > 0 && !cfg->chosen && cfg->tty && cfg->width > 0)
 		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
@@ -311,20 +311,49 @@ static void put_padded(struct text *t, size_t i, size_t width, bool cut)
 		put_blanks(b, pad);
 }
 
+#define BELOW "                    " /* where remarks start that have a line of their own: below the first columns */
+
+/* Remarks behind the cells; where they do not fit there on a terminal, on lines of their own, broken between words. */
+static void put_remarks(struct text *t, bool below)
+{
+	struct buf *b = &t->cfg.out->b;
+	struct span left = buf_span(&t->remarks);
+	size_t room = (size_t)t->cfg.width > 2 * sizeof(BELOW) ? (size_t)t->cfg.width - sizeof(BELOW) + 1 : 0;
+
+	while (left.n) {
+		size_t n = below && room ? text_fit(left, room) : left.n, end = n;
+		if (n < left.n)
+			while (end && left.p[end] != ' ')
+				end--;
+		n = end ? end : n ? n : left.n;
+		buf_adds(b, below ? "\n" BELOW : " ");
+		if (t->cfg.color)
+			buf_adds(b, C_RED);
+		buf_add(b, left.p, n);
+		if (t->cfg.color)
+			buf_adds(b, C_RESET);
+		left = span_sub(left, n + (n < left.n && left.p[n] == ' '), left.n);
+	}
+}
+
 /* The line of cells: fixed columns as wide as they are, the flexible ones share what the terminal has left. */
 static void put_row(struct text *t)
 {
 	struct buf *b = &t->cfg.out->b;
 	bool cut = t->cfg.tty && t->cfg.width > 0;
-	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0;
+	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0, least = 0;
+	bool below = false;
 
 	if (cut) {
 		for (size_t i = 0; i < t->n; i++) {
 			size_t w = column_width(&t->col[i]);
-			if (!is_flex(&t->col[i]))
+			if (is_flex(&t->col[i]))
+				least += FLEX_MIN;
+			else
 				fixed += t->cell[i].width > w ? t->cell[i].width : w;
 		}
-		fixed += t->remarks.n ? t->remarks.n + 1 : 0;
+		below = t->remarks.n && fixed + least + 1 + text_width(buf_span(&t->remarks)) > (size_t)t->cfg.width;
+		fixed += t->remarks.n && !below ? t->remarks.n + 1 : 0;
 		left = (size_t)t->cfg.width > fixed ? (size_t)t->cfg.width - fixed : 0;
 	}
 	for (size_t i = 0; i < t->n; i++) {
@@ -340,14 +369,7 @@ static void put_row(struct text *t)
 			buf_addc(b, ' ');
 		put_padded(t, i, w, flexible);
 	}
-	if (t->remarks.n) {
-		buf_addc(b, ' ');
-		if (t->cfg.color)
-			buf_adds(b, C_RED);
-		buf_add(b, t->remarks.p, t->remarks.n);
-		if (t->cfg.color)
-			buf_adds(b, C_RESET);
-	}
+	put_remarks(t, below);
 	buf_addc(b, '\n');
 }
 

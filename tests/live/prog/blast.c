@@ -39,7 +39,7 @@ static void die(const char *what)
 
 static int dial(const char *port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port))};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)strtoul(port, NULL, 10))};
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -141,9 +141,9 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "serve"))
 		serve();
 	else if (argc == 4 && !strcmp(argv[1], "send"))
-		blast(argv[2], atof(argv[3]));
+		blast(argv[2], strtod(argv[3], NULL));
 	else if (argc == 5 && !strcmp(argv[1], "ask"))
-		ask(argv[2], atof(argv[3]), atof(argv[4]));
+		ask(argv[2], strtod(argv[3], NULL), strtod(argv[4], NULL));
 	else
 		return 2;
 	return 0;
