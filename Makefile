@@ -35,6 +35,9 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/uni
 PROGS    := $(patsubst tests/live/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/live/prog/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
 
+# Libraries that a test names for itself in a line of its own.
+ldlibs_of = $(shell sed -n 's|^/\* LDLIBS: \(.*\) \*/$$|\1|p' $(1))
+
 .PHONY: all clean deps deps-check demo check check-kernels check-unit bench bench-worker fuzz lint fmt docs install uninstall progs tests-build
 .SECONDARY:
 all: $(BINS)
@@ -65,7 +68,8 @@ $(BUILD)/bpf/%.embed.o: $(BUILD)/bpf/%.bpf.o
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) \
+		$(call ldlibs_of,$<)
 
 $(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -73,7 +77,7 @@ $(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
 
 $(BUILD)/tests/prog/%: tests/live/prog/%.c
 	@mkdir -p $(@D)
-	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(shell sed -n 's|^/\* LDLIBS: \(.*\) \*/$$|\1|p' tests/live/prog/$*.c)
+	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(call ldlibs_of,$<)
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
 	@mkdir -p $(@D)

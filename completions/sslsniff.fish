@@ -31,7 +31,7 @@ complete -c sslsniff -s W -l rotate-count -x -d 'with -C: so many files in turn;
 complete -c sslsniff -s d -l duration -x -d 'stop after this time (10, 500ms, 2m)'
 complete -c sslsniff -s n -l count -x -d 'stop after N records'
 complete -c sslsniff -l buffer -x -d 'size of the kernel\'s ring buffer (default 8)'
-complete -c sslsniff -l strict -d 'exit 4 if any event was lost'
+complete -c sslsniff -l strict -d 'exit 4 if any event was lost, or may have been'
 complete -c sslsniff -l coverage -d 'print what is hooked and what is not, and why; then exit'
 complete -c sslsniff -l no-sandbox -d 'do not confine the decoding process (should the confinement itself be at fault)'
 complete -c sslsniff -s h -l help -d 'print this help'

@@ -32,7 +32,7 @@ complete -c tcpwin -s W -l rotate-count -x -d 'with -C: so many files in turn; w
 complete -c tcpwin -s d -l duration -x -d 'stop after this time (10, 500ms, 2m)'
 complete -c tcpwin -s n -l count -x -d 'stop after N records'
 complete -c tcpwin -l buffer -x -d 'size of the kernel\'s ring buffer (default 8)'
-complete -c tcpwin -l strict -d 'exit 4 if any event was lost'
+complete -c tcpwin -l strict -d 'exit 4 if any event was lost, or may have been'
 complete -c tcpwin -l coverage -d 'print what is hooked and what is not, and why; then exit'
 complete -c tcpwin -l no-sandbox -d 'do not confine the decoding process (should the confinement itself be at fault)'
 complete -c tcpwin -s h -l help -d 'print this help'

@@ -28,7 +28,7 @@ complete -c zerowin -s W -l rotate-count -x -d 'with -C: so many files in turn; 
 complete -c zerowin -s d -l duration -x -d 'stop after this time (10, 500ms, 2m)'
 complete -c zerowin -s n -l count -x -d 'stop after N records'
 complete -c zerowin -l buffer -x -d 'size of the kernel\'s ring buffer (default 8)'
-complete -c zerowin -l strict -d 'exit 4 if any event was lost'
+complete -c zerowin -l strict -d 'exit 4 if any event was lost, or may have been'
 complete -c zerowin -l coverage -d 'print what is hooked and what is not, and why; then exit'
 complete -c zerowin -l no-sandbox -d 'do not confine the decoding process (should the confinement itself be at fault)'
 complete -c zerowin -s h -l help -d 'print this help'

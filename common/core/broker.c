@@ -332,17 +332,24 @@ static void stop_worker(struct broker *b)
 	b->worker = 0;
 }
 
+/* The kernel's counters, with what it passed over since tracing began. */
+static void sum_stats(struct broker *b, struct bpf_stats *bs)
+{
+	bpf_stats_sum(b->run->ls.stats, bs);
+	bs->passed_over = loader_missed(b->loader) - b->missed_before;
+}
+
 static int exit_code(struct broker *b)
 {
 	struct bpf_stats bs;
 	int st = b->worker_status;
 
-	bpf_stats_sum(b->run->ls.stats, &bs);
+	sum_stats(b, &bs);
 	if (WIFSIGNALED(st) || (WIFEXITED(st) && WEXITSTATUS(st) == EXIT_RUNTIME))
 		return EXIT_RUNTIME;
 	if (WIFEXITED(st) && WEXITSTATUS(st))
 		return WEXITSTATUS(st);
-	if (b->run->rc.strict && (bs.lost_events || bs.lost_small || loader_missed(b->loader)))
+	if (b->run->rc.strict && bpf_stats_lost(&bs))
 		return EXIT_LOST;
 	if (b->cmd_ended)
 		return WIFSIGNALED(b->cmd_status) ? 128 + WTERMSIG(b->cmd_status) : WEXITSTATUS(b->cmd_status);
@@ -375,8 +382,8 @@ static void finish(struct broker *b)
 	    (double)(self.ru_utime.tv_sec + self.ru_stime.tv_sec + kids.ru_utime.tv_sec + kids.ru_stime.tv_sec) +
 	    (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec + kids.ru_utime.tv_usec + kids.ru_stime.tv_usec) /
 	        1e6;
-	bpf_stats_sum(b->run->ls.stats, &bs);
-	bs.passed_over = loader_missed(b->loader);
+	sum_stats(b, &bs);
+	b->run->sh->unhooked = attacher_unhooked(b->attacher);
 	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 
@@ -571,6 +578,7 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
+	b->missed_before = loader_missed(b->loader);
 	if (b->windows) {
 		loader_on(b->loader, ON_SEEDING);
 		windows_seed(b->windows);

@@ -179,7 +179,7 @@ const struct opt common_opts[] = {
     {'d', "duration", "SEC", "stop after this time (10, 500ms, 2m)", OPT_DURATION, .off = AT(duration_ns)},
     {'n', "count", "N", "stop after N records", OPT_NUM, .off = AT(count)},
     {0, "buffer", "MB", "size of the kernel's ring buffer (default 8)", OPT_CALL, .call = set_buffer},
-    {0, "strict", NULL, "exit 4 if any event was lost", OPT_FLAG, .off = AT(strict)},
+    {0, "strict", NULL, "exit 4 if any event was lost, or may have been", OPT_FLAG, .off = AT(strict)},
     {0, "coverage", NULL, "print what is hooked and what is not, and why; then exit", OPT_FLAG, .off = AT(coverage)},
     {0, "no-sandbox", NULL, "do not confine the decoding process (should the confinement itself be at fault)", OPT_FLAG,
      .off = AT(no_sandbox)},

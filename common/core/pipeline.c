@@ -45,7 +45,7 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .tool = t->name,
 	    .schema = schema,
 	    .columns = p->columns,
-	    .chosen = rc->columns,
+	    .fit = !rc->columns,
 	    .out = &p->out,
 	    .tty = tty,
 	    .color = tty && !plain,

@@ -25,6 +25,9 @@ struct run {
 /* Sums the per-CPU counters. */
 void bpf_stats_sum(const struct bpf_stats *percpu, struct bpf_stats *out);
 
+/* Was anything lost, or may it have been? What --strict asks. */
+bool bpf_stats_lost(const struct bpf_stats *bs);
+
 /* The worker's whole life after the fork; gives up its copy of the loader; returns its exit code. */
 int worker_run(struct run *r, struct loader *l);
 /* Loads, attaches, runs worker and CMD; returns the exit code of the tool. */

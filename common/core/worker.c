@@ -260,11 +260,13 @@ static int setup(struct worker *w, struct err *e)
 	fc.decoders = analysis_decoders(r->tool);
 	fc.emit = on_record;
 	fc.skip = live_skip;
+	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
 	if (r->rc.write_file) {
 		fc.tap = on_tap;
-		fc.skip = NULL; /* the file is to have the whole streams */
+		fc.skip = NULL;
+		fc.shape = NULL; /* the file is to have the whole streams */
 		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, e) < 0)
 			return -1;
 	}

@@ -467,6 +467,7 @@ void flow_free(struct flow *f)
 	buf_free(&f->body[0]);
 	buf_free(&f->body[1]);
 	buf_free(&f->note);
+	buf_free(&f->coding);
 	free(f->buckets);
 	free(f->recent);
 	free(f);

@@ -37,8 +37,9 @@ struct stream {
 	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
 	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */
 	struct item *head, *tail;
-	uint32_t queued;    /* cost of the queue in bytes */
-	uint32_t lost_seen; /* flow_data.lost at the last event */
+	uint32_t queued;        /* cost of the queue in bytes */
+	uint32_t lost_seen;     /* flow_data.lost at the last event */
+	struct dec_shape shape; /* that the source was told of */
 	bool known, from_start, fin, fin_done;
 };
 
@@ -93,7 +94,7 @@ struct flow {
 	struct recent *recent;
 	size_t queued;
 	uint64_t counted; /* snapshots seen by the counting emitter */
-	struct buf body[2], note;
+	struct buf body[2], note, coding;
 };
 
 /* What a run of a stream may do without waiting any longer. */

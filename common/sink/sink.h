@@ -33,7 +33,7 @@ struct sink_cfg {
 	const struct schema *schema; /* of the records to come */
 	const char *const *columns;  /* names, NULL-terminated; NULL: the defaults. "hdr.NAME" is a header's value */
 	struct out *out;
-	bool chosen; /* text: the user chose the columns: none is left out where the terminal is too narrow for all */
+	bool fit; /* text: columns may be left out where the terminal is too narrow for all */
 	bool tty;    /* cut to the width, colour */
 	bool color;
 	int width;    /* terminal columns; 0 unknown */

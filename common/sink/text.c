@@ -14,9 +14,11 @@
 
 extern const struct sink sink_text;
 
-#define FLEX_MIN    12
-#define REMARKS_MAX 16
-#define PRETTY_MAX  (1UL << 20)
+#define FLEX_MIN     12
+#define BELOW_INDENT 8
+#define BELOW_LINES  8
+#define REMARKS_MAX  16
+#define PRETTY_MAX   (1UL << 20)
 
 #define C_RESET "\033[0m"
 #define C_BOLD  "\033[1m"
@@ -115,7 +117,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
-	if (n > 0 && !cfg->chosen && cfg->tty && cfg->width > 0)
+	if (n > 0 && cfg->fit && cfg->tty && cfg->width > 0)
 		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
@@ -311,22 +313,31 @@ static void put_padded(struct text *t, size_t i, size_t width, bool cut)
 		put_blanks(b, pad);
 }
 
-#define BELOW "                    " /* where remarks start that have a line of their own: below the first columns */
-
-/* Remarks behind the cells; where they do not fit there on a terminal, on lines of their own, broken between words. */
-static void put_remarks(struct text *t, bool below)
+/*
+ * What is appended to the line; width 0: behind the cells. Else below them in lines of at most width columns, broken
+ * between words.
+ */
+static void put_remarks(struct text *t, size_t width)
 {
 	struct buf *b = &t->cfg.out->b;
 	struct span left = buf_span(&t->remarks);
-	size_t room = (size_t)t->cfg.width > 2 * sizeof(BELOW) ? (size_t)t->cfg.width - sizeof(BELOW) + 1 : 0;
 
-	while (left.n) {
-		size_t n = below && room ? text_fit(left, room) : left.n, end = n;
+	for (int line = 0; left.n; line++) {
+		size_t n = width ? text_fit(left, width - 1) : left.n, end = n;
 		if (n < left.n)
 			while (end && left.p[end] != ' ')
 				end--;
 		n = end ? end : n ? n : left.n;
-		buf_adds(b, below ? "\n" BELOW : " ");
+		if (line == BELOW_LINES) {
+			buf_adds(b, "…");
+			break;
+		}
+		if (width) {
+			buf_addc(b, '\n');
+			put_blanks(b, BELOW_INDENT);
+		} else {
+			buf_addc(b, ' ');
+		}
 		if (t->cfg.color)
 			buf_adds(b, C_RED);
 		buf_add(b, left.p, n);
@@ -336,13 +347,16 @@ static void put_remarks(struct text *t, bool below)
 	}
 }
 
-/* The line of cells: fixed columns as wide as they are, the flexible ones share what the terminal has left. */
+/*
+ * The line of cells: fixed columns as wide as they are, the flexible ones share what the terminal has left. Remarks
+ * that find no room beside them stand on a line of their own.
+ */
 static void put_row(struct text *t)
 {
 	struct buf *b = &t->cfg.out->b;
-	bool cut = t->cfg.tty && t->cfg.width > 0;
+	bool cut = t->cfg.tty && t->cfg.width > 0, below = false;
 	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0, least = 0;
-	bool below = false;
+	size_t remarks = t->remarks.n ? text_width(buf_span(&t->remarks)) + 1 : 0;
 
 	if (cut) {
 		for (size_t i = 0; i < t->n; i++) {
@@ -352,8 +366,8 @@ static void put_row(struct text *t)
 			else
 				fixed += t->cell[i].width > w ? t->cell[i].width : w;
 		}
-		below = t->remarks.n && fixed + least + 1 + text_width(buf_span(&t->remarks)) > (size_t)t->cfg.width;
-		fixed += t->remarks.n && !below ? t->remarks.n + 1 : 0;
+		below = remarks && fixed + least + remarks > (size_t)t->cfg.width && t->cfg.width > BELOW_INDENT;
+		fixed += below ? 0 : remarks;
 		left = (size_t)t->cfg.width > fixed ? (size_t)t->cfg.width - fixed : 0;
 	}
 	for (size_t i = 0; i < t->n; i++) {
@@ -369,7 +383,7 @@ static void put_row(struct text *t)
 			buf_addc(b, ' ');
 		put_padded(t, i, w, flexible);
 	}
-	put_remarks(t, below);
+	put_remarks(t, below ? (size_t)t->cfg.width - BELOW_INDENT : 0);
 	buf_addc(b, '\n');
 }
 

@@ -26,6 +26,7 @@ const struct hook loader_hooks[] = {
     {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
     {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
     {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
+    {"calls_exit", AT_RAW, "sched_process_exit", NULL, false},
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, 0, "sock_send_rec", "sock/sock_send_length"},
     {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false, 0, "sock_recv_rec", "sock/sock_recv_length"},
@@ -196,6 +197,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.direct_reads = l->direct_reads;
 	cfg.tick_us = kernel_tick_us();
 	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_trace_id("syscalls", "sys_exit_accept4", NULL) >= 0;
+	cfg.cookies = l->cookies;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
@@ -292,6 +294,19 @@ static int try_rung(struct loader *l, const char *rung, const struct btf *kernel
 	return -1;
 }
 
+unsigned loader_rung_list(const void *elf, unsigned long size, const char *name[LOADER_RUNGS])
+{
+	struct bpf_object *obj = bpf_object__open_mem(elf, size, NULL);
+	unsigned n = 0;
+
+	_Static_assert(NRUNGS <= LOADER_RUNGS, "room for all");
+	for (size_t i = 0; obj && i < NRUNGS; i++)
+		if (rung_has_progs(obj, rungs[i]))
+			name[n++] = rungs[i];
+	bpf_object__close(obj);
+	return n;
+}
+
 /* The best rung of those that the object has programs for; an object without any has one way only. */
 static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 {
@@ -373,6 +388,7 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 	l->multi = loader_has_multi();
 	l->records = kernel_preempts_tracepoints() && can_record();
 	kernel = kernel_btf(e);
+	l->cookies = kernel && kernel_has_cookies(kernel);
 	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
 	btf__free(kernel);
 	if (rc) {
@@ -474,6 +490,7 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	out->data_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "data");
 	out->small_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "small");
 	out->proc_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "procs");
+	out->secrets_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "secrets");
 	out->ctl = l->ctl;
 	out->stats = l->stats;
 	if (out->data_ring_fd < 0 || out->small_ring_fd < 0 || out->proc_ring_fd < 0)
@@ -506,8 +523,12 @@ __u64 loader_missed(const struct loader *l)
 		struct bpf_prog_info info = {0};
 		__u32 n = sizeof(info);
 
-		if (bpf_program__fd(p) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
-			sum += info.recursion_misses;
+		if (bpf_program__fd(p) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
+			continue;
+		sum += info.recursion_misses;
+		if (info.recursion_misses && l->cfg.verbose)
+			log_line("%s: passed over at %llu hits\n", bpf_program__name(p),
+			         (unsigned long long)info.recursion_misses);
 	}
 	return sum;
 }

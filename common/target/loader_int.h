@@ -52,14 +52,16 @@ struct loader {
 	bool direct_reads;
 	bool multi;   /* uprobes are attached by uprobe_multi */
 	bool records; /* raw tracepoints would leave hits out here: hooks that can are attached by their record */
+	bool cookies; /* uprobes can be given attach cookies */
 	unsigned groups;
 };
 
 /* The kernel's BPF_TRACE_UPROBE_MULTI (6.6+), which older headers lack. */
 #define ATTACH_UPROBE_MULTI 48
-/* A uprobe_multi link: program prog_fd at cnt offsets of a file, in one process (pid 0: in all). Its descriptor, or -1
- * with errno. */
-int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret, __u32 pid);
+/* A uprobe_multi link: program prog_fd at cnt offsets of a file, each with its cookie (NULL: none), in one process (pid
+ * 0: in all). Its descriptor, or -1 with errno. */
+int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, const __u64 *cookies, __u32 cnt, bool ret,
+                      __u32 pid);
 /* Does this kernel have uprobe_multi? */
 bool loader_has_multi(void);
 
