@@ -167,7 +167,9 @@ static __always_inline void put_tcp(struct ev_win *e, struct tcp_sock *tp)
 	e->inflight = nxt - una;
 	e->sndq = KREAD(struct tcp_sock, tp, write_seq) - una;
 	e->notsent = e->sndq - e->inflight;
-	e->rcvq = (__s32)queued > 0 ? queued : 0; /* a FIN that was read is one less */
+	e->rcvq = (__s32)queued > 0 ? queued : 0;
+	if (e->rcvq && (KREAD(struct sock, tp, sk_shutdown) & RCV_SHUTDOWN))
+		e->rcvq--; /* the FIN */
 	e->rcv_ssthresh = KREAD(struct tcp_sock, tp, rcv_ssthresh);
 	e->window_clamp = KREAD(struct tcp_sock, tp, window_clamp);
 	e->retrans = KREAD(struct tcp_sock, tp, total_retrans);
