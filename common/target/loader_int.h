@@ -22,7 +22,8 @@ struct hook {
 	const char *name; /* tracepoint */
 	const char *rung;
 	bool optional; /* the rung stands without it */
-	__u32 late; /* enum ev_proc_what after which it is attached, for it costs all others; 0: from the beginning */
+	__u32 late;   /* enum ev_proc_what after which it is attached, for it costs all others; 0: from the beginning */
+	bool windows; /* only where windows are asked for (bpf_cfg.win_kinds, tcp_stats) */
 };
 
 /* Ends with prog NULL. */
