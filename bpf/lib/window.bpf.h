@@ -128,6 +128,8 @@ static __always_inline __u32 sock_flags(struct sock *sk)
 		flags |= WINF_MPTCP;
 	if (KBITS(struct tcp_sock, tp, syn_data) || KBITS(struct tcp_sock, tp, syn_fastopen))
 		flags |= WINF_TFO;
+	if (bpf_core_field_exists(tp->syn_fastopen_child) && KBITS(struct tcp_sock, tp, syn_fastopen_child))
+		flags |= WINF_TFO;
 	return flags;
 }
 
@@ -171,7 +173,9 @@ static __always_inline void put_tcp(struct ev_win *e, struct tcp_sock *tp)
 	e->inflight = nxt - una;
 	e->sndq = KREAD(struct tcp_sock, tp, write_seq) - una;
 	e->notsent = e->sndq - e->inflight;
-	e->rcvq = (__s32)queued > 0 ? queued : 0; /* a FIN that was read is one less */
+	e->rcvq = (__s32)queued > 0 ? queued : 0;
+	if (e->rcvq && (KREAD(struct sock, tp, sk_shutdown) & RCV_SHUTDOWN))
+		e->rcvq--; /* the FIN */
 	e->rcv_ssthresh = KREAD(struct tcp_sock, tp, rcv_ssthresh);
 	e->window_clamp = KREAD(struct tcp_sock, tp, window_clamp);
 	e->retrans = KREAD(struct tcp_sock, tp, total_retrans);

@@ -80,9 +80,12 @@ struct run_cfg {
 	const char *columns;      /* -o */
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
-	const char *read_file;       /* -r */
-	uint64_t duration_ns, count; /* 0: no limit */
-	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
+	const char *read_file;                          /* -r */
+	const char *write_file;                         /* -w */
+	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
+	uint64_t duration_ns, count;                    /* 0: no limit */
+	uint64_t buffer_bytes;                          /* data ring; 0: 8 MiB */
+	bool no_sandbox;
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
