@@ -19,6 +19,7 @@ enum ev_type {
 	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
 	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
+	EV_TCP = 8,      /* data ring, before the data of the call at which it was noticed: struct ev_tcp */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -257,6 +258,21 @@ struct ev_win_hist {
 };
 
 /*
+ * What TCP has done for a connection so far, told at the calls that move its data whenever something is different (the
+ * round trip: by an eighth). Differences of two such events are what happened in between.
+ */
+struct ev_tcp {
+	struct ev_hdr h;
+	struct ev_addr addr;
+	__u64 rwnd_limited_us; /* time held up by the peer's window */
+	__u64 zero_us;         /* time that a window was 0, both directions added */
+	__u32 netns;
+	__u32 srtt_us; /* WIN_UNKNOWN: none yet */
+	__u32 retrans; /* segments */
+	__u32 pad0;
+};
+
+/*
  * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
  * listeners, by netns << 16 | port).
  */
@@ -357,6 +373,7 @@ struct bpf_cfg {
 	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
+	__u32 tcp_stats;      /* struct ev_tcp is wanted */
 	__u32 win_accept;     /* accept is observed (set by the loader) */
 	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
 	__u32 cookies;        /* the kernel has attach cookies, and they are given (set by the loader) */

@@ -176,6 +176,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->win_kinds = rc->win_kinds;
 	c->win_min_change = (__u32)rc->win_min_change;
 	c->win_stacks = rc->win_stacks;
+	c->tcp_stats = rc->tcp_stats;
 	c->win_small = (__u32)rc->win_small;
 	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
