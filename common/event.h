@@ -17,6 +17,8 @@ enum ev_type {
 	EV_CLOSE = 4, /* small ring: struct ev_close */
 	EV_PROC = 5,  /* process ring (broker): struct ev_proc */
 	EV_WIN = 6,   /* data ring, broker or a capture's tracker: struct ev_win */
+	EV_CONN = 20, /* data ring: struct ev_conn (turn.h), a connection began or ended */
+	EV_TURN = 21, /* data ring: struct ev_turn (turn.h), an exchange is complete */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -256,6 +258,8 @@ struct bpf_cfg {
 	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
+	__u32 turn_events;  /* EV_TURN is wanted */
+	__u32 ncpus;        /* possible CPUs (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };
@@ -295,6 +299,7 @@ struct bpf_stats {
 	__u64 compat_calls;              /* socket calls by 32-bit tasks: not covered */
 	__u64 conns, tls_conns, tls_old; /* connections seen; with TLS; TLS and older than the tool */
 	__u64 iov_overflow;              /* iovecs beyond the bound */
+	__u64 untracked;                 /* connections for which there was no room (turns) */
 	__u64 passed_over; /* filled in by the broker: hits at which the kernel did not run a program, any process's */
 };
 

@@ -32,6 +32,7 @@ enum conn_flags {
 	CONN_FD = 256,       /* session: fd is set and not yet resolved */
 	CONN_BORN = 512,     /* session: seen from its creation */
 	CONN_COUNTED = 1024, /* in bpf_stats.tls_conns */
+	CONN_ACTIVE = 2048,  /* TCP: this end connected */
 };
 
 struct conn {
@@ -39,7 +40,7 @@ struct conn {
 	__u64 link;      /* socket: id of the session on it; session: id of its socket */
 	__u64 link_ptr;  /* socket: the session's object; session: its struct sock */
 	__u32 link_tgid; /* socket: of the session's key */
-	__u32 pad;
+	__u32 slot;      /* turns.bpf.h: 1 + index of its state, 0 none */
 	__u64 pos[2];  /* end of what was seen, per direction */
 	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
 	                * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
@@ -215,8 +216,10 @@ static __always_inline void tcp_bases(struct sock *sk, struct conn *c)
 	c->base[DIR_OUT] = (__u32)e.acked - e.una;
 	if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK)
 		e.nxt--; /* the FIN */
-	if ((__u32)e.acked + (e.nxt - e.una) - (__u32)e.sent == 1)
+	if ((__u32)e.acked + (e.nxt - e.una) - (__u32)e.sent == 1) {
 		c->base[DIR_OUT]--;
+		c->flags |= CONN_ACTIVE;
+	}
 }
 
 /*

@@ -41,6 +41,12 @@ double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+/* Are TLS libraries hooked? */
+static bool tls_calls(const struct broker *b)
+{
+	return b->run->tool->tls_calls && !b->run->rc.no_payload;
+}
+
 /* Would a message be taken within so many milliseconds? */
 static bool can_send(int sock, int ms)
 {
@@ -108,7 +114,7 @@ static int found(void *ctx, const struct proc_info *pi)
 	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
 		log_note("cannot trace pid %u: too many processes", pi->pid);
 	tell_container(b, pi);
-	if (b->run->tool->tls_calls) {
+	if (tls_calls(b)) {
 		attacher_scan(b->attacher, pi->pid);
 		watch_add(b, pi->pid);
 	}
@@ -131,7 +137,9 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	b->by_pid = ts->npids || rc->cmd || (ts->container && !cgroup);
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
-	c->tls_calls = b->run->tool->tls_calls;
+	c->tls_calls = tls_calls(b);
+	c->turn_events = rc->turn_events;
+	lc->no_payload = rc->no_payload;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
 	if (ts->comm) {
@@ -240,7 +248,7 @@ static int start(struct broker *b, struct err *e)
 	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), found, b, e) < 0)
 		return -1;
 	char exe[4096];
-	if (rc->cmd && b->run->tool->tls_calls && cmd_path(rc->cmd[0], exe, sizeof(exe)))
+	if (rc->cmd && tls_calls(b) && cmd_path(rc->cmd[0], exe, sizeof(exe)))
 		attacher_prepare(b->attacher, exe);
 	return 0;
 }
@@ -444,7 +452,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	b->present += p->what != PROC_MMAP;
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
-	if (b->run->tool->tls_calls) {
+	if (tls_calls(b)) {
 		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
 		watch_add(b, p->h.pid);
 	}

@@ -94,6 +94,10 @@ struct run_cfg {
 	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
 	uint64_t timeout_ns;  /* 0: default 60 s */
 	uint64_t inflight_ns; /* 0: off */
+	/* Set by a tool's setup. */
+	bool no_payload;  /* nothing is decoded: no bytes are copied, no library is hooked */
+	bool turn_events; /* the kernel tells each turn of direction (turn.h) */
+	bool nf;          /* the broker answers questions about the kernel's connection tracking */
 };
 
 /* Totals printed at the end, per group of field values. */

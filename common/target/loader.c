@@ -26,32 +26,51 @@ const struct hook loader_hooks[] = {
     {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
     {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
     {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
-    {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
-    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
-    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
-    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true},
-    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, true},
-    {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
-    {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
-    {"exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false},
-    {"exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false},
-    {"uring_count", AT_RAW, "io_uring_complete", "syscall_exit", true},
-    {"exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false},
-    {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true},
-    {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true},
-    {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true},
+    {"set_state", AT_RAW, "inet_sock_set_state", NULL, false, .payload = true},
+    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, .payload = true},
+    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false, .payload = true},
+    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true, .payload = true},
+    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, true, .payload = true},
+    {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true, .payload = true},
+    {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false, .payload = true},
+    {"exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false, .payload = true},
+    {"uring_count", AT_RAW, "io_uring_complete", "syscall_exit", true, .payload = true},
+    {"exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false, .payload = true},
+    {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true, .payload = true},
+    {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true, .payload = true},
+    {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true, .payload = true},
+    {"turn_state", AT_RAW, "inet_sock_set_state", NULL, false},
+    {"turn_destroy", AT_RAW, "tcp_destroy_sock", NULL, false},
+    {"turn_send", AT_RAW, "sock_send_length", "sock_length", false},
+    {"turn_recv", AT_RAW, "sock_recv_length", "sock_length", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false},
+    {"turn_exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false},
     {NULL},
 };
 
@@ -155,6 +174,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.pidns_level = cfg.pidns_inum != INITIAL_PIDNS;
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
 	cfg.direct_reads = l->direct_reads;
+	cfg.ncpus = (__u32)libbpf_num_possible_cpus();
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
@@ -189,12 +209,14 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 	}
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		prog = bpf_object__find_program_by_name(l->obj, h->prog);
-		if (prog && hook_usable(h, rung, kernel))
+		if (prog && hook_usable(h, rung, kernel) && !(h->payload && l->cfg.no_payload))
 			bpf_program__set_autoload(prog, true);
 	}
 	bpf_object__for_each_program(prog, l->obj)
 	{
-		if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+		if (l->cfg.no_payload && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_autoload(prog, false);
+		else if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)ATTACH_UPROBE_MULTI);
 	}
 	map = bpf_object__find_map_by_name(l->obj, "data");
@@ -266,6 +288,18 @@ static void *map_shared(struct loader *l, const char *name, size_t n, int prot)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* The array that the object's own programs share with the worker, if it has one. */
+static int map_own(struct loader *l, struct err *e)
+{
+	const struct bpf_map *m = bpf_object__find_map_by_name(l->obj, "shared");
+
+	if (!m)
+		return 0;
+	l->own_bytes = ((size_t)bpf_map__value_size(m) + 7) / 8 * 8 * bpf_map__max_entries(m);
+	l->own = map_shared(l, "shared", l->own_bytes, PROT_READ);
+	return l->own ? 0 : err_set(e, EXIT_RUNTIME, "cannot map the shared array: %s", strerror(errno));
+}
+
 static int after_load(struct loader *l, struct err *e)
 {
 	__u32 zero = 0;
@@ -275,6 +309,8 @@ static int after_load(struct loader *l, struct err *e)
 	l->stats = map_shared(l, "stats", STAT_CPUS * sizeof(*l->stats), PROT_READ);
 	if (!l->ctl || !l->stats)
 		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
+	if (map_own(l, e) < 0)
+		return -1;
 	if (l->cfg.cgroup_fd < 0)
 		return 0;
 	fd = bpf_object__find_map_fd_by_name(l->obj, "cgroups");
@@ -362,6 +398,8 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	out->proc_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "procs");
 	out->ctl = l->ctl;
 	out->stats = l->stats;
+	out->own = l->own;
+	out->own_bytes = l->own_bytes;
 	if (out->data_ring_fd < 0 || out->small_ring_fd < 0 || out->proc_ring_fd < 0)
 		return err_set(e, EXIT_RUNTIME, "the BPF object lacks a ring");
 	return 0;
@@ -406,6 +444,8 @@ void loader_close(struct loader *l)
 	bpf_object__close(l->obj);
 	if (l->ctl)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
+	if (l->own)
+		munmap(l->own, l->own_bytes);
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
 	free(l);

@@ -22,6 +22,7 @@ struct hook {
 	const char *rung;
 	bool optional; /* the rung stands without it */
 	bool late;     /* costs every packet on the machine: attached by loader_attach_late only */
+	bool payload;  /* not wanted where nothing is copied */
 };
 
 /* Ends with prog NULL. */
@@ -41,6 +42,8 @@ struct loader {
 	struct probe *probes;
 	struct ctl_slot *ctl;
 	struct bpf_stats *stats;
+	void *own; /* map `shared` of the object, NULL none */
+	size_t own_bytes;
 	const char *rung;
 	char rungs[256];
 	bool sees_mmap;
