@@ -224,6 +224,28 @@ struct ev_win {
 	__u8 pad[6];
 };
 
+/*
+ * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
+ * listeners, by netns << 16 | port).
+ */
+struct win_old {
+	__u64 zero_ns[2]; /* as in ev_win: a stall that is open already */
+	__u32 pid, tid;   /* 0 not known */
+	__u32 flags;      /* enum win_flags, to be added */
+	__u8 wanted;      /* listeners: the process is one to trace */
+	__u8 noscale;     /* enum win_noscale */
+	__u8 pad[2];
+	char comm[16];
+};
+
+/* The switch of all programs. */
+enum bpf_on {
+	ON_NOT = 0,
+	ON = 1,
+	ON_SEEDING = 2, /* opens and closes are seen; sockets that are not known are left alone until the broker has
+	                 * looked at those that are there */
+};
+
 /* TLS libraries by name; the order is the wire format between kernel and user space: append only. */
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };
 
@@ -258,8 +280,13 @@ struct bpf_cfg {
 	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
+<<<<<<< HEAD
 	__u32 turn_events;  /* EV_TURN is wanted */
 	__u32 ncpus;        /* possible CPUs (set by the loader) */
+=======
+	__u32 win_accept;     /* accept is observed (set by the loader) */
+	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
+>>>>>>> tcpwin
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };

@@ -34,6 +34,20 @@ static __always_inline void read_addr(struct sock *sk, struct ev_addr *a)
 	}
 }
 
+/* How a TCP socket that was in state old comes to its end (enum ev_close_why). */
+static __always_inline __u32 close_why(struct sock *sk, __u32 old)
+{
+	int err = KREAD(struct sock, sk, sk_err);
+
+	if (err == ECONNRESET || err == EPIPE || err == ECONNABORTED)
+		return CLOSE_RESET;
+	if (err)
+		return CLOSE_FREE; /* timed out, unreachable */
+	if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT)
+		return CLOSE_RESET; /* our side aborts */
+	return CLOSE_FIN;
+}
+
 static __always_inline struct file *fd_file(__u32 fd)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();

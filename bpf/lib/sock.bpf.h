@@ -154,7 +154,6 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	struct sock *sk = (void *)ctx->args[0];
 	__u32 old = ctx->args[1], new = ctx->args[2], why;
 	struct conn *c = conn_find((__u64)sk, 0), *session;
-	int err;
 
 	if (!c)
 		return 0;
@@ -167,15 +166,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
 		why = CLOSE_LOCAL;
 	} else if (new == TCP_CLOSE || new == TCP_TIME_WAIT) {
-		err = KREAD(struct sock, sk, sk_err);
-		if (err == ECONNRESET || err == EPIPE || err == ECONNABORTED)
-			why = CLOSE_RESET;
-		else if (err)
-			why = CLOSE_FREE; /* timed out, unreachable */
-		else if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT)
-			why = CLOSE_RESET; /* our side aborts */
-		else
-			why = CLOSE_FIN;
+		why = close_why(sk, old);
 	} else {
 		return 0;
 	}

@@ -538,7 +538,7 @@ static int trace(struct broker *b, struct err *e)
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->tracing_s = now_s();
-	loader_on(b->loader);
+	loader_on(b->loader, ON);
 	b->run->sh->tracing = 1;
 	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {

@@ -166,7 +166,7 @@ void live_touch(struct live *l)
 {
 	uint64_t newest = l->touched_ns;
 
-	for (size_t i = 0; i < CTL_SLOTS; i++) {
+	for (size_t i = 0; l->ctl && i < CTL_SLOTS; i++) {
 		const struct ctl_slot *s = &l->ctl[i];
 		if (!s->id || s->last_ns <= l->touched_ns)
 			continue;

@@ -71,12 +71,21 @@ const struct hook loader_hooks[] = {
     {"turn_exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false},
     {"turn_exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false},
     {"turn_exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false},
+    {"win_state", AT_RAW, "inet_sock_set_state", NULL, false},
+    {"win_out", AT_RAW, "net_dev_queue", NULL, false},
+    {"win_in", AT_RAW, "tcp_probe", NULL, false},
+    {"win_in_half", AT_RAW, "netif_receive_skb", NULL, false},
+    {"win_memory", AT_RAW, "sock_exceed_buf_limit", NULL, true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept4", NULL, true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept", NULL, true},
+    {"win_read", AT_RAW, "tcp_rcv_space_adjust", NULL, true},
     {NULL},
 };
 
 /* Payload ladder, best first. */
 static const char *const rungs[] = {"sock_length", "syscall_exit", "raw_sys_exit"};
-#define NRUNGS (sizeof(rungs) / sizeof(rungs[0]))
+#define NRUNGS  (sizeof(rungs) / sizeof(rungs[0]))
+#define NO_RUNG "base" /* of an object whose programs are the same everywhere */
 
 static struct buf *log_buf; /* where libbpf's messages go during a call; libbpf has one callback per process */
 static int log_verbose;
@@ -123,6 +132,11 @@ static const char *log_tail(const struct buf *log, char *out, size_t n)
 	return out;
 }
 
+static bool has_prog(const struct bpf_object *obj, const char *name)
+{
+	return bpf_object__find_program_by_name(obj, name) != NULL;
+}
+
 static bool hook_usable(const struct hook *h, const char *rung, const struct btf *kernel)
 {
 	return loader_hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
@@ -134,21 +148,32 @@ static bool has_task_regs(void)
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) == 1;
 }
 
-/* Can every hook that the rung needs exist on this kernel? */
-static int rung_check(const char *rung, const struct btf *kernel, struct err *e)
+/* Can every hook that the object needs on this rung exist on this kernel? */
+static int rung_check(const struct bpf_object *obj, const char *rung, const struct btf *kernel, struct err *e)
 {
 	bool regs = false;
 
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		if (loader_hook_in_rung(h, rung) && h->at == AT_RAW && !h->optional &&
-		    !kernel_has_tracepoint(kernel, h->name))
+		if (!loader_hook_in_rung(h, rung) || h->optional || !has_prog(obj, h->prog))
+			continue;
+		if (h->at == AT_RAW && !kernel_has_tracepoint(kernel, h->name))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung, h->name);
-		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && !regs && !(regs = has_task_regs()))
+		/* The payload's hooks at a call's end read its arguments. */
+		if (h->at == AT_SYSCALL && !regs && !(regs = has_task_regs()))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no bpf_task_pt_regs (5.15+)", rung);
-		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && kernel_syscall_hook(h->name, e) < 0)
+		if (h->at == AT_SYSCALL && kernel_syscall_hook(h->name, e) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* Has the object programs for this rung? */
+static bool rung_has_progs(const struct bpf_object *obj, const char *rung)
+{
+	for (const struct hook *h = loader_hooks; h->prog; h++)
+		if (h->rung && !strcmp(h->rung, rung) && !h->optional && has_prog(obj, h->prog))
+			return true;
+	return false;
 }
 
 #define INITIAL_PIDNS 0xEFFFFFFCU /* PROC_PID_INIT_INO: the initial pid namespace's inode number, since 3.8 */
@@ -175,6 +200,8 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
 	cfg.direct_reads = l->direct_reads;
 	cfg.ncpus = (__u32)libbpf_num_possible_cpus();
+	cfg.tick_us = kernel_tick_us();
+	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_syscall_hook("sys_exit_accept4", NULL) >= 0;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
@@ -199,6 +226,7 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 	struct bpf_program *prog;
 	struct bpf_map *map;
 
+	bpf_object__close(l->obj); /* of the look at its programs, or of a rung that did not load */
 	l->obj = bpf_object__open_mem(l->cfg.elf, l->cfg.elf_size, &opts);
 	if (!l->obj)
 		return err_set(e, EXIT_RUNTIME, "cannot open the BPF object: %s", strerror(errno));
@@ -251,31 +279,52 @@ static int load_rung(struct loader *l, const char *rung, const struct btf *kerne
 	return 0;
 }
 
+/* Once with direct reads, where the kernel has them, and once without: a verifier may not follow us there. */
+static int try_rung(struct loader *l, const char *rung, const struct btf *kernel, struct err *e)
+{
+	l->direct_reads = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	if (!load_rung(l, rung, kernel, e))
+		return 0;
+	if (l->direct_reads) {
+		if (l->cfg.verbose)
+			log_line("%s\n", e->text);
+		l->direct_reads = false;
+		if (!load_rung(l, rung, kernel, e))
+			return 0;
+	}
+	if (l->cfg.verbose)
+		log_line("%s\n", e->text);
+	return -1;
+}
+
+/* The best rung of those that the object has programs for; an object without any has one way only. */
 static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 {
+	bool known = false, ladder = false, has[NRUNGS];
 	struct err last = {0};
-	bool known = false;
+	struct bpf_object *obj = bpf_object__open_mem(l->cfg.elf, l->cfg.elf_size, NULL);
 
+	if (!obj)
+		return err_set(e, EXIT_RUNTIME, "cannot open the BPF object: %s", strerror(errno));
 	for (size_t i = 0; i < NRUNGS; i++) {
-		if (l->cfg.rung && strcmp(l->cfg.rung, rungs[i]))
-			continue;
-		known = true;
-		memset(&last, 0, sizeof(last));
-		if (rung_check(rungs[i], kernel, &last))
-			continue;
-		l->direct_reads = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
-		if (!load_rung(l, rungs[i], kernel, &last))
-			return 0;
-		if (l->direct_reads) { /* a kernel whose verifier does not follow us there */
-			l->direct_reads = false;
-			if (!load_rung(l, rungs[i], kernel, &last))
-				return 0;
-		}
-		if (l->cfg.verbose)
-			log_line("%s\n", last.text);
+		has[i] = rung_has_progs(obj, rungs[i]);
+		ladder |= has[i];
+		known |= !l->cfg.rung || !strcmp(l->cfg.rung, rungs[i]);
 	}
 	if (!known)
-		return err_set(e, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);
+		err_set(&last, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);
+	else if (!ladder && !rung_check(obj, NO_RUNG, kernel, &last) && !try_rung(l, NO_RUNG, kernel, &last))
+		known = false;
+	for (size_t i = 0; known && i < NRUNGS; i++) {
+		if (!has[i] || (l->cfg.rung && strcmp(l->cfg.rung, rungs[i])))
+			continue;
+		memset(&last, 0, sizeof(last));
+		if (!rung_check(obj, rungs[i], kernel, &last) && !try_rung(l, rungs[i], kernel, &last))
+			break;
+	}
+	bpf_object__close(obj);
+	if (l->rung)
+		return 0;
 	*e = last;
 	return -1;
 }
@@ -305,9 +354,12 @@ static int after_load(struct loader *l, struct err *e)
 	__u32 zero = 0;
 	int fd;
 
-	l->ctl = map_shared(l, "ctl", CTL_SLOTS * sizeof(*l->ctl), PROT_READ | PROT_WRITE);
+	/* Only objects that capture payload have control slots. */
+	bool has_ctl = bpf_object__find_map_fd_by_name(l->obj, "ctl") >= 0;
+
+	l->ctl = has_ctl ? map_shared(l, "ctl", CTL_SLOTS * sizeof(*l->ctl), PROT_READ | PROT_WRITE) : NULL;
 	l->stats = map_shared(l, "stats", STAT_CPUS * sizeof(*l->stats), PROT_READ);
-	if (!l->ctl || !l->stats)
+	if ((has_ctl && !l->ctl) || !l->stats)
 		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
 	if (map_own(l, e) < 0)
 		return -1;

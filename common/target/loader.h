@@ -62,7 +62,7 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
 /* Lets the programs work: after everything was attached. Until then they return at once. */
-void loader_on(struct loader *l);
+void loader_on(struct loader *l, enum bpf_on how);
 /* Stops them all at once, before the slower detaching. */
 void loader_off(struct loader *l);
 /* Calls fn for each connection that has lost bytes. */

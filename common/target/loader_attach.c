@@ -82,7 +82,7 @@ static int attach_hooks(struct loader *l, bool late, struct err *e)
 			p = keep_probe(l, bpf_program__attach_raw_tracepoint(prog, h->name), -1, h->name,
 			               h->optional ? NULL : e);
 		else
-			p = attach_syscall(l, prog, h->name, e);
+			p = attach_syscall(l, prog, h->name, h->optional ? NULL : e);
 		if (!p && !h->optional)
 			return -1;
 		if (p && !strcmp(h->prog, "proc_mmap"))
@@ -96,8 +96,11 @@ int loader_attach(struct loader *l, struct err *e)
 	if (attach_hooks(l, false, e) < 0)
 		return -1;
 	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
-	snprintf(l->rungs, sizeof(l->rungs), "payload: %s; mmap: %s", l->rung,
-	         l->sees_mmap ? "vm_unmapped_area" : "not seen");
+	if (bpf_object__find_program_by_name(l->obj, "proc_mmap"))
+		snprintf(l->rungs, sizeof(l->rungs), "payload: %s; mmap: %s", l->rung,
+		         l->sees_mmap ? "vm_unmapped_area" : "not seen");
+	else
+		snprintf(l->rungs, sizeof(l->rungs), "tracepoints%s", l->direct_reads ? "" : "; reads by helper");
 	return 0;
 }
 
@@ -286,14 +289,14 @@ static void set_on(struct loader *l, __u32 on)
 	    bpf_map_update_elem(bpf_map__fd(m), &zero, &on, BPF_ANY);
 }
 
-void loader_on(struct loader *l)
+void loader_on(struct loader *l, enum bpf_on how)
 {
-	set_on(l, 1);
+	set_on(l, how);
 }
 
 void loader_off(struct loader *l)
 {
-	set_on(l, 0);
+	set_on(l, ON_NOT);
 }
 
 void loader_detach(struct loader *l)

@@ -14,7 +14,8 @@
 
 enum hook_at { AT_RAW, AT_SYSCALL };
 
-/* A program and its hook. group NULL: always wanted; else one of the rungs of the payload ladder. */
+/* A program and its hook, for the objects that have the program. rung NULL: wanted on every rung; else one of the rungs
+ * of the payload ladder. */
 struct hook {
 	const char *prog;
 	enum hook_at at;

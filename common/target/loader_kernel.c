@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -165,6 +166,16 @@ int kernel_syscall_hook(const char *name, struct err *e)
 		return err_set(e, EXIT_PRIVILEGE,
 		               "the kernel has no tracepoint syscalls/%s: it needs CONFIG_FTRACE_SYSCALLS", name);
 	return id;
+}
+
+unsigned kernel_tick_us(void)
+{
+	struct timespec ts;
+
+	/* The coarse clock is the tick's. */
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &ts) || ts.tv_sec || ts.tv_nsec < 1000)
+		return 4000;
+	return (unsigned)(ts.tv_nsec / 1000);
 }
 
 int kernel_uprobe_type(void)

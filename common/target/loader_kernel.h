@@ -25,6 +25,8 @@ int kernel_tracepoint_args(const struct btf *btf, const char *name);
  * own that is visible to nobody and gone with its descriptor (5.2+, CAP_SYS_ADMIN). -1 with e.
  */
 int kernel_syscall_hook(const char *name, struct err *e);
+/* Length of the kernel's tick in microseconds (1000000 / CONFIG_HZ). */
+unsigned kernel_tick_us(void);
 /* perf's type number of uprobes, -1: none. */
 int kernel_uprobe_type(void);
 /*
