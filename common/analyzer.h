@@ -31,6 +31,12 @@ struct analyzer_env {
 	void (*emit)(void *ctx, struct record *r);
 	/* Does this connection match the FILTER expression? Ask once per connection, as soon as both ends are known. */
 	bool (*admit)(void *ctx, const struct rec_addr *local, const struct rec_addr *remote);
+	/* Live: the array `shared` of the tool's BPF object, which the programs go on writing; NULL: there is none. */
+	const void *shared;
+	size_t shared_bytes;
+	/* Asks what the kernel's connection tracking knows of a connection; struct ev_ct comes as an event, or nothing
+	 * where too much was asked. NULL: not wanted, not to be had. */
+	void (*ask_ct)(void *ctx, const struct ct_ask *q);
 	void *ctx;
 };
 
@@ -52,6 +58,8 @@ struct analyzer {
 	void (*finish)(void *st, uint64_t now_ns);
 	/* Appends the tool's totals to the summary line: "; 3 stalls, 12.1 s in all". */
 	bool (*summary)(const void *st, struct buf *b);
+	/* People's closing table, at most width columns where width > 0; after finish. */
+	bool (*report)(void *st, struct buf *b, int width);
 	void (*fini)(void *st);
 };
 

@@ -18,6 +18,8 @@ enum ev_type {
 	EV_PROC = 5,  /* process ring (broker): struct ev_proc */
 	EV_WIN = 6,   /* data ring, broker or a capture's tracker: struct ev_win */
 	EV_CONN = 20, /* data ring: struct ev_conn (turn.h), a connection began or ended */
+	EV_CT = 22,   /* broker: struct ev_ct, what connection tracking knows of a connection */
+	EV_SOCK = 23, /* broker: struct ev_sock, a socket older than the tool */
 	EV_TURN = 21, /* data ring: struct ev_turn (turn.h), an exchange is complete */
 };
 
@@ -55,6 +57,36 @@ struct ev_addr {
 	__u16 lport, rport;
 	__u16 pad0;
 	__u8 laddr[16], raddr[16];
+};
+
+/* A question about a connection to the kernel's connection tracking (netfilter). */
+struct ct_ask {
+	__u64 conn_id;
+	struct ev_addr addr;
+	__u32 pad0;
+};
+
+/* The answer. Tuples as packets of that direction carry them, l the source: the reply's differs where addresses are
+ * translated. */
+struct ev_ct {
+	struct ev_hdr h;            /* ts_ns: when it was asked */
+	struct ev_addr orig, reply; /* family 0: there is no entry (any more) */
+	__u32 timeout_s;            /* left; ~0 unknown */
+	__u32 state;                /* enum tcp_conntrack, ~0 unknown */
+	__u32 status;               /* IPS_* bits */
+	__u32 pad0;
+};
+
+/* A connected TCP socket that is older than the tool, as sock_diag tells it. */
+struct ev_sock {
+	struct ev_hdr h; /* pid, comm: who has it open; conn_id: its cookie */
+	struct ev_addr addr;
+	__u32 ino;
+	__u64 bytes[2]; /* received, sent: TCP's own counters */
+	__u32 idle_ms;  /* since its last byte; ~0 unknown */
+	__u32 state;    /* TCP_* */
+	__u8 server;    /* its local port is one that is listened on */
+	__u8 pad[7];
 };
 
 /* Bytes (or the passing of bytes) in one direction. */

@@ -4,8 +4,11 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/analysis.h"
+#include "core/log.h"
+#include "sink/sink.h"
 
 static void on_emit(void *ctx, struct record *r)
 {
@@ -47,11 +50,28 @@ int analysis_open(struct analysis *s, const struct tool *t, const void *tool_cfg
 	return 0;
 }
 
-const struct decoder *const *analysis_decoders(const struct tool *t)
+const struct decoder *const *analysis_decoders(const struct tool *t, const struct run_cfg *rc)
 {
 	static const struct decoder *const none[] = {NULL};
 
-	return t->no_streams ? none : decoders;
+	return t->no_streams || rc->no_payload ? none : decoders;
+}
+
+static void on_ask(void *ctx, const struct ct_ask *q)
+{
+	const struct analysis *s = ctx;
+
+	s->ask(s->ask_ctx, q);
+}
+
+void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
+                   void (*ask)(void *ctx, const struct ct_ask *q), void *ask_ctx)
+{
+	s->env.shared = shared;
+	s->env.shared_bytes = shared_bytes;
+	s->ask = ask;
+	s->ask_ctx = ask_ctx;
+	s->env.ask_ct = ask ? on_ask : NULL;
 }
 
 bool analysis_event(struct analysis *s, const void *data, size_t size)
@@ -92,6 +112,15 @@ void analysis_summary(const struct analysis *s, char *out, size_t n)
 		memcpy(out, b.p, b.n);
 		out[b.n] = 0;
 	}
+	buf_free(&b);
+}
+
+void analysis_report(struct analysis *s)
+{
+	struct buf b = {.max = 1 << 20};
+
+	if (s->a && s->a->report && s->a->report(s->st, &b, term_width(STDERR_FILENO)) && b.n)
+		log_block(b.p, b.n);
 	buf_free(&b);
 }
 

@@ -247,7 +247,7 @@ static int setup(struct worker *w, struct err *e)
 	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
 		return -1;
 	struct flow_cfg fc = r->fc;
-	fc.decoders = analysis_decoders(r->tool);
+	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.emit = on_record;
 	fc.skip = live_skip;
 	fc.verdict = live_verdict;
