@@ -16,7 +16,7 @@ CFLAGS   += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -fstack-protector-strong -fPIE \
             -D_FORTIFY_SOURCE=2 $(WERROR)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now
-LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis
+LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lmnl
 BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_x86 -Icommon -Ibpf/lib -Wall -Wno-missing-declarations \
             -Wno-compare-distinct-pointer-types $(WERROR)
 

@@ -11,16 +11,13 @@
 #define SNOOP_EVENT_H
 
 enum ev_type {
-	EV_DATA = 1,  /* data ring: struct ev_data, bytes of one direction of a stream */
-	EV_EOF = 2,   /* data ring: struct ev_data without bytes: a read returned 0 */
-	EV_UNIX = 3,  /* data ring, before a Unix connection's first data: struct ev_unix */
-	EV_CLOSE = 4, /* small ring: struct ev_close */
-	EV_PROC = 5,  /* process ring (broker): struct ev_proc */
-	EV_WIN = 6,   /* data ring, broker or a capture's tracker: struct ev_win */
-	EV_CONN = 20, /* data ring: struct ev_conn (turn.h), a connection began or ended */
-	EV_CT = 22,   /* broker: struct ev_ct, what connection tracking knows of a connection */
-	EV_SOCK = 23, /* broker: struct ev_sock, a socket older than the tool */
-	EV_TURN = 21, /* data ring: struct ev_turn (turn.h), an exchange is complete */
+	EV_DATA = 1,     /* data ring: struct ev_data, bytes of one direction of a stream */
+	EV_EOF = 2,      /* data ring: struct ev_data without bytes: a read returned 0 */
+	EV_UNIX = 3,     /* data ring, before a Unix connection's first data: struct ev_unix */
+	EV_CLOSE = 4,    /* small ring: struct ev_close */
+	EV_PROC = 5,     /* process ring (broker): struct ev_proc */
+	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
+	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -57,6 +54,12 @@ struct ev_addr {
 	__u16 lport, rport;
 	__u16 pad0;
 	__u8 laddr[16], raddr[16];
+};
+
+/* Of sockets and their tracking. */
+enum ev_type_sock {
+	EV_CT = 22,   /* broker: struct ev_ct, what connection tracking knows of a connection */
+	EV_SOCK = 23, /* broker: struct ev_sock, a socket older than the tool */
 };
 
 /* A question about a connection to the kernel's connection tracking (netfilter). */
@@ -176,6 +179,7 @@ enum win_what {
 	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
 	WIN_POLL = 7,    /* every --interval: how it stands now */
 	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
+	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
 };
 
 /* How the owner in the event's head is known. */
@@ -256,6 +260,18 @@ struct ev_win {
 	__u8 pad[6];
 };
 
+/* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
+#define WIN_BUCKETS 33
+struct win_hist {
+	__u64 size[2][WIN_BUCKETS]; /* per enum ev_dir; those with payload; as handed to and by the device (GSO, GRO) */
+	__u64 wnd[2][WIN_BUCKETS];
+};
+/* From the broker at the end (EV_WIN_HIST). */
+struct ev_win_hist {
+	struct ev_hdr h;
+	struct win_hist hist;
+};
+
 /*
  * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
  * listeners, by netns << 16 | port).
@@ -310,15 +326,14 @@ struct bpf_cfg {
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
 	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
+	__u32 win_small;      /* crossing this many bytes is a change, too; 0: none */
+	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
-<<<<<<< HEAD
-	__u32 turn_events;  /* EV_TURN is wanted */
-	__u32 ncpus;        /* possible CPUs (set by the loader) */
-=======
 	__u32 win_accept;     /* accept is observed (set by the loader) */
 	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
->>>>>>> tcpwin
+	__u32 turn_events;  /* EV_TURN is wanted */
+	__u32 ncpus;        /* possible CPUs (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };

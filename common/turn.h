@@ -172,6 +172,11 @@ static inline int turn_is_bye(__u8 type, __u32 len)
 
 #define TURN_SLOTS 32768 /* connections at a time, in the array `shared` that the worker maps */
 
+enum ev_type_turn {
+	EV_CONN = 20, /* data ring: struct ev_conn, a connection began or ended */
+	EV_TURN = 21, /* data ring: struct ev_turn, an exchange is complete */
+};
+
 enum ev_conn_what { CONN_BEGAN = 1, CONN_ENDED = 2 };
 
 struct ev_conn {

@@ -31,6 +31,7 @@ typedef __u16 __sum16;
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27
@@ -226,7 +227,7 @@ struct ipv6hdr {
 };
 struct tcphdr {
 	__be16 source, dest;
-	__u16 fin : 1, syn : 1, rst : 1;
+	__u16 doff : 4, fin : 1, syn : 1, rst : 1;
 	__be16 window;
 };
 struct socket_alloc {

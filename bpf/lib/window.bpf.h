@@ -411,6 +411,8 @@ static __always_inline bool is_change(struct win *w, __u32 dir, __u32 wnd, __u64
 		w->told[dir] = wnd;
 		return false;
 	}
+	if ((wnd < cfg.win_small) != (told < cfg.win_small))
+		return true;
 	if (cfg.win_min_change)
 		return diff >= cfg.win_min_change;
 	return (wnd >= 2ULL * told || 2ULL * wnd <= told) && now - w->told_ns[dir] >= CHANGE_NS;
@@ -474,6 +476,52 @@ static __always_inline __u32 seg_fin(struct tcphdr *th)
 	return (__u32)KBITS(struct tcphdr, th, fin) << 17;
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct win_hist);
+} hists SEC(".maps");
+
+/* Bits that a number needs: its place in a histogram. */
+static __always_inline __u32 bits_of(__u32 v)
+{
+	__u32 n = 0;
+
+	for (__u32 step = 16; step; step >>= 1)
+		if (v >> step) {
+			n += step;
+			v >>= step;
+		}
+	return v ? n + 1 : 0;
+}
+
+/* Every segment of a wanted connection counts. */
+__noinline int win_count(__u64 skp, __u64 skbp, __u64 thp, __u32 dir)
+{
+	struct sk_buff *skb = (void *)skbp;
+	struct tcphdr *th = (void *)thp;
+	struct win *w = win_find(skp);
+	__u32 zero = 0, before, after, wnd, i;
+	struct win_hist *h = bpf_map_lookup_elem(&hists, &zero);
+
+	if (!h || !w || w->wanted != WANTED)
+		return 0;
+	wnd = bpf_ntohs(KREAD(struct tcphdr, th, window));
+	wnd <<= (dir & 1 ? KBITS(struct tcp_sock, skp, rx_opt.rcv_wscale)
+	                 : KBITS(struct tcp_sock, skp, rx_opt.snd_wscale)) &
+	        15;
+	i = bits_of(wnd);
+	if (i < WIN_BUCKETS)
+		h->wnd[dir & 1][i]++;
+	before = (__u32)(thp - (__u64)KREAD(struct sk_buff, skb, data)) + 4 * KBITS(struct tcphdr, th, doff);
+	after = KREAD(struct sk_buff, skb, len);
+	i = after > before ? bits_of(after - before) : 0;
+	if (i && i < WIN_BUCKETS)
+		h->size[dir & 1][i]++;
+	return 0;
+}
+
 /* A segment of a connection: is there anything new in it? */
 static __always_inline int win_look(__u64 skp, struct win *w, struct tcphdr *th, __u32 dir)
 {
@@ -525,6 +573,8 @@ int win_out(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	w = win_find((__u64)sk);
 	th = skb_tcp(skb);
+	if (cfg.win_hist && w && own_segment(skb, sk, th))
+		win_count((__u64)sk, (__u64)skb, (__u64)th, DIR_OUT);
 	/* Nothing new, should it be a segment: the usual case. */
 	if (w && (w->wanted == WANTED_NOT || w->raw[DIR_OUT] == bpf_ntohs(KREAD(struct tcphdr, th, window))))
 		return 0;
@@ -542,9 +592,13 @@ int win_in(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 skp = ctx->args[0];
 
+	struct sk_buff *skb = (void *)ctx->args[1];
+
 	if (!on)
 		return 0;
-	return win_look(skp, win_find(skp), skb_tcp((struct sk_buff *)ctx->args[1]), DIR_IN);
+	if (cfg.win_hist)
+		win_count(skp, (__u64)skb, (__u64)skb_tcp(skb), DIR_IN);
+	return win_look(skp, win_find(skp), skb_tcp(skb), DIR_IN);
 }
 
 static __always_inline struct tcphdr *find_tcp(struct sk_buff *skb, struct half_key *k)

@@ -47,8 +47,7 @@ static bool tls_calls(const struct broker *b)
 	return b->run->tool->tls_calls && !b->run->rc.no_payload;
 }
 
-/* Would a message be taken within so many milliseconds? */
-static bool can_send(int sock, int ms)
+bool can_send(int sock, int ms)
 {
 	struct pollfd p = {.fd = sock, .events = POLLOUT};
 
@@ -114,6 +113,8 @@ static int found(void *ctx, const struct proc_info *pi)
 	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
 		log_note("cannot trace pid %u: too many processes", pi->pid);
 	tell_container(b, pi);
+	if (b->windows)
+		windows_add(b->windows, pi->pid);
 	if (tls_calls(b)) {
 		attacher_scan(b->attacher, pi->pid);
 		watch_add(b, pi->pid);
@@ -168,6 +169,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 		if (lc->cgroup_fd < 0)
 			return -1;
 	}
+	b->filters = c->filters;
 	b->selective = c->filters & (FILTER_COMM | FILTER_UID | FILTER_CGROUP);
 	lc->elf = b->run->tool->bpf;
 	lc->elf_size = (unsigned long)(b->run->tool->bpf_end - b->run->tool->bpf);
@@ -176,6 +178,11 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->wake_bytes = (__u32)(lc->ring_bytes / 8);
 	lc->rung = rc->rung;
 	c->peek_only = rc->peek_only;
+	c->win_kinds = rc->win_kinds;
+	c->win_min_change = (__u32)rc->win_min_change;
+	c->win_stacks = rc->win_stacks;
+	c->win_small = (__u32)rc->win_small;
+	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
 	return 0;
 }
@@ -245,6 +252,8 @@ static int start(struct broker *b, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "cannot trace the command");
 	if (loader_attach(b->loader, e) < 0)
 		return -1;
+	if (b->run->tool->windows && !(b->windows = windows_new(b)))
+		return err_set(e, EXIT_RUNTIME, "out of memory");
 	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), found, b, e) < 0)
 		return -1;
 	char exe[4096];
@@ -444,6 +453,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	}
 	if (p->what == PROC_EXIT) {
 		watch_del(b, p->h.pid);
+		windows_del(b->windows, p->h.pid);
 		attacher_forget(b->attacher, p->h.pid);
 		return 0;
 	}
@@ -452,6 +462,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	b->present += p->what != PROC_MMAP;
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
+	windows_add(b->windows, p->h.pid);
 	if (tls_calls(b)) {
 		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
 		watch_add(b, p->h.pid);
@@ -465,6 +476,7 @@ static void each_tick(struct broker *b)
 	double t = now_s();
 
 	watch_tick(b, t);
+	windows_tick(b->windows, t);
 	if (b->by_pid) {
 		int n = loader_target_count(b->loader);
 		b->run->sh->targets = n < 0 ? 0 : (uint32_t)n;
@@ -499,9 +511,11 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 		double left = (double)b->run->rc.duration_ns / 1e9 - (now_s() - b->tracing_s);
 		if (b->run->rc.duration_ns && left * 1e3 < wait)
 			wait = left > 0 ? (int)(left * 1e3) + 1 : 0;
-		int soon = watch_next_ms(b, now_s());
+		int soon = watch_next_ms(b, now_s()), poll_ms = windows_next_ms(b->windows, now_s());
 		if (soon < wait)
 			wait = soon;
+		if (poll_ms < wait)
+			wait = poll_ms;
 		epoll_wait(ep, got, 4, wait);
 		on_signal(b);
 		ring_buffer__consume(procs);
@@ -537,6 +551,10 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
+	if (b->windows) {
+		loader_on(b->loader, ON_SEEDING);
+		windows_seed(b->windows);
+	}
 	b->tracing_s = now_s();
 	loader_on(b->loader, ON);
 	b->run->sh->tracing = 1;
@@ -576,6 +594,8 @@ int broker_run(struct run *r)
 	b->stop_by = now_s() + STOP_MS / 1e3;
 	if (b->worker > 0)
 		loader_losses(b->loader, tell_loss, b);
+	if (b->worker > 0)
+		windows_finish(b->windows);
 	stop_worker(b);
 	if (rc < 0) {
 		rc = log_err(&e);
@@ -588,6 +608,7 @@ int broker_run(struct run *r)
 	if (b->attacher)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
+	windows_free(b->windows);
 	free(b);
 	return rc;
 }

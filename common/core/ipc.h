@@ -45,7 +45,7 @@ struct ipc_plan {
 	struct plan plan;
 };
 
-#define IPC_EVENT_MAX 512
+#define IPC_EVENT_MAX 1280
 struct ipc_event {
 	uint64_t size;
 	unsigned char bytes[IPC_EVENT_MAX]; /* starts with struct ev_hdr */

@@ -94,6 +94,11 @@ struct run_cfg {
 	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
 	uint64_t timeout_ns;  /* 0: default 60 s */
 	uint64_t inflight_ns; /* 0: off */
+	/* Tools about TCP windows (struct bpf_cfg); set by the tool's setup or options. */
+	uint64_t win_poll_ns; /* how connections stand is listed so often; 0: only at start */
+	uint64_t win_min_change, win_small;
+	uint32_t win_kinds;
+	bool win_stacks, win_hist;
 	/* Set by a tool's setup. */
 	bool no_payload;  /* nothing is decoded: no bytes are copied, no library is hooked */
 	bool turn_events; /* the kernel tells each turn of direction (turn.h) */
@@ -126,6 +131,7 @@ struct tool {
 	bool tls_calls;                     /* attach TLS library probes */
 	const struct analyzer *analyzer;    /* what the tool does with its own events; NULL: streams only */
 	bool no_streams;                    /* no decoders: the analyzer does everything */
+	bool windows;                       /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };

@@ -443,6 +443,38 @@ int loader_target_count(struct loader *l)
 	return n;
 }
 
+static bool put(struct loader *l, const char *map, __u64 key, const struct win_old *o)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, map);
+
+	return fd >= 0 && !bpf_map_update_elem(fd, &key, o, BPF_ANY);
+}
+
+bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o)
+{
+	return put(l, "olds", cookie, o);
+}
+
+bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o)
+{
+	return put(l, "listeners", key, o);
+}
+
+bool loader_win_hist(struct loader *l, struct win_hist *out)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "hists"), cpus = libbpf_num_possible_cpus();
+	struct win_hist *v = fd < 0 || cpus < 1 ? NULL : calloc((size_t)cpus, sizeof(*v));
+	__u32 zero = 0;
+	bool ok = v && !bpf_map_lookup_elem(fd, &zero, v);
+
+	memset(out, 0, sizeof(*out));
+	for (int cpu = 0; ok && cpu < cpus; cpu++)
+		for (size_t i = 0; i < sizeof(*out) / sizeof(__u64); i++)
+			((__u64 *)out)[i] += ((const __u64 *)&v[cpu])[i];
+	free(v);
+	return ok;
+}
+
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 {
 	out->data_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "data");

@@ -48,6 +48,14 @@ int loader_target_add(struct loader *l, __u32 pid);
 /* How many are alive; the kernel removes them as they exit. */
 int loader_target_count(struct loader *l);
 
+/* Sockets older than the tool (map olds, by socket cookie), and who listens (map listeners, by netns << 16 | port).
+ * False: the object has no such map, or it is full. */
+bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o);
+bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o);
+
+/* Sums what all CPUs have counted. False: the object counts nothing. */
+bool loader_win_hist(struct loader *l, struct win_hist *out);
+
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */

@@ -174,7 +174,7 @@ struct tcp_conn *tcp_conns_event(struct tcp_conns *t, const struct ev_win *ev, s
 	struct tcp_conn **at = slot_of(t, ev);
 
 	*stale = NULL;
-	if (ev->dir > DIR_OUT || !ev->what || ev->what > WIN_OWNER)
+	if (ev->dir > DIR_OUT || !ev->what || ev->what >= WIN_LISTED)
 		return NULL;
 	for (struct tcp_conn *c = *at; c; c = c->next) {
 		if (!same_ends(&c->now, ev))
@@ -186,6 +186,9 @@ struct tcp_conn *tcp_conns_event(struct tcp_conns *t, const struct ev_win *ev, s
 		merge(c, ev);
 		return c;
 	}
+	/* The end, or a list's entry, of what was never spoken of: not for us. */
+	if (ev->what == WIN_CLOSE || ev->what == WIN_POLL)
+		return NULL;
 	struct rec_addr local = addr_of(&ev->addr, ev->addr.laddr, ev->addr.lport);
 	struct rec_addr remote = addr_of(&ev->addr, ev->addr.raddr, ev->addr.rport);
 	if (!t->env->admit(t->env->ctx, &local, &remote))

@@ -31,7 +31,8 @@ struct tcp_conns;
 struct tcp_conns *tcp_conns_new(const struct analyzer_env *env, size_t user_size);
 /* The connection of an event, with the event's values merged in; made when it is new. A reused address pair (another
  * conn_id, or WIN_OPEN again) is a new connection: the old one's lost close is made good by *stale, which the caller
- * must end and drop (NULL: none). NULL: malformed, rejected by FILTER, or too many. */
+ * must end and drop (NULL: none). NULL: malformed, rejected by FILTER, too many, or a WIN_CLOSE or WIN_POLL of a
+ * connection that nothing else was heard of. */
 struct tcp_conn *tcp_conns_event(struct tcp_conns *t, const struct ev_win *ev, struct tcp_conn **stale);
 void tcp_conns_drop(struct tcp_conns *t, struct tcp_conn *c);
 /* Calls fn for each; fn may drop the one that it is given. */

@@ -8,7 +8,7 @@ set -eu
 
 # Why each is needed: compiler and BPF back end, libbpf and ELF, packet files and filters, bodies, probe sites.
 BUILD="gcc make binutils libc6-dev linux-libc-dev clang llvm libbpf-dev libelf-dev zlib1g-dev
-libpcap-dev libbrotli-dev libzstd-dev libzydis-dev"
+libpcap-dev libbrotli-dev libzstd-dev libzydis-dev libmnl-dev"
 # Servers and clients to look at.
 DEMO="nginx openssl curl python3 procps"
 # Test frame, load, the tools results are compared with, and the linters.

@@ -37,6 +37,7 @@ foreign=(
 	'pcap' "flow"
 	'Zydis' "elf tls target"
 	'brotli|zstd|zlib' "body"
+	'libmnl' "target"
 	'stdio\.h' "base flow sink core target body elf tls tools"
 )
 
