@@ -41,6 +41,7 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	    .who = {.pid = d->h.pid, .tid = d->h.tid},
 	    .tls = d->origin == ORIGIN_TLS ? tls_lib_name(d->lib) : NULL,
 	    .attributed = d->origin == ORIGIN_TLS && d->sock_id,
+	    .sock_id = d->origin == ORIGIN_TLS ? d->sock_id : 0,
 	};
 	memcpy(fd.who.comm, d->h.comm, sizeof(fd.who.comm));
 	if (has_peer(&d->addr)) {

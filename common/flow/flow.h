@@ -37,6 +37,7 @@ struct flow_data {
 	struct rec_addr local, remote; /* family 0 while unknown */
 	const char *tls;               /* library name, NULL for plaintext */
 	bool attributed;               /* TLS: the socket is known */
+	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
 };
 
 struct flow_cfg {
