@@ -16,7 +16,7 @@ CFLAGS   += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -fstack-protector-strong -fPIE \
             -D_FORTIFY_SOURCE=2 $(WERROR)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now
-LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lmnl
+LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lcrypto -lmnl
 BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_x86 -Icommon -Ibpf/lib -Wall -Wno-missing-declarations \
             -Wno-compare-distinct-pointer-types $(WERROR)
 
@@ -29,7 +29,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/uni
 PROGS    := $(patsubst tests/live/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/live/prog/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all clean deps deps-check demo check check-kernels check-unit bench fuzz lint fmt docs install uninstall progs tests-build
+.PHONY: all clean deps deps-check demo check check-kernels check-unit bench bench-worker fuzz lint fmt docs install uninstall progs tests-build
 .SECONDARY:
 all: $(BINS)
 
@@ -60,6 +60,10 @@ $(BUILD)/bpf/%.embed.o: $(BUILD)/bpf/%.bpf.o
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
+$(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
 $(BUILD)/tests/prog/%: tests/live/prog/%.c
 	@mkdir -p $(@D)
@@ -99,6 +103,10 @@ check-unit:
 
 bench: all progs
 	bash tests/bench/run.sh
+
+# What an exchange costs the worker, without a kernel; instructions: run it under valgrind --tool=callgrind.
+bench-worker: $(BUILD)/tests/bench/worker
+	for mode in none text json; do $< $$mode 400000 >/dev/null || exit 1; done
 
 FUZZ_SECONDS ?= 30
 fuzz: $(FUZZERS)

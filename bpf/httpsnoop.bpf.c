@@ -8,6 +8,6 @@
 #include "uring.bpf.h"
 #include "proc.bpf.h"
 #include "mmap.bpf.h"
-#include "tls.bpf.h"
+#include "cipher.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -33,7 +33,8 @@ enum ev_data_flags {
 	EVF_FROM_START = 2, /* the connection was seen from its byte 0 in this direction's stream */
 	EVF_NOCOPY = 4,     /* want bytes passed by without being copied on purpose (sendfile, splice, io_uring) */
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
-	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
+	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
 };
 
 /* Common head of every event. Sizes: 48 bytes. */
@@ -139,8 +140,18 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+ * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
+ * without a hook. */
+enum ev_proc_what {
+	PROC_EXEC = 1,
+	PROC_EXIT = 2,
+	PROC_MMAP = 3,
+	PROC_FORK = 4,
+	PROC_UNIX = 5,
+	PROC_SEEKS = 6,
+	PROC_SPLICE = 7,
+};
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000
@@ -215,6 +226,7 @@ enum win_flags {
 	WINF_RESET = 512,    /* WIN_CLOSE: by RST */
 	WINF_FAILED = 1024,  /* WIN_CLOSE: timed out or unreachable */
 	WINF_STOPPED = 2048, /* broker: all of the owner's threads are stopped (state T) */
+	WINF_WAITING = 4096, /* -r, where sndq is not known: data waited for the window of `dir` to open */
 };
 
 #define WIN_UNKNOWN   (~0U)
@@ -230,9 +242,11 @@ struct ev_win {
 	__u64 bytes_acked, bytes_received;                 /* payload in its life so far */
 	__u64 busy_us, rwnd_limited_us, sndbuf_limited_us; /* time with data in flight; of that held up by each */
 	__u64 read_ns;                                     /* when its process last took data out, 0 not known */
-	__u32 read_tid;                                    /* by which thread, 0 not known */
-	__u32 netns;                                       /* inode number of its network namespace; -r: 0 */
-	__u32 ino;                                         /* socket inode, 0 not known */
+	__u64 read_gap_ns; /* of the open DIR_OUT episode: the longest time up to now without a read, 0 not known; then
+	                      read_tid and stack are of the read before that gap */
+	__u32 read_tid;    /* by which thread, 0 not known */
+	__u32 netns;       /* inode number of its network namespace; -r: 0 */
+	__u32 ino;         /* socket inode, 0 not known */
 	__u32 uid;
 	__u32 wnd[2]; /* bytes, scaled, as the direction's last segment said: [DIR_OUT] ours, [DIR_IN] the peer's */
 	__u32 wnd_min[2], wnd_max[2]; /* since the connection's last event */
@@ -248,6 +262,7 @@ struct ev_win {
 	__u32 mem_limit; /* how often the protocol's or cgroup's memory limit was hit for it (sock_exceed_buf_limit) */
 	__u32 stack;     /* the reader's user stack at read_ns: id in map `stacks` + 1, 0 none */
 	__u32 flags;     /* enum win_flags */
+	__u32 idle_ms;   /* sock_diag: since its last byte, either way; WIN_UNKNOWN not known */
 	__u8 what;       /* enum win_what */
 	__u8 dir;        /* CHANGE, ZERO, RECOVER: enum ev_dir */
 	__u8 owner;      /* enum win_owner */
@@ -257,7 +272,7 @@ struct ev_win {
 	__u8 probes;     /* persist probes unanswered */
 	__u8 backoff;    /* persist or retransmission timer's exponent */
 	__u8 sysctl_wscale; /* net.ipv4.tcp_window_scaling here: 0, 1; 255 not known */
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 /* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
@@ -299,6 +314,13 @@ enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORING
 
 #define SNOOP_MAX_PORTS 16
 
+/*
+ * Set of traced processes, first look: slot tgid % TARGET_SLOTS holds a tgid that is one, 0 for none, or TARGET_ASK.
+ * Anything but 0 and the tgid itself: map `targets` tells. Never 0 again once it was not. Written by both sides.
+ */
+#define TARGET_SLOTS 8192
+#define TARGET_ASK   (~0ULL)
+
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
 enum filter_bits {
 	FILTER_PID = 1,
@@ -316,12 +338,14 @@ struct bpf_cfg {
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;         /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level;    /* 0: the tool is in the initial pid namespace (set by the loader) */
-	__u32 wake_bytes;     /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;      /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;      /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher;    /* copy TLS records too (keys engine) */
+	__u32 follow;      /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;   /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher; /* copy TLS records too (keys engine) */
+	__u32 tls_only;    /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
+	__u32 pad0;
 	__u32 pidns_inum;     /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
@@ -332,8 +356,8 @@ struct bpf_cfg {
 	__u32 win_stacks;     /* user stacks of readers */
 	__u32 win_accept;     /* accept is observed (set by the loader) */
 	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
-	__u32 turn_events;  /* EV_TURN is wanted */
-	__u32 ncpus;        /* possible CPUs (set by the loader) */
+	__u32 turn_events;    /* EV_TURN is wanted */
+	__u32 ncpus;          /* possible CPUs (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };

@@ -22,10 +22,10 @@ enum turn_phase {
 };
 
 enum turn_flags {
-	TURN_CLIENT = 1, /* this end sends the requests; else it receives them */
+	TURN_CLIENT = 1,  /* this end sends the requests; else it receives them */
 	TURN_GUESSED = 2, /* which of the two was taken from who spoke first */
-	TURN_JOINED = 4, /* bytes passed before it was watched */
-	TURN_OWN = 8,    /* bytes are counted per call: no TCP behind it */
+	TURN_JOINED = 4,  /* bytes passed before it was watched */
+	TURN_OWN = 8,     /* bytes are counted per call: no TCP behind it */
 	TURN_LOOKED = 16, /* the first bytes were seen: is it TLS? */
 	TURN_TLS = 32,
 	TURN_TLS_OPEN = 64,   /* the handshake is over */
@@ -47,18 +47,18 @@ enum turn_flags {
 
 /* A connection. Times: ns of one clock, 0 unknown or not yet. Index of arrays: 0 in, 1 out, as seen from this end. */
 struct turns {
-	__u64 id; /* 0: none */
-	__u64 start_ns; /* when it was begun to connect; else when it was first seen */
-	__u64 open_ns;  /* established */
-	__u64 tls_ns[2]; /* first and last byte of the TLS handshake */
-	__u64 last_ns;  /* last byte, either way */
+	__u64 id;               /* 0: none */
+	__u64 start_ns;         /* when it was begun to connect; else when it was first seen */
+	__u64 open_ns;          /* established */
+	__u64 tls_ns[2];        /* first and last byte of the TLS handshake */
+	__u64 last_ns;          /* last byte, either way */
 	__u64 req_ns, asked_ns; /* first and last byte of the present turn's request */
 	__u64 idle_ns;          /* silence before it; TURN_UNKNOWN */
 	__u64 idle_max_ns;
-	__u64 bytes[2];  /* stream bytes in all */
-	__u64 xbytes[2]; /* of the present turn */
-	__u64 first_ns;  /* first exchange: first request byte to last answer byte */
-	__u64 rest_ns;   /* the others, summed up */
+	__u64 bytes[2];          /* stream bytes in all */
+	__u64 xbytes[2];         /* of the present turn */
+	__u64 first_ns;          /* first exchange: first request byte to last answer byte */
+	__u64 rest_ns;           /* the others, summed up */
 	__u64 fin_in_ns, out_ns; /* the peer's FIN; our FIN or abort */
 	__u64 rst_ns;            /* the peer's reset */
 	__u64 fail_ns;           /* TURN_FAILED */

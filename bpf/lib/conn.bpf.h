@@ -32,7 +32,9 @@ enum conn_flags {
 	CONN_FD = 256,       /* session: fd is set and not yet resolved */
 	CONN_BORN = 512,     /* session: seen from its creation */
 	CONN_COUNTED = 1024, /* in bpf_stats.tls_conns */
-	CONN_ACTIVE = 2048,  /* TCP: this end connected */
+	CONN_MATCHED = 2048, /* session: its socket was found by ciphertext */
+	CONN_MEMORY = 4096,  /* session: it reads and writes memory, so calls made inside its own tell nothing */
+	CONN_ACTIVE = 8192,  /* TCP: this end connected */
 };
 
 struct conn {
@@ -41,10 +43,12 @@ struct conn {
 	__u64 link_ptr;  /* socket: the session's object; session: its struct sock */
 	__u32 link_tgid; /* socket: of the session's key */
 	__u32 slot;      /* turns.bpf.h: 1 + index of its state, 0 none */
-	__u64 pos[2];  /* end of what was seen, per direction */
-	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
-	                * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
-	__u32 lost[2]; /* bytes lost to a full ring */
+	__u32 pad0;
+	__u32 tries;     /* socket: how often its ciphertext was looked at (cipher.bpf.h) */
+	__u64 pos[2];    /* end of what was seen, per direction */
+	__u32 base[2];   /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
+	                  * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
+	__u32 lost[2];   /* bytes lost to a full ring */
 	__u32 ino;
 	__u32 pid, tid; /* last user */
 	__u32 flags;

@@ -122,6 +122,8 @@ static __always_inline void put_start(struct conn *c, struct ev_data *e, __u64 m
 		e->flags |= EVF_FROM_START;
 	if (c->flags & CONN_NESTED)
 		e->flags |= EVF_NESTED;
+	if (c->flags & CONN_MATCHED)
+		e->flags |= EVF_MATCHED;
 }
 
 /* Sends a filled event. PUT_TLS under META_CHECK: it was not, for it starts like a TLS record. */
@@ -333,8 +335,16 @@ static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 	return to[0] ? n - 1 : n;
 }
 
-/* The first Unix connection is told to the broker, which then attaches what sees splice out of them. */
-__u32 unix_told;
+/* What has been told to the broker, which then attaches what sees splice: bit 1 << enum ev_proc_what. */
+__u32 told;
+
+static __always_inline void tell_once(__u32 what)
+{
+	if (told & 1U << what)
+		return;
+	told |= 1U << what;
+	emit_proc(current_ids() >> 32, 0, what);
+}
 
 /* Names of a Unix connection's ends, once, before its first bytes. */
 __noinline int emit_names(__u64 skp)
@@ -358,10 +368,7 @@ __noinline int emit_names(__u64 skp)
 	e->llen = copy_name(e->lpath, addr[0]);
 	e->rlen = copy_name(e->rpath, addr[1]);
 	c->flags |= CONN_NAMED;
-	if (!unix_told) {
-		unix_told = 1;
-		emit_proc(current_ids() >> 32, 0, PROC_UNIX);
-	}
+	tell_once(PROC_UNIX);
 	STAT_ADD(events, 1);
 	bpf_ringbuf_submit(e, wake_flags());
 	return 0;
@@ -450,6 +457,17 @@ static __always_inline void count_tls(struct conn *c, bool joined)
  * are linked. 1: and the socket carries plaintext that the library's call will show.
  */
 __noinline int tls_nested(__u64 skp);
+/* The same by what passed (cipher.bpf.h); leftcnt as for emit_iovs. */
+__noinline int tls_match(__u64 skp, __u64 meta, __u64 ptr_to, __u64 leftcnt);
+
+static __always_inline int tls_seen(const struct conn *c, __u64 skp, __u64 meta, __u64 ptr_to, __u64 leftcnt)
+{
+	if (tls_nested(skp) == 1)
+		return 1;
+	if (!c->link)
+		tls_match(skp, meta, ptr_to, leftcnt);
+	return 0;
+}
 
 /* Could this socket be found to carry a TLS session by a call made now? */
 static __always_inline bool may_nest(const struct conn *c, __u64 meta)
@@ -473,7 +491,9 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 	tls = looks_tls(head, n);
 	if (c->verdict != VERDICT_UNKNOWN || !n)
 		return c->verdict;
-	if (looks_http(head, n) && (first || n >= 4)) {
+	if (cfg.tls_only && (meta & META_KIND)) {
+		c->verdict = VERDICT_COPY;
+	} else if (!cfg.tls_only && looks_http(head, n) && (first || n >= 4)) {
 		c->verdict = VERDICT_COPY;
 	} else if (tls && (first || n >= 5) && !(meta & META_KIND)) {
 		c->verdict = VERDICT_TLS;
@@ -578,7 +598,8 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(verdict_now(c, slot))))) {
 		head = read_head(meta_src(meta), ptr_to, cnt, left);
 		n = head_len(head);
-		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) &&
+		    tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
 		judge(ptr, meta, head, off);
 		nest = false;
@@ -603,7 +624,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	else if (meta_src(meta) == SRC_IOV && cnt)
 		sent = emit_vec(ptr, meta, ptr_to, left, off);
 	if (sent == PUT_TLS) {
-		if (tls_nested(ptr) == 1)
+		if (tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
 		if (!copies(verdict_now(c, slot))) {
 			STAT_ADD(passed_bytes, left);

@@ -104,6 +104,9 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 
+struct list_head {
+	struct list_head *next;
+};
 struct ns_common {
 	unsigned int inum;
 };

@@ -14,7 +14,7 @@ SEC("raw_tp/sched_process_fork")
 int proc_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *parent = (void *)ctx->args[0], *child = (void *)ctx->args[1];
-	__u32 ppid, pid, one = 1;
+	__u32 ppid, pid;
 
 	if (BPF_CORE_READ(parent, tgid) == BPF_CORE_READ(child, tgid))
 		return 0; /* a thread */
@@ -23,9 +23,9 @@ int proc_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (!pid || !ppid || pid == cfg.self_tgid || ppid == cfg.self_tgid)
 		return 0;
 	if (cfg.filters & FILTER_PID) {
-		if (!cfg.follow || !bpf_map_lookup_elem(&targets, &ppid))
+		if (!cfg.follow || !is_target(ppid))
 			return 0;
-		bpf_map_update_elem(&targets, &pid, &one, BPF_ANY);
+		target_add(pid);
 	}
 	return task_wanted() ? emit_proc(pid, ppid, PROC_FORK) : 0;
 }
@@ -36,9 +36,12 @@ int proc_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *t = (void *)ctx->args[0];
 
+	__u32 pid = task_tgid(t);
+
+	bpf_map_delete_elem(&seekers, &pid); /* another program */
 	if (!task_wanted())
 		return 0;
-	return emit_proc(task_tgid(t), task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXEC);
+	return emit_proc(pid, task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXEC);
 }
 
 /* task: the last thread ends its process */
@@ -52,7 +55,8 @@ int proc_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (BPF_CORE_READ(t, signal, live.counter) > 0)
 		return 0;
 	wanted = task_wanted();
-	bpf_map_delete_elem(&targets, &pid);
+	target_del(pid);
+	bpf_map_delete_elem(&seekers, &pid);
 	if (!wanted)
 		return 0;
 	return emit_proc(pid, task_tgid(BPF_CORE_READ(t, real_parent)), PROC_EXIT);

@@ -9,6 +9,29 @@
 
 #include "emit.bpf.h"
 
+/*
+ * Is descriptor fd of the current task this very socket? A socket's file is known to it, so that two pointers tell.
+ * KREAD's way, where the task's type is known to the verifier (5.11+).
+ */
+static __always_inline bool fd_is_sock(__u32 fd, struct sock *sk)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct socket *so = (void *)KREAD(struct sock, sk, sk_socket);
+	struct file *of_sock, *of_fd = NULL;
+	struct file **slots;
+
+	if (!so || fd >= KREAD(struct task_struct, t, files, fdt, max_fds))
+		return false;
+	of_sock = KREAD(struct socket, so, file);
+	slots = KREAD(struct task_struct, t, files, fdt, fd);
+	/* A list_head begins with a pointer, as the slot is one: the verifier wants a type. */
+	if (cfg.direct_reads)
+		of_fd = (void *)KREAD(struct list_head, slots + fd, next);
+	else
+		bpf_probe_read_kernel(&of_fd, sizeof(of_fd), slots + fd);
+	return of_fd && of_fd == of_sock;
+}
+
 /* Byte streams only: TCP (not MPTCP, SMC) and Unix stream sockets. */
 static __always_inline bool sock_is_stream(struct sock *sk)
 {
@@ -105,11 +128,18 @@ __noinline int sock_zero(__u64 skp, __u64 meta)
 static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u64 ptr_to, __u64 cnt)
 {
 	struct conn *c;
+	__u64 seen, off;
 
 	if (ret == 0)
 		return sock_zero((__u64)sk, meta);
 	c = sock_conn(sk, meta, ret);
-	return c ? stream_data(c, (__u64)sk, meta, ptr_to, cnt, (__u32)ret, sock_advance(c, sk, meta, ret)) : 0;
+	if (!c)
+		return 0;
+	seen = c->pos[meta_dir(meta)];
+	off = sock_advance(c, sk, meta, ret);
+	if (meta_dir(meta) == DIR_IN && off > seen)
+		tell_once(PROC_SPLICE);
+	return stream_data(c, (__u64)sk, meta, ptr_to, cnt, (__u32)ret, off);
 }
 
 /* The same for hooks that have a large stack frame already. */
@@ -174,8 +204,10 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (!(c->flags & CONN_OWN_POS)) {
 		__u64 end = tcp_pos(sk, DIR_IN, c->base[DIR_IN]);
 
-		if (end > c->pos[DIR_IN])
+		if (end > c->pos[DIR_IN]) {
 			c->pos[DIR_IN] = end;
+			tell_once(PROC_SPLICE);
+		}
 	}
 	if (c->flags & CONN_EMITTED)
 		emit_close(c, why);

@@ -232,7 +232,7 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 	 */
 	if (r.ax != (__u64)-ENOSYS || !decode_call(&r, dir, &c))
 		return ret >= 0 ? uring_note((__u64)sk, dir ? META_DIR : 0, ret) : 0;
-	if (fd_sock(c.fd) != sk)
+	if (!fd_is_sock(c.fd, sk))
 		return 0;
 	if (c.vector && !mmsg_step(&c, ret))
 		return 0;
@@ -268,7 +268,7 @@ int splice_recv(struct bpf_raw_tracepoint_args *ctx)
 	struct conn *c;
 	__u64 end;
 
-	if (regs->orig_ax != NR_SPLICE || regs->ax != (unsigned long)-ENOSYS || fd_sock(regs->di) != sk)
+	if (regs->orig_ax != NR_SPLICE || regs->ax != (unsigned long)-ENOSYS || !fd_is_sock(regs->di, sk))
 		return 0;
 	c = conn_find((__u64)sk, 0);
 	if (!c || (c->flags & CONN_OWN_POS) || !task_wanted())

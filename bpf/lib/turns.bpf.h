@@ -323,7 +323,8 @@ __noinline int turns_look(__u64 skp, __u64 meta, __u64 ptr, __u64 cnt, __u64 ret
 
 static __always_inline bool turns_steady(const struct turns *t, __u64 ret)
 {
-	return (t->flags & TURN_LOOKED) && (!(t->flags & TURN_TLS) || ((t->flags & TURN_TLS_OPEN) && !turn_may_be_bye(t, ret)));
+	return (t->flags & TURN_LOOKED) &&
+	       (!(t->flags & TURN_TLS) || ((t->flags & TURN_TLS_OPEN) && !turn_may_be_bye(t, ret)));
 }
 
 /* ---- connections ---- */

@@ -476,6 +476,11 @@ static __always_inline __u32 seg_fin(struct tcphdr *th)
 	return (__u32)KBITS(struct tcphdr, th, fin) << 17;
 }
 
+static __always_inline struct tcphdr *skb_tcp(struct sk_buff *skb)
+{
+	return (void *)(KREAD(struct sk_buff, skb, head) + KREAD(struct sk_buff, skb, transport_header));
+}
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -497,10 +502,10 @@ static __always_inline __u32 bits_of(__u32 v)
 }
 
 /* Every segment of a wanted connection counts. */
-__noinline int win_count(__u64 skp, __u64 skbp, __u64 thp, __u32 dir)
+__noinline int win_count(__u64 skp, __u64 skbp, __u32 dir)
 {
 	struct sk_buff *skb = (void *)skbp;
-	struct tcphdr *th = (void *)thp;
+	struct tcphdr *th = skb_tcp(skb);
 	struct win *w = win_find(skp);
 	__u32 zero = 0, before, after, wnd, i;
 	struct win_hist *h = bpf_map_lookup_elem(&hists, &zero);
@@ -514,7 +519,9 @@ __noinline int win_count(__u64 skp, __u64 skbp, __u64 thp, __u32 dir)
 	i = bits_of(wnd);
 	if (i < WIN_BUCKETS)
 		h->wnd[dir & 1][i]++;
-	before = (__u32)(thp - (__u64)KREAD(struct sk_buff, skb, data)) + 4 * KBITS(struct tcphdr, th, doff);
+	before = (__u32)((__u64)KREAD(struct sk_buff, skb, head) + KREAD(struct sk_buff, skb, transport_header) -
+	                 (__u64)KREAD(struct sk_buff, skb, data)) +
+	         4 * KBITS(struct tcphdr, th, doff);
 	after = KREAD(struct sk_buff, skb, len);
 	i = after > before ? bits_of(after - before) : 0;
 	if (i && i < WIN_BUCKETS)
@@ -522,14 +529,17 @@ __noinline int win_count(__u64 skp, __u64 skbp, __u64 thp, __u32 dir)
 	return 0;
 }
 
-/* A segment of a connection: is there anything new in it? */
-static __always_inline int win_look(__u64 skp, struct win *w, struct tcphdr *th, __u32 dir)
+/* Is there nothing new in a segment? The usual case, told with as few loads as can be. */
+static __always_inline bool win_same(const struct win *w, struct tcphdr *th, __u32 dir)
 {
-	__u32 raw = bpf_ntohs(KREAD(struct tcphdr, th, window)), fin;
+	return w && (w->wanted == WANTED_NOT || w->raw[dir] == bpf_ntohs(KREAD(struct tcphdr, th, window)));
+}
 
-	if (w && (w->raw[dir] == raw || w->wanted == WANTED_NOT))
-		return 0;
-	fin = seg_fin(th);
+/* There may be. skp: a number to the verifier, not a pointer that it follows, as global functions take it. */
+static __always_inline int win_look(__u64 skp, struct tcphdr *th, __u32 dir)
+{
+	__u32 raw = bpf_ntohs(KREAD(struct tcphdr, th, window)), fin = seg_fin(th);
+
 	return fin == 0xff ? 0 : win_seg(skp, raw | dir << 16 | fin);
 }
 
@@ -551,19 +561,14 @@ static __always_inline bool own_segment(struct sk_buff *skb, struct sock *sk, st
 	return KREAD(struct tcphdr, th, source) == KREAD(struct inet_sock, sk, inet_sport);
 }
 
-static __always_inline struct tcphdr *skb_tcp(struct sk_buff *skb)
-{
-	return (void *)(KREAD(struct sk_buff, skb, head) + KREAD(struct sk_buff, skb, transport_header));
-}
-
 /* skb */
 SEC("raw_tp/net_dev_queue")
 int win_out(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sk_buff *skb = (void *)ctx->args[0];
-	struct sock *sk;
 	struct tcphdr *th;
-	struct win *w;
+	struct sock *sk;
+	__u64 skp = 0;
 	__u8 state;
 
 	if (!on)
@@ -571,34 +576,33 @@ int win_out(struct bpf_raw_tracepoint_args *ctx)
 	sk = KREAD(struct sk_buff, skb, sk);
 	if (!sk)
 		return 0;
-	w = win_find((__u64)sk);
 	th = skb_tcp(skb);
-	if (cfg.win_hist && w && own_segment(skb, sk, th))
-		win_count((__u64)sk, (__u64)skb, (__u64)th, DIR_OUT);
-	/* Nothing new, should it be a segment: the usual case. */
-	if (w && (w->wanted == WANTED_NOT || w->raw[DIR_OUT] == bpf_ntohs(KREAD(struct tcphdr, th, window))))
+	if (!cfg.win_hist && win_same(win_find((__u64)sk), th, DIR_OUT))
 		return 0;
 	state = KREAD(struct sock, sk, __sk_common.skc_state);
 	if (state != TCP_ESTABLISHED && !is_half(state))
 		return 0;
 	if (!is_tcp(sk) || !own_segment(skb, sk, th))
 		return 0;
-	return win_look((__u64)sk, w, th, DIR_OUT);
+	bpf_core_read(&skp, sizeof(skp), &skb->sk);
+	if (cfg.win_hist)
+		win_count(skp, (__u64)skb, DIR_OUT);
+	return win_look(skp, th, DIR_OUT);
 }
 
 /* sk, skb */
 SEC("raw_tp/tcp_probe")
 int win_in(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 skp = ctx->args[0];
-
 	struct sk_buff *skb = (void *)ctx->args[1];
+	struct tcphdr *th = skb_tcp(skb);
+	__u64 skp = ctx->args[0];
 
 	if (!on)
 		return 0;
 	if (cfg.win_hist)
-		win_count(skp, (__u64)skb, (__u64)skb_tcp(skb), DIR_IN);
-	return win_look(skp, win_find(skp), skb_tcp(skb), DIR_IN);
+		win_count(skp, (__u64)skb, DIR_IN);
+	return win_same(win_find(skp), th, DIR_IN) ? 0 : win_look(skp, th, DIR_IN);
 }
 
 static __always_inline struct tcphdr *find_tcp(struct sk_buff *skb, struct half_key *k)
@@ -647,7 +651,7 @@ int win_in_half(struct bpf_raw_tracepoint_args *ctx)
 	k.addr.rport = bpf_ntohs(KREAD(struct tcphdr, th, source));
 	k.netns = KREAD(struct sk_buff, skb, dev, nd_net.net, ns.inum);
 	skp = bpf_map_lookup_elem(&halves, &k);
-	return skp ? win_look(*skp, win_find(*skp), th, DIR_IN) : 0;
+	return skp && !win_same(win_find(*skp), th, DIR_IN) ? win_look(*skp, th, DIR_IN) : 0;
 }
 
 /* ---- life ---- */

@@ -37,8 +37,8 @@ void analysis_tick(struct analysis *s, uint64_t now_ns);
 void analysis_finish(struct analysis *s, uint64_t now_ns);
 /* The analyzer's part of the summary line, NUL-terminated, cut to n; empty without one. */
 void analysis_summary(const struct analysis *s, char *out, size_t n);
-/* Prints the analyzer's closing table, if it has one, to stderr; only for people. */
-void analysis_report(struct analysis *s);
+/* The analyzer's report onto stderr, if it has one. After pipeline_close. */
+void analysis_report(const struct analysis *s);
 void analysis_close(struct analysis *s);
 
 #endif

@@ -24,6 +24,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "target/nfct.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -115,6 +116,7 @@ static int found(void *ctx, const struct proc_info *pi)
 	tell_container(b, pi);
 	if (b->windows)
 		windows_add(b->windows, pi->pid);
+	olds_add(b->olds, pi->pid);
 	if (tls_calls(b)) {
 		attacher_scan(b->attacher, pi->pid);
 		watch_add(b, pi->pid);
@@ -141,6 +143,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->tls_calls = tls_calls(b);
 	c->turn_events = rc->turn_events;
 	lc->no_payload = rc->no_payload;
+	c->tls_only = b->run->tool->tls_only;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
 	if (ts->comm) {
@@ -251,6 +254,10 @@ static int start(struct broker *b, struct err *e)
 	if (rc->cmd && loader_target_add(b->loader, (uint32_t)b->cmd.pid) < 0)
 		return err_set(e, EXIT_RUNTIME, "cannot trace the command");
 	if (loader_attach(b->loader, e) < 0)
+		return -1;
+	if (b->run->tool->lists_olds && !(b->olds = olds_new(b)))
+		return err_set(e, EXIT_RUNTIME, "out of memory");
+	if (rc->nf && !(b->nfct = nfct_open(e)))
 		return -1;
 	if (b->run->tool->windows && !(b->windows = windows_new(b)))
 		return err_set(e, EXIT_RUNTIME, "out of memory");
@@ -447,8 +454,13 @@ static int on_proc(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*p) || p->h.type != EV_PROC)
 		return 0;
-	if (p->what == PROC_UNIX) {
-		loader_attach_late(b->loader);
+	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
+		loader_attach_late(b->loader, p->what);
+		return 0;
+	}
+	if (p->what == PROC_SEEKS) {
+		if (!attacher_late(b->attacher, p->h.pid))
+			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
 		return 0;
 	}
 	if (p->what == PROC_EXIT) {
@@ -505,6 +517,9 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 	epoll_ctl(ep, EPOLL_CTL_ADD, b->sigfd, &ev);
 	ev.data.fd = ring_buffer__epoll_fd(procs);
 	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
+	ev.data.fd = b->run->sock;
+	if (b->nfct)
+		epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
 	while (!b->stop) {
 		struct epoll_event got[4];
 		int wait = TICK_MS;
@@ -519,6 +534,7 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 		epoll_wait(ep, got, 4, wait);
 		on_signal(b);
 		ring_buffer__consume(procs);
+		ct_serve(b);
 		each_tick(b);
 	}
 	close(ep);
@@ -551,6 +567,7 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
+	olds_tell(b->olds);
 	if (b->windows) {
 		loader_on(b->loader, ON_SEEDING);
 		windows_seed(b->windows);
@@ -609,6 +626,8 @@ int broker_run(struct run *r)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
 	windows_free(b->windows);
+	olds_free(b->olds);
+	nfct_close(b->nfct);
 	free(b);
 	return rc;
 }

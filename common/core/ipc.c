@@ -28,6 +28,7 @@ static size_t msg_size(uint32_t type)
 	    [IPC_PROC] = sizeof(struct ipc_proc),
 	    [IPC_LOSS] = sizeof(struct ipc_loss),
 	    [IPC_EVENT] = sizeof(struct ipc_event),
+	    [IPC_CT] = sizeof(struct ct_ask),
 	    [IPC_STOP] = 1,
 	};
 

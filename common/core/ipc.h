@@ -26,6 +26,7 @@ enum ipc_type {
 	IPC_PROC,        /* broker -> worker: container of a process */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
+	IPC_CT,          /* worker -> broker: a question to connection tracking */
 	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
@@ -61,6 +62,7 @@ struct ipc_msg {
 		struct ipc_proc proc;
 		struct ipc_loss loss;
 		struct ipc_event event;
+		struct ct_ask ct;
 	} u;
 };
 

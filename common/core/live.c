@@ -40,6 +40,7 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	    .bytes = span_of(d->buf, d->cap),
 	    .who = {.pid = d->h.pid, .tid = d->h.tid},
 	    .tls = d->origin == ORIGIN_TLS ? tls_lib_name(d->lib) : NULL,
+	    .func = d->origin == ORIGIN_TLS ? tls_func_name(d->lib, d->dir) : NULL,
 	    .attributed = d->origin == ORIGIN_TLS && d->sock_id,
 	    .sock_id = d->origin == ORIGIN_TLS ? d->sock_id : 0,
 	};
@@ -49,7 +50,8 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 		fd.remote = addr_of(&d->addr, d->addr.raddr, d->addr.rport);
 	}
 	fd.flags = (d->flags & EVF_EDGE ? FLOW_EDGE : 0) | (d->flags & EVF_FROM_START ? FLOW_FROM_START : 0) |
-	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0);
+	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0) |
+	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0);
 	flow_data(l->flow, &fd);
 }
 

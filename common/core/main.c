@@ -48,6 +48,7 @@ static int run(struct run *r, int argc, char **argv)
 		return print_text(r->tool, rc, &e);
 	r->fc.timeout_ns = rc->timeout_ns;
 	r->fc.inflight_ns = rc->inflight_ns;
+	r->fc.tls_only = r->tool->tls_only;
 	if (r->tool->setup && r->tool->setup(r->tool_cfg, rc, &r->fc, &e) < 0)
 		return log_err(&e);
 	if (rc->filter) { /* a wrong one is found before anything starts */

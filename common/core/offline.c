@@ -135,8 +135,9 @@ int offline_run(struct run *r)
 	int rc = decode(r, &o, &e) < 0 ? e.code : EXIT_FINE;
 	r->sh->records = o.pipe.records;
 	analysis_summary(&o.analysis, r->sh->totals, sizeof(r->sh->totals));
-	analysis_close(&o.analysis);
 	int closed = pipeline_close(&o.pipe);
+	analysis_report(&o.analysis);
+	analysis_close(&o.analysis);
 	if (rc)
 		log_err(&e);
 	connfilter_free(o.cf);

@@ -76,6 +76,7 @@ struct run_cfg {
 	const char *filter; /* pcap-filter expression, NULL */
 	char **cmd;         /* after "--", NULL */
 	bool json;
+	bool csv;                 /* a tool's option may set it */
 	const char *columns;      /* -o */
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
@@ -87,9 +88,10 @@ struct run_cfg {
 	bool help, version;
 	const char *rung; /* hidden: force a probe rung, for tests */
 	bool peek_only;   /* hidden: probes without payload, for the bench */
-	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
+	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
+	bool hex, follow;     /* text: data as a hex dump; a line only where the stream changes. A tool's options */
 	bool headers;         /* text: print headers; a tool's option may set it */
 	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
 	uint64_t timeout_ns;  /* 0: default 60 s */
@@ -127,11 +129,14 @@ struct tool {
 	const struct schema *schema;
 	const char *hint_unit; /* what a record is, for messages: "exchange" */
 	const struct totals_spec *totals;
-	const unsigned char *bpf, *bpf_end; /* the BPF object, embedded at build time */
-	bool tls_calls;                     /* attach TLS library probes */
-	const struct analyzer *analyzer;    /* what the tool does with its own events; NULL: streams only */
-	bool no_streams;                    /* no decoders: the analyzer does everything */
-	bool windows;                       /* its events are struct ev_win: sockets older than the tool are listed */
+	const unsigned char *bpf, *bpf_end;    /* the BPF object, embedded at build time */
+	bool tls_calls;                        /* attach TLS library probes */
+	const struct analyzer *analyzer;       /* what the tool does with its own events; NULL: streams only */
+	bool no_streams;                       /* no decoders: the analyzer does everything */
+	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
+	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
+	bool lists_olds;                       /* the analyzer wants sockets older than the tool (struct ev_sock) */
+	bool windows; /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };
@@ -150,7 +155,7 @@ int opts_parse(const struct tool *t, int argc, char **argv, struct run_cfg *rc, 
 
 /* ---- doc.c: text generated from the tables ---- */
 bool doc_help(const struct tool *t, struct buf *b);
-/* what: "man", "bash", "zsh", "fish", "readme". */
+/* what: "man", "bash", "zsh", "fish", "readme" (the tool's own part), "common". */
 int doc_print(const struct tool *t, const char *what, struct buf *b, struct err *e);
 
 /* ---- match.c ---- */

@@ -5,7 +5,6 @@
  * It holds the mapped rings, the socketpair and standard output, and no capability. Everything that
  * comes from outside (payload, ELF files) is parsed here and nowhere else.
  */
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <poll.h>
@@ -22,6 +21,7 @@
 #include "core/analysis.h"
 #include "core/live.h"
 #include "core/log.h"
+#include "core/ring.h"
 #include "core/run.h"
 
 #define TICK_MS       10
@@ -35,7 +35,7 @@ struct worker {
 	struct run *run;
 	struct pipeline pipe;
 	struct analysis analysis;
-	struct ring_buffer *data, *small;
+	struct ring data, small;
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
 	uint64_t start_ns, second_ns;
@@ -50,24 +50,23 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
 }
 
-static int on_event(void *ctx, void *data, size_t size)
+static bool on_event(void *ctx, const void *data, size_t size)
 {
 	struct worker *w = ctx;
 
 	if (!analysis_event(&w->analysis, data, size))
 		live_event(&w->live, data, size);
 	w->batch += size;
-	/* A negative value ends this round; the event counts as taken. */
-	return w->batch >= BATCH_BYTES ? -EAGAIN : 0;
+	return w->batch < BATCH_BYTES;
 }
 
 /* One round: closes that were there before the data are applied after it. True while more may be waiting. */
 static bool drain(struct worker *w)
 {
 	w->batch = 0;
-	ring_buffer__consume(w->small);
+	ring_drain(&w->small, on_event, w);
 	w->batch = 0;
-	bool more = ring_buffer__consume(w->data) == -EAGAIN;
+	bool more = ring_drain(&w->data, on_event, w);
 	if (!more)
 		live_closes(&w->live);
 	return more;
@@ -205,6 +204,7 @@ static int loop(struct worker *w)
 	publish(w);
 	int rc = pipeline_close(&w->pipe);
 	publish(w);
+	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
 	return rc;
 }
@@ -214,16 +214,26 @@ static void on_record(void *ctx, struct record *rec)
 	analysis_record(&((struct worker *)ctx)->analysis, rec);
 }
 
+/* A question for the broker; dropped when it does not keep up. */
+static void ask_ct(void *ctx, const struct ct_ask *q)
+{
+	struct worker *w = ctx;
+	struct ipc_msg m = {.type = IPC_CT, .u.ct = *q};
+	struct pollfd p = {.fd = w->run->sock, .events = POLLOUT};
+
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLOUT)
+		ipc_send(w->run->sock, &m, -1);
+}
+
 static int setup(struct worker *w, struct err *e)
 {
 	struct run *r = w->run;
 	struct epoll_event ev = {.events = EPOLLIN};
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
-	w->data = ring_buffer__new(r->ls.data_ring_fd, on_event, w, NULL);
-	w->small = ring_buffer__new(r->ls.small_ring_fd, on_event, w, NULL);
+	bool mapped = ring_open(&w->data, r->ls.data_ring_fd) && ring_open(&w->small, r->ls.small_ring_fd);
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!w->data || !w->small || w->epoll < 0)
+	if (!mapped || w->epoll < 0)
 		return err_set(e, EXIT_RUNTIME, "cannot map the ring buffers: %s", strerror(errno));
 	ev.data.fd = r->sock;
 	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->sock, &ev);
@@ -246,6 +256,7 @@ static int setup(struct worker *w, struct err *e)
 	}
 	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
 		return -1;
+	analysis_live(&w->analysis, r->ls.own, r->ls.own_bytes, r->rc.nf ? ask_ct : NULL, w);
 	struct flow_cfg fc = r->fc;
 	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.emit = on_record;

@@ -7,6 +7,7 @@
 #include "body/body.h"
 #include "flow/flow_int.h"
 #include "proto/exchange.h"
+#include "proto/tlsdata.h"
 
 static void add_note(struct flow *f, struct rec_base *base, const char *what, struct span name)
 {
@@ -56,6 +57,12 @@ static void complete_exchange(struct flow *f, const struct conn *c, struct excha
 	plain_body(f, x, &x->resp_body, x->resp_encoding, &f->body[1]);
 }
 
+static void complete_tlsdata(const struct conn *c, struct tlsdata *d)
+{
+	d->lib = c->tls;
+	d->attribution = c->attribution;
+}
+
 void complete_record(struct flow *f, const struct conn *c, struct record *r)
 {
 	struct rec_base *base = r->data;
@@ -77,5 +84,7 @@ void complete_record(struct flow *f, const struct conn *c, struct record *r)
 	f->note.n = 0;
 	if (r->schema == &exchange_schema)
 		complete_exchange(f, c, r->data);
+	if (r->schema == &tlsdata_schema)
+		complete_tlsdata(c, r->data);
 	f->cfg.emit(f->cfg.ctx, r);
 }

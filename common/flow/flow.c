@@ -219,7 +219,7 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 	if (d->sock_id)
 		c->sock_id = d->sock_id;
 	if (d->attributed)
-		c->attribution = d->flags & FLOW_NESTED ? "nested" : "exact";
+		c->attribution = d->flags & FLOW_MATCHED ? "matched" : d->flags & FLOW_NESTED ? "nested" : "exact";
 }
 
 /* False when the connection is of no interest (c may be gone). */
@@ -259,6 +259,10 @@ void flow_data(struct flow *f, const struct flow_data *d)
 	if (c->state == CONN_IGNORED)
 		return;
 	conn_learn(c, d);
+	if (f->cfg.tls_only && !c->tls) {
+		conn_ignore(f, c);
+		return;
+	}
 	if (c->state == CONN_NEW && !conn_admit(f, c, d))
 		return;
 	stream_data(f, c, d);

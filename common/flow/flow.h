@@ -20,6 +20,7 @@ enum flow_data_flags {
 	FLOW_FROM_START = 2, /* the connection is known from its first byte in this direction */
 	FLOW_UNCAPTURED = 4, /* want bytes passed without being copied on purpose (sendfile, splice) */
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
+	FLOW_MATCHED = 16,   /* likewise "matched" */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only
@@ -36,6 +37,7 @@ struct flow_data {
 	struct origin who;
 	struct rec_addr local, remote; /* family 0 while unknown */
 	const char *tls;               /* library name, NULL for plaintext */
+	const char *func;              /* TLS: the library's function, NULL unknown */
 	bool attributed;               /* TLS: the socket is known */
 	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
 };
@@ -50,6 +52,8 @@ struct flow_cfg {
 	uint64_t timeout_ns;     /* --timeout: an exchange without a byte for this long. 0: 60 s */
 	uint64_t inflight_ns;    /* flow_tick() itself lists requests open for so long; 0: never */
 	size_t body_max;         /* decoded body bytes in records, 0: none */
+	bool handshakes;         /* records of TLS handshakes and alerts are wanted, too */
+	bool tls_only;           /* plaintext of TLS connections is wanted, and no other */
 	bool offline;            /* no traced process: records have no role, local is the client's end */
 
 	/* Completed record. Valid during the call. */

@@ -21,6 +21,7 @@ struct item {
 	uint64_t off, n;   /* n: stream bytes, also of a missing stretch */
 	uint64_t ts_ns;
 	struct origin who;
+	const char *func;
 	uint8_t edge, missing, why; /* why: enum gap_why of a missing stretch */
 	uint32_t at;                /* b[at] is the byte at off */
 	uint8_t b[];

@@ -12,6 +12,21 @@
 #include "base/err.h"
 #include "flow/flow.h"
 
+/* TCP header flags (RFC 9293 section 3.1). */
+enum { SEG_FIN = 1, SEG_SYN = 2, SEG_RST = 4, SEG_PSH = 8, SEG_ACK = 16 };
+
+/* Options that a segment carries, those that were read (tcp_seg.opts). */
+enum seg_opt {
+	SEGOPT_MSS = 1,
+	SEGOPT_WSCALE = 2,  /* RFC 7323 section 2 */
+	SEGOPT_SACK_OK = 4, /* RFC 2018 section 2 */
+	SEGOPT_SACK = 8,    /* RFC 2018 section 3: sack */
+	SEGOPT_TS = 16,     /* RFC 7323 section 3 */
+	SEGOPT_MPTCP = 32,  /* RFC 8684: a subflow, or an offer of being one */
+	SEGOPT_TFO = 64,    /* RFC 7413 */
+	SEGOPT_CUT = 128,   /* the snaplen ended before the options did, or they are malformed: others may be missing */
+};
+
 /* packet.c: one TCP segment of a packet. */
 struct tcp_seg {
 	uint8_t family_v6; /* 0: IPv4, 1: IPv6 */
@@ -19,7 +34,13 @@ struct tcp_seg {
 	uint16_t sport, dport; /* host order */
 	uint32_t seq, ack;
 	uint16_t window;
-	uint8_t flags;       /* TCP flags byte */
+	uint8_t flags;  /* TCP flags byte */
+	uint8_t opts;   /* enum seg_opt; the fields below are valid where their bit is set */
+	uint8_t wscale; /* shift, at most 14 (RFC 7323 section 2.3) */
+	uint8_t nsack;  /* of sack: 1 to 4 */
+	uint16_t mss;
+	uint32_t tsval, tsecr;
+	uint32_t sack[4][2]; /* first sequence number, the one behind the last */
 	struct span payload; /* captured part */
 	size_t wire_len;     /* payload length on the wire; more than payload.n when the snaplen cut it */
 };

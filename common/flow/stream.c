@@ -201,7 +201,7 @@ static bool run_head(struct flow *f, struct conn *c, int dir, bool force)
 		gap(f, c, dir, n, why, ts);
 		return true;
 	}
-	struct chunk k = {span_of(it->b + it->at, it->n), it->ts_ns, it->who, 0};
+	struct chunk k = {span_of(it->b + it->at, it->n), it->ts_ns, it->who, 0, it->func};
 	k.flags = (it->edge ? CHUNK_EDGE : 0) | (force ? CHUNK_FORCE : 0);
 	size_t n = deliver(f, c, dir, &k, c->state == CONN_LOOKING ? head_bytes(s, scratch) : k.b);
 	if (c->state == CONN_IGNORED)
@@ -451,10 +451,10 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 		want -= dup;
 		edge = false;
 	}
-	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .edge = edge};
+	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .func = d->func, .edge = edge};
 	/* The usual case: in order, and never copied. */
 	if (b.n && !s->head && off == s->next && !holds(f, &c->s[!d->dir], d->ts_ns)) {
-		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0};
+		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0, d->func};
 		size_t n = deliver(f, c, d->dir, &k, b);
 		b = span_sub(b, n, b.n);
 		it.off += n;

@@ -9,6 +9,7 @@
 
 #include "base/dec.h"
 #include "sink/columns.h"
+#include "sink/hexdump.h"
 #include "sink/pretty.h"
 
 extern const struct sink sink_text;
@@ -31,7 +32,9 @@ struct text {
 	struct column col[COLUMNS_MAX];
 	struct cell cell[COLUMNS_MAX];
 	size_t n, flex_width; /* sum of the flexible columns' widths: what they share by */
-	bool headed;
+	bool headed, followed;
+	rec_u64 conn;       /* --follow: of the last record */
+	const char *dir;    /* the same */
 	struct buf row;     /* the cells of one line, made safe */
 	struct buf remarks; /* what is appended to it */
 	struct buf raw;     /* one value before it is made safe; a body re-indented */
@@ -99,7 +102,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
-	if (n > 0 && !cfg->columns && cfg->tty && cfg->width > 0)
+	if (n > 0 && cfg->fit && cfg->tty && cfg->width > 0)
 		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
@@ -373,6 +376,8 @@ static bool is_request(const struct field *f)
 /* Blocks of the request side are marked '>', all others '<', as curl -v does. */
 static const char *block_mark(const struct field *f)
 {
+	if (f->flags & FF_STREAM)
+		return "";
 	return is_request(f) ? "  > " : "  < ";
 }
 
@@ -408,11 +413,15 @@ static void put_body(struct text *t, const struct field *f, struct span s)
 
 	if (!s.n)
 		return;
+	if (t->cfg.hex) {
+		hexdump(b, block_mark(f), s);
+		return;
+	}
 	t->raw.n = 0;
-	if (t->cfg.tty && pretty_json(s, &t->raw))
+	if (t->cfg.tty && !(f->flags & FF_STREAM) && pretty_json(s, &t->raw))
 		s = buf_span(&t->raw);
-	buf_adds(b, block_mark(f));
-	buf_addc(b, '\n');
+	if (!(f->flags & FF_STREAM))
+		buf_addf(b, "%s\n", block_mark(f));
 	while (s.n) {
 		const uint8_t *nl = memchr(s.p, '\n', s.n);
 		size_t n = nl ? (size_t)(nl - s.p) : s.n;
@@ -439,6 +448,31 @@ static void put_blocks(struct text *t, const struct record *r)
 	}
 }
 
+/* --follow: does this record go on where the last one was? One with remarks has a line of its own. */
+static bool turned(struct text *t, const struct record *r)
+{
+	const struct rec_base *base = r->data;
+	const struct field *f = schema_find(r->schema, "dir");
+	const char *dir = f ? *(const char *const *)((const char *)r->data + f->off) : NULL;
+	bool same = t->followed && base->conn == t->conn && dir == t->dir;
+
+	t->followed = true;
+	t->conn = base->conn;
+	t->dir = dir;
+	fill_remarks(t, r);
+	return !same || t->remarks.n;
+}
+
+/* Before all but the first, an empty line. */
+static void text_table(void *st)
+{
+	struct text *t = st;
+
+	if (t->headed)
+		buf_addc(&t->cfg.out->b, '\n');
+	t->headed = false;
+}
+
 static int text_write(void *st, const struct record *r)
 {
 	struct text *t = st;
@@ -454,10 +488,12 @@ static int text_write(void *st, const struct record *r)
 		put_row(t);
 	}
 	t->row.n = 0;
-	for (size_t i = 0; i < t->n; i++)
-		fill_cell(t, i, r);
-	fill_remarks(t, r);
-	put_row(t);
+	if (!t->cfg.follow || turned(t, r)) {
+		for (size_t i = 0; i < t->n; i++)
+			fill_cell(t, i, r);
+		fill_remarks(t, r);
+		put_row(t);
+	}
 	if (t->cfg.headers || t->cfg.bodies)
 		put_blocks(t, r);
 	return out_settle(t->cfg.out) ? 0 : -1;
@@ -468,5 +504,6 @@ const struct sink sink_text = {
     .help = "aligned columns",
     .open = text_open,
     .write = text_write,
+    .table = text_table,
     .close = text_close,
 };

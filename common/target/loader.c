@@ -23,54 +23,54 @@
 
 /* Process hooks stand first: they are attached first. */
 const struct hook loader_hooks[] = {
-    {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
-    {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
-    {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
-    {"set_state", AT_RAW, "inet_sock_set_state", NULL, false, .payload = true},
-    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, .payload = true},
-    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false, .payload = true},
-    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true, .payload = true},
-    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, true, .payload = true},
-    {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true, .payload = true},
-    {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false, .payload = true},
-    {"exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false, .payload = true},
-    {"uring_count", AT_RAW, "io_uring_complete", "syscall_exit", true, .payload = true},
-    {"exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false, .payload = true},
-    {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true, .payload = true},
-    {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true, .payload = true},
-    {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true, .payload = true},
-    {"turn_state", AT_RAW, "inet_sock_set_state", NULL, false},
-    {"turn_destroy", AT_RAW, "tcp_destroy_sock", NULL, false},
-    {"turn_send", AT_RAW, "sock_send_length", "sock_length", false},
-    {"turn_recv", AT_RAW, "sock_recv_length", "sock_length", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false},
-    {"turn_exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false},
-    {"turn_exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false},
+    {"proc_fork", AT_RAW, "sched_process_fork", NULL, false, .bare = true},
+    {"proc_exec", AT_RAW, "sched_process_exec", NULL, false, .bare = true},
+    {"proc_exit", AT_RAW, "sched_process_exit", NULL, false, .bare = true},
+    {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
+    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
+    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
+    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true, PROC_SPLICE},
+    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, PROC_UNIX},
+    {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
+    {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
+    {"exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false},
+    {"exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false},
+    {"uring_count", AT_RAW, "io_uring_complete", "syscall_exit", true},
+    {"exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false},
+    {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true},
+    {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true},
+    {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true},
+    {"turn_state", AT_RAW, "inet_sock_set_state", NULL, false, .bare = true},
+    {"turn_destroy", AT_RAW, "tcp_destroy_sock", NULL, false, .bare = true},
+    {"turn_send", AT_RAW, "sock_send_length", "sock_length", false, .bare = true},
+    {"turn_recv", AT_RAW, "sock_recv_length", "sock_length", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false, .bare = true},
+    {"turn_exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false, .bare = true},
     {"win_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"win_out", AT_RAW, "net_dev_queue", NULL, false},
     {"win_in", AT_RAW, "tcp_probe", NULL, false},
@@ -237,7 +237,7 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 	}
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		prog = bpf_object__find_program_by_name(l->obj, h->prog);
-		if (prog && hook_usable(h, rung, kernel) && !(h->payload && l->cfg.no_payload))
+		if (prog && hook_usable(h, rung, kernel) && (h->bare || !l->cfg.no_payload))
 			bpf_program__set_autoload(prog, true);
 	}
 	bpf_object__for_each_program(prog, l->obj)
@@ -359,7 +359,9 @@ static int after_load(struct loader *l, struct err *e)
 
 	l->ctl = has_ctl ? map_shared(l, "ctl", CTL_SLOTS * sizeof(*l->ctl), PROT_READ | PROT_WRITE) : NULL;
 	l->stats = map_shared(l, "stats", STAT_CPUS * sizeof(*l->stats), PROT_READ);
-	if ((has_ctl && !l->ctl) || !l->stats)
+	l->target_slots =
+	    map_shared(l, "target_slots", TARGET_SLOTS * sizeof(*l->target_slots), PROT_READ | PROT_WRITE);
+	if ((has_ctl && !l->ctl) || !l->stats || !l->target_slots)
 		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
 	if (map_own(l, e) < 0)
 		return -1;
@@ -415,6 +417,14 @@ static bool has_ended(__u32 pid)
 	return !p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X';
 }
 
+/* The kernel side's target_add and target_del, for the slot that is looked at first. */
+static void slot_change(struct loader *l, __u32 pid, __u64 from, __u64 to)
+{
+	__u64 *slot = &l->target_slots[pid % TARGET_SLOTS];
+
+	__atomic_compare_exchange_n(slot, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 int loader_target_add(struct loader *l, __u32 pid)
 {
 	__u32 one = 1;
@@ -422,8 +432,10 @@ int loader_target_add(struct loader *l, __u32 pid)
 
 	if (fd < 0 || bpf_map_update_elem(fd, &pid, &one, BPF_ANY))
 		return -1;
+	slot_change(l, pid, 0, pid);
 	if (!has_ended(pid))
 		return 0;
+	slot_change(l, pid, pid, TARGET_ASK);
 	bpf_map_delete_elem(fd, &pid);
 	return -1;
 }
@@ -532,5 +544,7 @@ void loader_close(struct loader *l)
 		munmap(l->own, l->own_bytes);
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
+	if (l->target_slots)
+		munmap(l->target_slots, TARGET_SLOTS * sizeof(*l->target_slots));
 	free(l);
 }

@@ -32,15 +32,17 @@ struct loader_cfg {
 struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
 /* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
 int loader_attach(struct loader *l, struct err *e);
-/* Attaches what is too dear to be there always: what sees splice out of Unix sockets. Once; missing hooks are no error.
- */
-void loader_attach_late(struct loader *l);
+/* Attaches what is too dear to be there always: what sees splice out of Unix sockets (PROC_UNIX) or TCP ones
+ * (PROC_SPLICE). Once each; missing hooks are no error. */
+void loader_attach_late(struct loader *l, __u32 what);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 
-/* Attaches programs at offsets of one file, for all processes (filtered in BPF); all or none. path may be
- * /proc/self/fd/N: then it is the very file that is open. A handle above 0 for loader_uprobes_detach, or 0 with e. */
-unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e);
+/* Attaches programs at offsets of one file; all or none. For all processes (filtered in BPF), or, with a pid, where the
+ * kernel can (uprobe_multi) in that process only. path may be /proc/self/fd/N: then it is the very file that is open.
+ * A handle above 0 for loader_uprobes_detach, or 0 with e. */
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, __u32 pid,
+                        struct err *e);
 void loader_uprobes_detach(struct loader *l, unsigned handle);
 
 /* The set of traced processes (FILTER_PID). -1: pid has ended. */
@@ -61,7 +63,7 @@ struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
 	struct ctl_slot *ctl;                          /* CTL_SLOTS */
 	const struct bpf_stats *stats;                 /* STAT_CPUS, read-only */
-	const void *own;                               /* the array `shared` of the object, read-only; NULL: it has none */
+	const void *own; /* the array `shared` of the object, read-only; NULL: it has none */
 	unsigned long own_bytes;
 };
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);

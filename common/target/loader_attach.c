@@ -69,8 +69,8 @@ static struct probe *attach_syscall(struct loader *l, const struct bpf_program *
 	return attach_perf(l, prog, &attr, name, e);
 }
 
-/* Hooks of the rung in use that are late, or are not. 0, or -1 with e. */
-static int attach_hooks(struct loader *l, bool late, struct err *e)
+/* Hooks of the rung in use that wait for `late` (0: for nothing). 0, or -1 with e. */
+static int attach_hooks(struct loader *l, __u32 late, struct err *e)
 {
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, h->prog);
@@ -93,7 +93,7 @@ static int attach_hooks(struct loader *l, bool late, struct err *e)
 
 int loader_attach(struct loader *l, struct err *e)
 {
-	if (attach_hooks(l, false, e) < 0)
+	if (attach_hooks(l, 0, e) < 0)
 		return -1;
 	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
 	if (bpf_object__find_program_by_name(l->obj, "proc_mmap"))
@@ -104,12 +104,12 @@ int loader_attach(struct loader *l, struct err *e)
 	return 0;
 }
 
-void loader_attach_late(struct loader *l)
+void loader_attach_late(struct loader *l, __u32 what)
 {
-	if (l->late_done)
+	if (l->late_done & 1U << what)
 		return;
-	l->late_done = true;
-	attach_hooks(l, true, NULL);
+	l->late_done |= 1U << what;
+	attach_hooks(l, what, NULL);
 }
 
 const char *loader_rungs(const struct loader *l)
@@ -117,9 +117,9 @@ const char *loader_rungs(const struct loader *l)
 	return l->rungs;
 }
 
-/* All sites of one program, from site at on, by one link. */
+/* All sites of one program, from site at on, by one link, in one process (pid 0: in all). */
 static int attach_multi(struct loader *l, const struct bpf_program *prog, const char *path,
-                        const struct plan_site *site, unsigned at, unsigned n, struct err *e)
+                        const struct plan_site *site, unsigned at, unsigned n, __u32 pid, struct err *e)
 {
 	__u64 offsets[PLAN_MAX_SITES];
 	__u32 cnt = 0;
@@ -128,7 +128,7 @@ static int attach_multi(struct loader *l, const struct bpf_program *prog, const 
 	for (unsigned i = at; i < n; i++)
 		if (!strcmp(site[i].prog, site[at].prog) && site[i].ret == site[at].ret)
 			offsets[cnt++] = site[i].offset;
-	fd = loader_link_multi(bpf_program__fd(prog), path, offsets, cnt, site[at].ret);
+	fd = loader_link_multi(bpf_program__fd(prog), path, offsets, cnt, site[at].ret, pid);
 	return keep_probe(l, NULL, fd, path, e) ? 0 : -1;
 }
 
@@ -154,7 +154,8 @@ static bool had_before(const struct plan_site *site, unsigned at)
 	return false;
 }
 
-unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e)
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, __u32 pid,
+                        struct err *e)
 {
 	struct probe *before = l->probes;
 	unsigned group = ++l->groups;
@@ -168,7 +169,7 @@ unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_si
 		else if (!l->multi)
 			rc = attach_uprobe(l, prog, path, &site[i], e);
 		else if (!had_before(site, i))
-			rc = attach_multi(l, prog, path, site, i, n, e);
+			rc = attach_multi(l, prog, path, site, i, n, pid, e);
 	}
 	for (struct probe *p = l->probes; p != before; p = p->next)
 		p->group = group;

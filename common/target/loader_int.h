@@ -22,8 +22,8 @@ struct hook {
 	const char *name; /* tracepoint */
 	const char *rung;
 	bool optional; /* the rung stands without it */
-	bool late;     /* costs every packet on the machine: attached by loader_attach_late only */
-	bool payload;  /* not wanted where nothing is copied */
+	__u32 late; /* enum ev_proc_what after which it is attached, for it costs all others; 0: from the beginning */
+	bool bare;  /* wanted also by a run without payload (loader_cfg.no_payload) */
 };
 
 /* Ends with prog NULL. */
@@ -43,12 +43,13 @@ struct loader {
 	struct probe *probes;
 	struct ctl_slot *ctl;
 	struct bpf_stats *stats;
+	__u64 *target_slots;
 	void *own; /* map `shared` of the object, NULL none */
 	size_t own_bytes;
 	const char *rung;
 	char rungs[256];
 	bool sees_mmap;
-	bool late_done;
+	__u32 late_done; /* bit 1 << enum ev_proc_what */
 	bool direct_reads;
 	bool multi; /* uprobes are attached by uprobe_multi */
 	unsigned groups;
@@ -56,8 +57,9 @@ struct loader {
 
 /* The kernel's BPF_TRACE_UPROBE_MULTI (6.6+), which older headers lack. */
 #define ATTACH_UPROBE_MULTI 48
-/* A uprobe_multi link: program prog_fd at cnt offsets of a file. Its descriptor, or -1 with errno. */
-int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret);
+/* A uprobe_multi link: program prog_fd at cnt offsets of a file, in one process (pid 0: in all). Its descriptor, or -1
+ * with errno. */
+int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret, __u32 pid);
 /* Does this kernel have uprobe_multi? */
 bool loader_has_multi(void);
 

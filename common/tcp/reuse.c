@@ -14,6 +14,7 @@
 #include "proto/exchange.h"
 #include "tcp/reuse_int.h"
 
+#define LEAK_NS    (60 * SEC_NS)
 #define SCAN_NS    (SEC_NS / 4)
 #define SETTLED_NS (SEC_NS / 2) /* text: an exchange with no more bytes for so long is shown before the next begins */
 #define DECODE_NS  (SEC_NS * 3 / 10) /* how long a decoder may take with an ended connection's last bytes */
@@ -25,7 +26,14 @@ static int init(void *st, const struct analyzer_env *env, struct err *e)
 	(void)e;
 	a->env = env;
 	a->cfg = env->cfg;
-	a->kinds = env->text ? a->cfg->kinds : REUSE_EXCHANGE | REUSE_CONN | REUSE_POOL;
+	a->decode = a->cfg->protocol && !strcmp(a->cfg->protocol, "http");
+	a->leak_ns = a->cfg->leak_ns ? a->cfg->leak_ns : LEAK_NS;
+	if (!env->text)
+		a->kinds = REUSE_EXCHANGE | REUSE_CONN | REUSE_POOL;
+	else if (a->cfg->pools_ns)
+		a->kinds = REUSE_POOL;
+	else
+		a->kinds = REUSE_CONN | (a->cfg->requests ? REUSE_EXCHANGE : 0);
 	a->note.max = 1024;
 	a->report.max = 1 << 20;
 	return 0;
@@ -76,7 +84,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 	}
 	if (!c->number) /* Unix without names */
 		conn_admit(a, c);
-	if (a->cfg->decode && c->t.exchanges)
+	if (a->decode && c->t.exchanges)
 		c->ended_ns = ev->h.ts_ns;
 	else
 		conn_end(a, c, false, ev->h.ts_ns);
@@ -175,7 +183,7 @@ static bool event(void *st, const struct ev_hdr *ev, size_t size)
 		return true;
 	case EV_UNIX:
 		/* the streams want it as well, if there are any */
-		return size >= sizeof(struct ev_unix) && on_unix(a, (const struct ev_unix *)ev) && !a->cfg->decode;
+		return size >= sizeof(struct ev_unix) && on_unix(a, (const struct ev_unix *)ev) && !a->decode;
 	default:
 		return false;
 	}
@@ -376,16 +384,16 @@ static bool summary(const void *st, struct buf *b)
 	if (a->overflow)
 		ok = ok && buf_addf(b, ", %llu connections too many to follow", (unsigned long long)a->overflow);
 	if (a->pool_overflow)
-		ok = ok && buf_addf(b, ", %llu connections in no pool: too many pools", (unsigned long long)a->pool_overflow);
+		ok = ok &&
+		     buf_addf(b, ", %llu connections in no pool: too many pools", (unsigned long long)a->pool_overflow);
 	return ok;
 }
 
-static bool report(void *st, struct buf *b, int width)
+static bool report(const void *st, struct buf *b)
 {
 	const struct reuse *a = st;
 
-	(void)width;
-	return buf_add(b, a->report.p, a->report.n);
+	return a->report.n && buf_add(b, a->report.p, a->report.n);
 }
 
 static void fini(void *st)

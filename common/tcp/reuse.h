@@ -15,16 +15,12 @@ enum reuse_kind { REUSE_EXCHANGE = 1, REUSE_CONN = 2, REUSE_POOL = 4 };
 
 /* The tool's options. */
 struct reuse_cfg {
-	unsigned kinds;        /* enum reuse_kind; text */
-	bool requests;         /* text: exchanges too */
-	bool decode;           /* --protocol http: exchanges are those of the decoders, where they know the protocol */
-	bool nf;               /* ask the kernel's connection tracking */
-	uint64_t pools_ns;     /* a record per pool so often, 0: at the end only */
-	uint64_t leak_ns;      /* open and idle for longer: never closed */
-	uint64_t top;          /* worst pools at the end, 0: all there are as records, none as text */
-	uint64_t ports;        /* ephemeral ports that there are, 0 unknown */
-	bool all_pools;        /* text: pools were asked for */
-	const char *protocol;  /* "turns", "http" */
+	bool requests;        /* text: exchanges too */
+	bool nf;              /* ask the kernel's connection tracking */
+	uint64_t pools_ns;    /* a record per pool so often; 0: at the end only, text: none */
+	uint64_t leak_ns;     /* open and idle for longer is a leak; 0: 60 s */
+	uint64_t top;         /* worst pools at the end; 0: records of all, text: none */
+	const char *protocol; /* "turns" or NULL; "http": exchanges are the decoder's, where it knows the protocol */
 };
 
 /* One record for all kinds: what does not belong to a kind is unknown. */

@@ -169,8 +169,13 @@ void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
 void conn_last_exchange(struct reuse *a, struct rconn *c, uint64_t now)
 {
 	const struct turns *t = &c->t;
-	struct turn_rec x = {.nth = t->exchanges, .req_ns = t->req_ns, .idle_ns = t->idle_ns, .pid = t->pid,
-	                     .tid = t->tid, .comm = t->comm, .bytes = {t->xbytes[0], t->xbytes[1]}};
+	struct turn_rec x = {.nth = t->exchanges,
+	                     .req_ns = t->req_ns,
+	                     .idle_ns = t->idle_ns,
+	                     .pid = t->pid,
+	                     .tid = t->tid,
+	                     .comm = t->comm,
+	                     .bytes = {t->xbytes[0], t->xbytes[1]}};
 	enum answer how = conn_answer(t);
 
 	if (t->phase == TURN_ANSWERED && t->exchanges > c->told) {
@@ -181,8 +186,12 @@ void conn_last_exchange(struct reuse *a, struct rconn *c, uint64_t now)
 		x.ongoing = now && how == ANSWER_FINE;
 		conn_exchange(a, c, &x);
 	} else if (how == ANSWER_STALE) { /* it could not even be written */
-		x = (struct turn_rec){.nth = t->exchanges + 1, .req_ns = t->fail_ns, .pid = t->pid, .tid = t->tid,
-		                      .comm = t->comm, .idle_ns = t->last_ns ? t->fail_ns - t->last_ns : TURN_UNKNOWN};
+		x = (struct turn_rec){.nth = t->exchanges + 1,
+		                      .req_ns = t->fail_ns,
+		                      .pid = t->pid,
+		                      .tid = t->tid,
+		                      .comm = t->comm,
+		                      .idle_ns = t->last_ns ? t->fail_ns - t->last_ns : TURN_UNKNOWN};
 		conn_exchange(a, c, &x);
 	}
 	c->told = t->exchanges;

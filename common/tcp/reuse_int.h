@@ -21,7 +21,7 @@
 #define REUSE_CONNS   65536 /* kept at a time; one beyond is not shown, but counted */
 #define REUSE_POOLS   1024  /* likewise */
 #define REUSE_BUCKETS 16384
-#define TW_SECONDS    60 /* how long the kernel keeps TIME_WAIT (TCP_TIMEWAIT_LEN) */
+#define TW_SECONDS    60     /* how long the kernel keeps TIME_WAIT (TCP_TIMEWAIT_LEN) */
 #define RESET_NS      SEC_NS /* a reset later than this is not taken for the answer of a connection already closed */
 
 struct rpool;
@@ -35,7 +35,7 @@ struct rconn {
 	uint64_t ended_ns; /* it ended, and is kept until the decoders are done with it */
 	uint32_t slot;     /* 1 + index of the kernel's copy of t; 0 none */
 	uint32_t ino;
-	uint32_t told;     /* exchanges already shown */
+	uint32_t told; /* exchanges already shown */
 	bool admitted, decoded, listed;
 	uint32_t state; /* listed: of the socket, TCP_* */
 	struct rec_addr local, remote;
@@ -67,29 +67,32 @@ struct rpool {
 	struct pool_key key;
 	char comm[16];
 	uint64_t opened, closed, failed;
-	uint64_t opened_told, closed_told;         /* at the last record */
-	uint64_t exchanges, used;                  /* of ended ones; used: connections with an exchange */
-	struct hist per_conn;                      /* exchanges of ended connections */
-	uint64_t tcp_ns, tls_ns;                   /* handshakes */
+	uint64_t opened_told, closed_told;           /* at the last record */
+	uint64_t exchanges, used;                    /* of ended ones; used: connections with an exchange */
+	struct hist per_conn;                        /* exchanges of ended connections */
+	uint64_t tcp_ns, tls_ns;                     /* handshakes */
 	uint64_t first_ns, first_n, rest_ns, rest_n; /* latencies of ended connections */
 	uint64_t idle_max_ns;
 	uint64_t stale, unanswered, waits;
 	uint64_t *ports; /* local ports seen, a bit each; owned */
 	uint64_t ports_reused;
-	uint64_t tw_sec[TW_SECONDS];  /* second of each counter below */
-	uint32_t tw[TW_SECONDS];      /* closed first by us in that second */
+	uint64_t tw_sec[TW_SECONDS];            /* second of each counter below */
+	uint32_t tw[TW_SECONDS];                /* closed first by us in that second */
 	uint64_t cut_n, cut_min_ns, cut_max_ns; /* closed by the peer while idle: after how long */
-	uint64_t ka_ns;               /* timeout that the peer announces (Keep-Alive header) */
+	uint64_t ka_ns;                         /* timeout that the peer announces (Keep-Alive header) */
 	/* at the moment of a record */
 	struct hist now;
-	uint64_t n_open, n_idle, n_busy, n_leak, n_exchanges, n_used, n_first, n_first_ns, n_rest, n_rest_ns, n_idle_max, n_tls_ns;
+	uint64_t n_open, n_idle, n_busy, n_leak, n_exchanges, n_used, n_first, n_first_ns, n_rest, n_rest_ns,
+	    n_idle_max, n_tls_ns;
 	uint64_t n_half; /* closed by the peer, not by us */
 };
 
 struct reuse {
 	const struct analyzer_env *env;
 	const struct reuse_cfg *cfg;
-	unsigned kinds; /* that are emitted now */
+	unsigned kinds; /* enum reuse_kind, that are emitted */
+	bool decode;    /* decoders are at work */
+	uint64_t leak_ns;
 	struct rconn *bucket[REUSE_BUCKETS], *by_ino[REUSE_BUCKETS];
 	struct rconn *first, *last;
 	uint64_t nconns, numbers, overflow, pool_overflow, lost_ends;
@@ -143,10 +146,10 @@ uint64_t conn_exchanges(const struct rconn *c);
 
 /* ---- reuse_note.c ---- */
 enum answer {
-	ANSWER_FINE,      /* no request waits, or this side gave up on it at once */
-	ANSWER_STALE,     /* written to a connection that the peer was closing or had closed: the keep-alive race */
-	ANSWER_NONE,      /* the peer had the request and closed without an answer */
-	ANSWER_GIVEN_UP,  /* this side closed after waiting */
+	ANSWER_FINE,     /* no request waits, or this side gave up on it at once */
+	ANSWER_STALE,    /* written to a connection that the peer was closing or had closed: the keep-alive race */
+	ANSWER_NONE,     /* the peer had the request and closed without an answer */
+	ANSWER_GIVEN_UP, /* this side closed after waiting */
 };
 enum answer conn_answer(const struct turns *t);
 /* Remarks on a connection, on its present exchange, on a pool; into a->note. p NULL: none. */

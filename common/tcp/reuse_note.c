@@ -11,12 +11,12 @@
 #include "base/human.h"
 #include "tcp/reuse_int.h"
 
-#define NO_REUSE_CONNS  5   /* fewer connections with one exchange each are no pattern */
-#define CHURN_PERCENT   10  /* of the ephemeral ports in TIME_WAIT */
-#define CHURN_SECOND    100 /* connections opened per second */
-#define GIVEN_UP_NS     (SEC_NS / 10)
-#define CUT_SEEN        2 /* closes while idle that show a timeout */
-#define CLOSE_WAIT_NS   SEC_NS
+#define NO_REUSE_CONNS 5   /* fewer connections with one exchange each are no pattern */
+#define CHURN_PERCENT  10  /* of the ephemeral ports in TIME_WAIT */
+#define CHURN_SECOND   100 /* connections opened per second */
+#define GIVEN_UP_NS    (SEC_NS / 10)
+#define CUT_SEEN       2 /* closes while idle that show a timeout */
+#define CLOSE_WAIT_NS  SEC_NS
 
 const char *dur(uint64_t ns)
 {
@@ -175,10 +175,11 @@ struct rec_str note_conn(struct reuse *a, const struct rconn *c, bool open, uint
 	if (t->flags & TURN_FIN_IN && !(t->flags & (TURN_FIN_OUT | TURN_OWN)) &&
 	    (!t->fin_in_ns || now - t->fin_in_ns > CLOSE_WAIT_NS)) {
 		if (t->fin_in_ns)
-			note_add(a, "leak: the peer closed %s ago, this side has not (CLOSE_WAIT)", dur(now - t->fin_in_ns));
+			note_add(a, "leak: the peer closed %s ago, this side has not (CLOSE_WAIT)",
+			         dur(now - t->fin_in_ns));
 		else
 			note_add(a, "leak: the peer has closed, this side has not (CLOSE_WAIT)");
-	} else if (t->phase != TURN_ASKED && idle > a->cfg->leak_ns) {
+	} else if (t->phase != TURN_ASKED && idle > a->leak_ns) {
 		note_add(a, "leak: idle for %s and never closed", dur(idle));
 	} else if (t->phase == TURN_ASKED && idle > SEC_NS) {
 		note_add(a, "no answer yet, %s after the request", dur(now - t->asked_ns));
@@ -189,7 +190,8 @@ struct rec_str note_conn(struct reuse *a, const struct rconn *c, bool open, uint
 /* What the connections of a pool cost that no second request was sent on. */
 static void say_no_reuse(struct reuse *a, const struct rpool *p)
 {
-	uint64_t used = p->used + p->n_used, exchanges = p->exchanges + p->n_exchanges, hands = p->tcp_ns + p->tls_ns + p->n_tls_ns;
+	uint64_t used = p->used + p->n_used, exchanges = p->exchanges + p->n_exchanges,
+	         hands = p->tcp_ns + p->tls_ns + p->n_tls_ns;
 	uint64_t work = p->first_ns + p->n_first_ns + p->rest_ns + p->n_rest_ns;
 
 	if (used < NO_REUSE_CONNS || exchanges > used)
@@ -203,7 +205,7 @@ static void say_no_reuse(struct reuse *a, const struct rpool *p)
 static void say_churn(struct reuse *a, const struct rpool *p, uint64_t now)
 {
 	uint64_t tw = pool_time_wait(p, now), seconds = (now - a->start_ns) / SEC_NS + 1, rate = p->opened / seconds;
-	uint64_t ports = a->cfg->ports;
+	uint64_t ports = a->env->ephemeral_ports;
 	bool many = ports && p->key.client && tw * 100 >= ports * CHURN_PERCENT;
 
 	if (!many && rate < CHURN_SECOND)
@@ -238,7 +240,7 @@ struct rec_str note_pool(struct reuse *a, const struct rpool *p, uint64_t now)
 		note_add(a, "leak: %llu closed by the peer and not by this side (CLOSE_WAIT)",
 		         (unsigned long long)p->n_half);
 	if (p->n_leak)
-		note_add(a, "leak: %llu idle for more than %s", (unsigned long long)p->n_leak, dur(a->cfg->leak_ns));
+		note_add(a, "leak: %llu idle for more than %s", (unsigned long long)p->n_leak, dur(a->leak_ns));
 	if (p->waits)
 		note_add(a, "%llu requests waited behind slower ones before them", (unsigned long long)p->waits);
 	if (p->failed)

@@ -214,7 +214,7 @@ static void take_stock(struct reuse *a, uint64_t now)
 		p->n_exchanges += n;
 		p->n_used += n ? 1 : 0;
 		p->n_tls_ns += tls_ns(&c->t);
-		p->n_leak += !asked && last && now > last && now - last > a->cfg->leak_ns;
+		p->n_leak += !asked && last && now > last && now - last > a->leak_ns;
 		p->n_half += c->t.flags & TURN_FIN_IN && !(c->t.flags & (TURN_FIN_OUT | TURN_OWN)) &&
 		             now - c->t.fin_in_ns > SEC_NS;
 		if (idle > p->n_idle_max)
@@ -316,8 +316,8 @@ bool pools_report(struct reuse *a, struct buf *b, uint64_t now, uint64_t max)
 {
 	take_stock(a, now);
 	struct rpool **v = ranked(a);
-	bool ok = v && buf_addf(b, "%7s %-12s %-6s %-21s %7s %7s %6s %8s %8s %5s  %s\n", "PID", "COMM", "ROLE", "REMOTE",
-	                        "CONNS", "EXCH", "REUSE%", "TCP", "TLS", "STALE", "NOTE");
+	bool ok = v && buf_addf(b, "%7s %-12s %-6s %-21s %7s %7s %6s %8s %8s %5s  %s\n", "PID", "COMM", "ROLE",
+	                        "REMOTE", "CONNS", "EXCH", "REUSE%", "TCP", "TLS", "STALE", "NOTE");
 
 	for (size_t i = 0; ok && i < a->npools && i < max; i++) {
 		struct rpool *p = v[i];
@@ -333,7 +333,8 @@ bool pools_report(struct reuse *a, struct buf *b, uint64_t now, uint64_t max)
 		ok = buf_addf(b, "%7u %-12.12s %-6s %-21s %7llu %7llu %6llu %8s %8s %5llu  %.*s\n", p->key.pid, comm,
 		              p->key.client ? "client" : "server", name, (unsigned long long)p->opened,
 		              (unsigned long long)n, n ? (unsigned long long)((n - used) * 100 / n) : 0, dur(p->tcp_ns),
-		              dur(p->tls_ns + p->n_tls_ns), (unsigned long long)p->stale, (int)note.n, note.n ? note.p : "");
+		              dur(p->tls_ns + p->n_tls_ns), (unsigned long long)p->stale, (int)note.n,
+		              note.n ? note.p : "");
 	}
 	free(v);
 	return ok;

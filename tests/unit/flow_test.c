@@ -583,6 +583,13 @@ TEST(tls_and_unix)
 	flow_data(f, &d);
 	data(f, 1, 0, 3, "A2\n");
 	CHECK_STR(last.attribution, "nested");
+	d = event(1, 1, 6, "Q3\n");
+	d.tls = "openssl";
+	d.attributed = true;
+	d.flags |= FLOW_MATCHED;
+	flow_data(f, &d);
+	data(f, 1, 0, 6, "A3\n");
+	CHECK_STR(last.attribution, "matched");
 	flow_unix(f, 2, span_str("/run/a"), span_str("/run/b"));
 	d = event(2, 1, 0, "Q1\n");
 	d.local = d.remote = (struct rec_addr){.family = AF_UNIX};
