@@ -10,6 +10,7 @@
 #include "proc.bpf.h"
 #include "mmap.bpf.h"
 #include "tls.bpf.h"
+#include "cipher.bpf.h"
 #include "turns.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -137,7 +137,7 @@ void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
 {
 	struct reuse_rec r;
 	struct record rec = {&reuse_schema, &r};
-	char tuple[2 * 64 + 8];
+	char tuple[CT_TUPLE_MAX];
 
 	if (!c->admitted || !(a->kinds & REUSE_EXCHANGE) || c->decoded)
 		return;
@@ -161,7 +161,7 @@ void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
 	r.tx_bytes = x->bytes[DIR_OUT];
 	r.rx_bytes = x->bytes[DIR_IN];
 	r.ongoing = x->ongoing;
-	ct_record(c, &r, tuple, sizeof(tuple), a->now_ns);
+	ct_record(c, &r, tuple, a->now_ns);
 	r.base.note = note_exchange(a, c, x->idle_ns, !x->end_ns);
 	a->env->emit(a->env->ctx, &rec);
 }
@@ -254,7 +254,7 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 	const struct turns *t = &c->t;
 	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now;
 	bool start = !strcmp(event, "start"), open = strcmp(event, "close") != 0;
-	char tuple[2 * 64 + 8];
+	char tuple[CT_TUPLE_MAX];
 
 	if (!c->admitted || !(a->kinds & REUSE_CONN))
 		return;
@@ -280,7 +280,7 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 		r.tcp_us = us_of(t->open_ns - t->start_ns);
 	if (t->tls_ns[0] && !(t->flags & TURN_TLS_LOST))
 		r.tls_us = us_of(t->tls_ns[1] - t->tls_ns[0]);
-	ct_record(c, &r, tuple, sizeof(tuple), now);
+	ct_record(c, &r, tuple, now);
 	r.base.note = note_conn(a, c, open, now);
 	a->shown_conns += !start;
 	a->env->emit(a->env->ctx, &rec);

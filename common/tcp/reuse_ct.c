@@ -6,7 +6,6 @@
  * It asks seldom and boundedly: as a connection begins, and while it is idle. It must not know how questions travel.
  */
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/human.h"
@@ -75,12 +74,11 @@ static bool same_end(const struct ev_addr *x, const struct ev_addr *y)
 	       !memcmp(x->raddr, y->laddr, sizeof(x->raddr));
 }
 
-void ct_record(const struct rconn *c, struct reuse_rec *r, char *out, size_t n, uint64_t now)
+void ct_record(const struct rconn *c, struct reuse_rec *r, char out[CT_TUPLE_MAX], uint64_t now)
 {
 	static const char *const names[] = {"none",       "syn_sent", "syn_recv",  "established", "fin_wait",
 	                                    "close_wait", "last_ack", "time_wait", "close",       "syn_sent2"};
 	const struct ev_ct *ct = &c->ct;
-	char from[ENDPOINT_MAX + 1], to[ENDPOINT_MAX + 1];
 	bool v6 = ct->reply.family == AF_INET6;
 	uint64_t gone = c->t.last_ns < c->ct_ns && now > c->ct_ns ? (now - c->ct_ns) / SEC_NS : 0;
 
@@ -96,9 +94,9 @@ void ct_record(const struct rconn *c, struct reuse_rec *r, char *out, size_t n, 
 		r->nf_timeout_s = ct->timeout_s > gone ? ct->timeout_s - gone : 0;
 	if (same_end(&ct->orig, &ct->reply))
 		return;
-	from[put_endpoint(from, v6, ct->reply.raddr, ct->reply.rport)] = 0;
-	to[put_endpoint(to, v6, ct->reply.laddr, ct->reply.lport)] = 0;
-	int len = snprintf(out, n, "%s > %s", from, to);
-	if (len > 0 && (size_t)len < n)
-		r->nf_tuple = (struct rec_str){out, (unsigned long)len};
+	size_t len = put_endpoint(out, v6, ct->reply.raddr, ct->reply.rport);
+	memcpy(out + len, " > ", 3);
+	len += 3;
+	len += put_endpoint(out + len, v6, ct->reply.laddr, ct->reply.lport);
+	r->nf_tuple = (struct rec_str){out, len};
 }

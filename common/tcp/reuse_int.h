@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/hist.h"
+#include "base/human.h"
 #include "event.h"
 #include "tcp/reuse.h"
 #include "turn.h"
@@ -156,8 +157,9 @@ enum answer conn_answer(const struct turns *t);
 struct rec_str note_conn(struct reuse *a, const struct rconn *c, bool open, uint64_t now);
 struct rec_str note_exchange(struct reuse *a, const struct rconn *c, uint64_t idle_ns, bool last);
 struct rec_str note_pool(struct reuse *a, const struct rpool *p, uint64_t now);
-/* Appends remarks, "; " between. */
-void note_add(struct reuse *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends a remark, as printf; "; " between it and those before. */
+#define note_add(a, ...) (note_sep(a), buf_addf(&(a)->note, __VA_ARGS__))
+void note_sep(struct reuse *a);
 /* A duration as text, valid until the fourth next call. */
 const char *dur(uint64_t ns);
 
@@ -175,11 +177,12 @@ uint64_t pool_cut_ns(const struct rpool *p);
 void pools_free(struct reuse *a);
 
 /* ---- reuse_ct.c ---- */
+#define CT_TUPLE_MAX (2 * ENDPOINT_MAX + 3)
 void ct_tick(struct reuse *a, uint64_t now);
 void ct_ask(struct reuse *a, struct rconn *c, uint64_t now);
 void ct_answer(struct reuse *a, const struct ev_ct *ev);
 /* Fills in a record's nf_*; the tuple's text goes to out. */
-void ct_record(const struct rconn *c, struct reuse_rec *r, char *out, size_t n, uint64_t now);
+void ct_record(const struct rconn *c, struct reuse_rec *r, char out[CT_TUPLE_MAX], uint64_t now);
 /* Connection tracking has no entry (any more). */
 bool ct_gone(const struct rconn *c);
 /* Seconds that it keeps an idle entry in this state from its last packet on; 0 unknown. */

@@ -5,7 +5,6 @@
  * Only what was observed is said: times, who closed, what the peer or connection tracking announced. It must not know
  * how records are printed.
  */
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/human.h"
@@ -28,19 +27,10 @@ const char *dur(uint64_t ns)
 	return out;
 }
 
-void note_add(struct reuse *a, const char *fmt, ...)
+void note_sep(struct reuse *a)
 {
-	char text[320];
-	va_list ap;
-
-	va_start(ap, fmt);
-	int n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n <= 0)
-		return;
 	if (a->note.n)
 		buf_adds(&a->note, "; ");
-	buf_adds(&a->note, text);
 }
 
 static struct rec_str note_done(struct reuse *a)
