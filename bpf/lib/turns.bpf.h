@@ -241,7 +241,7 @@ __noinline __u64 tls_head(__u64 meta, __u64 ptr, __u64 cnt, __u64 at)
 }
 #define head_type(h)  ((__u8)(h))
 #define head_major(h) ((__u8)((h) >> 8))
-#define head_size(h)  ((__u32)((h) >> 24 & 255) | ((__u32)((h) >> 16 & 255)) << 8)
+#define head_size(h)  (((__u32)((h) >> 24 & 255) << 8) | (__u32)((h) >> 16 & 255))
 
 #define RECORDS_MAX 12 /* of a handshake, in one call */
 
