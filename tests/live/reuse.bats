@@ -227,3 +227,68 @@ start_postgres()
 	is 6 "$(count_records '.event == "close" and .joined and .nth == null and .age_us == null')"
 	is "6 6" "$(records 'select(.kind == "conn") | .conn' | sort -n | uniq -c | awk '{ n++; t += $1 == 2 } END { print n, t }')"
 }
+
+# nat_spaces - network namespaces $NS.c (client), $NS.r (router that masquerades), $NS.s (server, 10.9.2.2).
+nat_spaces()
+{
+	NS=snoop$$
+	SPACES="$NS.c $NS.r $NS.s"
+	for n in $SPACES; do ip netns add "$n" || return 1; done
+	ip -n "$NS.c" link add c0 type veth peer name r0 netns "$NS.r" || return 1
+	ip -n "$NS.s" link add s0 type veth peer name r1 netns "$NS.r" || return 1
+	ip -n "$NS.c" addr add 10.9.1.2/24 dev c0
+	ip -n "$NS.r" addr add 10.9.1.1/24 dev r0
+	ip -n "$NS.r" addr add 10.9.2.1/24 dev r1
+	ip -n "$NS.s" addr add 10.9.2.2/24 dev s0
+	for l in c:c0 r:r0 r:r1 s:s0 c:lo s:lo; do ip -n "$NS.${l%:*}" link set "${l#*:}" up; done
+	ip -n "$NS.c" route add default via 10.9.1.1
+	ip netns exec "$NS.r" sysctl -qw net.ipv4.ip_forward=1
+	ip netns exec "$NS.r" nft -f - <<-NFT
+		table ip t {
+			chain post { type nat hook postrouting priority 100; oifname "r1" masquerade; }
+			chain through { type filter hook forward priority 0; ct state invalid drop; }
+		}
+	NFT
+}
+test_teardown() { for n in ${SPACES:-}; do ip netns del "$n"; done; }
+
+@test "--nf: the addresses behind NAT, the state and the time left, and that it has forgotten" {
+	command -v nft >/dev/null || skip "needs nftables"
+	nat_spaces || skip "no network namespaces with veth"
+	ip netns exec "$NS.r" sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_established=300 || skip "no connection tracking"
+	spawn lines ip netns exec "$NS.s" python3 "$RPEER" serve 0
+	wait_until 100 test -s "$T/lines"
+	LPORT=$(cat "$T/lines")
+	cat >"$T/wait.py" <<-PY
+		import sys; sys.path.insert(0, "$ROOT/tests/live")
+		import reuse_peer as r, time
+		s = r.connect($LPORT, "10.9.2.2"); r.ask(s); print("ready", flush=True); sys.stdin.readline(); r.ask(s); print("again", flush=True); sys.stdin.readline()
+	PY
+	mkfifo "$T/go"
+	exec 7<>"$T/go"
+	ip netns exec "$NS.c" python3 "$T/wait.py" <"$T/go" >"$T/held" 2>"$T/held.err" 3>&- &
+	HELD=$!
+	PIDS+=("$HELD")
+	wait_until 50 grep -q ready "$T/held"
+	# in the router: what is asked is its table
+	cat >"$T/in_router" <<-SH
+		#!/bin/sh
+		exec ip netns exec "$NS.r" "$TOOLS/$TOOL" "\$@"
+	SH
+	chmod 755 "$T/in_router" && ln -s in_router "$T/$TOOL"
+	TOOLS=$T start_snoop --json --nf -p "$HELD" 7>&-
+	sleep 2
+	port=$(ip netns exec "$NS.r" sed -nE 's/.*ESTABLISHED src=10.9.1.2 .*dport=([0-9]+) .*/\1/p' /proc/net/nf_conntrack)
+	stop_snoop
+	is "10.9.2.1:$port > 10.9.2.2:$LPORT established" "$(records 'select(.event == "end") | "\(.nf_tuple) \(.nf_state)"')"
+	some_record '.event == "end" and .nf_timeout_s >= 285 and .nf_timeout_s <= 299'
+	ip netns exec "$NS.r" sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_established=1
+	TOOLS=$T start_snoop --json --nf -p "$HELD" 7>&-
+	sleep 1.5
+	echo >&7
+	wait_until 50 grep -q again "$T/held"
+	sleep 5
+	stop_snoop
+	exec 7>&-
+	some_record '.event == "end" and .nf_state == "gone" and (.note | test("connection tracking has forgotten it"))'
+}
