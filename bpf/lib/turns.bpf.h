@@ -29,6 +29,14 @@ struct {
 	__type(value, __u64);
 } births SEC(".maps");
 
+/* Connections older than the tool that traced processes have, by socket cookie. Filled by the broker. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct win_old);
+} olds SEC(".maps");
+
 /* Each CPU hands out slots of its own: none is taken twice. */
 __u32 next_slot[STAT_CPUS];
 #define SLOT_TRIES 16
@@ -410,6 +418,28 @@ __noinline int turns_join(__u64 skp, __u64 meta, __u64 ret)
 	return 0;
 }
 
+/* A socket that no call was seen on changes its state: is it an old one of a traced process? */
+__noinline int turns_old(__u64 skp)
+{
+	struct sock *sk = (void *)skp;
+	__u64 cookie = KREAD(struct sock, sk, __sk_common.skc_cookie.counter);
+	struct win_old *old = cookie ? bpf_map_lookup_elem(&olds, &cookie) : NULL;
+	struct turns *t;
+	struct conn *c;
+
+	if (!old || turns_join(skp, META_DIR, 0))
+		return 0;
+	c = conn_find(skp, 0);
+	t = c ? turns_of(c) : NULL;
+	if (!t)
+		return 0;
+	/* whoever was interrupted by the packet has nothing to do with it */
+	t->pid = old->pid;
+	t->tid = old->tid;
+	__builtin_memcpy(t->comm, old->comm, sizeof(t->comm));
+	return 0;
+}
+
 /* A connection is over: the last word on it, then its entry is given up. */
 __noinline int turns_end(__u64 skp)
 {
@@ -665,8 +695,12 @@ int turn_state(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	/* A socket that no call was seen on is left by its process. */
-	if ((new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) && !conn_find(key, 0) && task_wanted() && sock_is_stream(sk))
-		turns_join(key, META_DIR, 0);
+	if (!conn_find(key, 0)) {
+		if ((new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) && task_wanted() && sock_is_stream(sk))
+			turns_join(key, META_DIR, 0);
+		else if (new == TCP_CLOSE_WAIT || new == TCP_CLOSE || new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
+			turns_old(key);
+	}
 	return turns_turn(key, old, new);
 }
 

@@ -117,6 +117,10 @@ static void on_sock(void *ctx, struct ev_win *w)
 	s.idle_ms = w->idle_ms;
 	s.server = o->listens[w->addr.lport >> 6] >> (w->addr.lport & 63) & 1;
 	put_bytes(&s, w);
+	/* A packet may end it before its process uses it again. */
+	struct win_old old = {.pid = who->pid, .tid = who->pid, .wanted = 1};
+	memcpy(old.comm, who->comm, sizeof(old.comm));
+	loader_put_old(o->b->loader, w->cookie, &old);
 	memcpy(m.u.event.bytes, &s, sizeof(s));
 	if (!can_send(o->b->run->sock, o->unsaid ? 0 : SEND_MS) || ipc_send(o->b->run->sock, &m, -1) < 0)
 		o->unsaid++;

@@ -62,6 +62,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 			c->pool = old->pool;
 			c->local = old->local;
 			c->remote = old->remote;
+			c->old_last_ns = old->old_last_ns;
 		}
 		conn_drop(a, old);
 	} else if (!c) {
@@ -142,7 +143,6 @@ static bool on_sock(struct reuse *a, const struct ev_sock *ev)
 	if (!c)
 		return true;
 	c->ino = ev->ino;
-	c->state = ev->state;
 	c->local = addr_of(&ev->addr, ev->addr.laddr, ev->addr.lport);
 	c->remote = addr_of(&ev->addr, ev->addr.raddr, ev->addr.rport);
 	c->t.id = ev->h.conn_id;
@@ -152,7 +152,7 @@ static bool on_sock(struct reuse *a, const struct ev_sock *ev)
 	c->t.bytes[DIR_IN] = ev->bytes[DIR_IN];
 	c->t.bytes[DIR_OUT] = ev->bytes[DIR_OUT];
 	if (ev->idle_ms != ~0U)
-		c->t.last_ns = ev->h.ts_ns - (uint64_t)ev->idle_ms * 1000000;
+		c->old_last_ns = ev->h.ts_ns - (uint64_t)ev->idle_ms * 1000000;
 	c->t.pid = ev->h.pid;
 	c->t.tid = ev->h.tid;
 	memcpy(c->t.comm, ev->h.comm, sizeof(c->t.comm));

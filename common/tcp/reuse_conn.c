@@ -138,9 +138,12 @@ void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
 	struct reuse_rec r;
 	struct record rec = {&reuse_schema, &r};
 	char tuple[CT_TUPLE_MAX];
+	uint64_t idle = x->idle_ns;
 
 	if (!c->admitted || !(a->kinds & REUSE_EXCHANGE) || c->decoded)
 		return;
+	if (idle == TURN_UNKNOWN && c->old_last_ns && c->old_last_ns < x->req_ns && x->nth == 1)
+		idle = x->req_ns - c->old_last_ns;
 	rec_clear(&rec);
 	conn_base(c, a, &r.base);
 	r.base.time_ns = x->req_ns;
@@ -154,15 +157,15 @@ void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
 		r.nth = x->nth;
 	r.joined = !!(c->t.flags & TURN_JOINED);
 	r.tls = !!(c->t.flags & TURN_TLS);
-	if (x->idle_ns != TURN_UNKNOWN)
-		r.idle_before_us = us_of(x->idle_ns);
+	if (idle != TURN_UNKNOWN)
+		r.idle_before_us = us_of(idle);
 	if (x->end_ns)
 		r.latency_us = us_of(x->end_ns - x->req_ns);
 	r.tx_bytes = x->bytes[DIR_OUT];
 	r.rx_bytes = x->bytes[DIR_IN];
 	r.ongoing = x->ongoing;
 	ct_record(c, &r, tuple, a->now_ns);
-	r.base.note = note_exchange(a, c, x->idle_ns, !x->end_ns);
+	r.base.note = note_exchange(a, c, idle, !x->end_ns);
 	a->env->emit(a->env->ctx, &rec);
 }
 
@@ -213,13 +216,18 @@ const char *conn_closed_by(const struct turns *t)
 	return t->flags & TURN_RST_OUT ? "reset" : "local";
 }
 
+uint64_t conn_last_ns(const struct rconn *c)
+{
+	return c->t.last_ns ? c->t.last_ns : c->old_last_ns;
+}
+
 uint64_t conn_idle_max(const struct rconn *c, uint64_t now)
 {
 	const struct turns *t = &c->t;
-	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now, idle = 0;
+	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now, idle = 0, last = conn_last_ns(c);
 
-	if (t->phase != TURN_ASKED && t->last_ns && end > t->last_ns)
-		idle = end - t->last_ns;
+	if (t->phase != TURN_ASKED && last && end > last)
+		idle = end - last;
 	return idle > t->idle_max_ns ? idle : t->idle_max_ns;
 }
 
@@ -268,13 +276,15 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 	r.joined = !!(t->flags & TURN_JOINED);
 	r.tls = !!(t->flags & TURN_TLS);
 	r.closed_by = conn_closed_by(t);
+	if (t->flags & TURN_OWN && !(t->flags & TURN_FIN_IN))
+		r.closed_by = NULL; /* nothing tells when a Unix socket is closed here */
 	if (!start) {
 		r.exchanges = conn_exchanges(c);
 		put_latencies(c, &r);
 	}
 	if (!(t->flags & TURN_JOINED) && t->start_ns)
 		r.age_us = us_of(end - t->start_ns);
-	if (t->last_ns || t->idle_max_ns)
+	if (conn_last_ns(c) || t->idle_max_ns)
 		r.idle_max_us = us_of(conn_idle_max(c, now));
 	if (t->flags & TURN_CLIENT && t->open_ns && t->start_ns && t->open_ns >= t->start_ns && !a->env->offline)
 		r.tcp_us = us_of(t->open_ns - t->start_ns);

@@ -38,7 +38,7 @@ struct rconn {
 	uint32_t ino;
 	uint32_t told; /* exchanges already shown */
 	bool admitted, decoded, listed;
-	uint32_t state; /* listed: of the socket, TCP_* */
+	uint64_t old_last_ns; /* of a listed one: its last byte, 0 unknown */
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
 	struct turns t;
@@ -140,7 +140,9 @@ void conn_end(struct reuse *a, struct rconn *c, bool open, uint64_t now);
 void conn_base(const struct rconn *c, const struct reuse *a, struct rec_base *b);
 /* Who ended it first. */
 const char *conn_closed_by(const struct turns *t);
-/* End of the longest silence: when it was left, or now. */
+/* Its last byte, 0 unknown. */
+uint64_t conn_last_ns(const struct rconn *c);
+/* The longest silence, up to when it was left, or now. */
 uint64_t conn_idle_max(const struct rconn *c, uint64_t now);
 /* Exchanges, and sums of latencies, by turns or by decoder. */
 uint64_t conn_exchanges(const struct rconn *c);

@@ -151,7 +151,7 @@ static void say_end(struct reuse *a, const struct turns *t)
 struct rec_str note_conn(struct reuse *a, const struct rconn *c, bool open, uint64_t now)
 {
 	const struct turns *t = &c->t;
-	uint64_t idle = t->last_ns && now > t->last_ns ? now - t->last_ns : 0;
+	uint64_t last = conn_last_ns(c), idle = last && now > last ? now - last : 0;
 
 	a->note.n = 0;
 	say_answer(a, t);

@@ -207,7 +207,7 @@ static void take_stock(struct reuse *a, uint64_t now)
 			continue;
 		if (!is_up(c))
 			continue;
-		uint64_t n = conn_exchanges(c), idle = conn_idle_max(c, now), last = c->t.last_ns;
+		uint64_t n = conn_exchanges(c), idle = conn_idle_max(c, now), last = conn_last_ns(c);
 		bool asked = c->t.phase == TURN_ASKED;
 		p->n_open++;
 		*(asked ? &p->n_busy : &p->n_idle) += 1;

@@ -292,3 +292,85 @@ test_teardown() { for n in ${SPACES:-}; do ip netns del "$n"; done; }
 	exec 7>&-
 	some_record '.event == "end" and .nf_state == "gone" and (.note | test("connection tracking has forgotten it"))'
 }
+
+@test "-r: a capture shows the same connections, exchanges, bytes and stale reuses as the live run" {
+	start_lines 1
+	spawn dump tcpdump -i lo -U -B 8192 -s 0 -w "$T/cap.pcap" "port $LPORT"
+	DUMP=$PID
+	wait_until 50 grep -q listening "$T/dump.err"
+	run_tool --json -- python3 "$RPEER" stale "$LPORT" 10 0.1 1.5 0.3 1.7
+	sleep 1
+	kill -INT "$DUMP" && wait_until 50 gone "$DUMP"
+	cmp_fields='select(.kind == "conn") | "\(.local) \(.exchanges) \(.tx_bytes) \(.rx_bytes) \(.closed_by) \(.note // "" | sub(" after.*"; ""))"'
+	records "$cmp_fields" | sort >"$T/live"
+	"$TOOLS/$TOOL" --json -r "$T/cap.pcap" >"$T/out" 2>"$T/err"
+	records "$cmp_fields" | sort >"$T/offline"
+	same_lines "$T/live" "$T/offline"
+	is 2 "$(grep -c stale "$T/offline")"
+	is 0 "$(count_records '.pid or .role')"
+	is 6 "$(count_records '.kind == "exchange" and .latency_us')"
+}
+
+@test "-r: TLS in a capture" {
+	start_nginx "ssl_protocols TLSv1.2 TLSv1.3;"
+	spawn dump tcpdump -i lo -U -B 8192 -s 0 -w "$T/cap.pcap" "port $TLS_PORT"
+	DUMP=$PID
+	wait_until 50 grep -q listening "$T/dump.err"
+	for v in 1.2 1.3; do
+		curl -sk --http1.1 --tls-max "$v" "--tlsv$v" -o /dev/null "https://127.0.0.1:$TLS_PORT/100k?[1-6]"
+	done
+	sleep 1
+	kill -INT "$DUMP" && wait_until 50 gone "$DUMP"
+	"$TOOLS/$TOOL" --json -r "$T/cap.pcap" >"$T/out" 2>"$T/err"
+	is "6 6" "$(per_conn '.tls and .tls_us > 0')"
+}
+
+@test "--protocol http: method, path, status; a request waits behind a slow one; Keep-Alive's timeout" {
+	KPORT=$(free_ports 1)
+	start_nginx "server { listen 127.0.0.1:$KPORT; keepalive_timeout 75s 1s; root $T/www; }"
+	run_tool --json --protocol http -- bash -c "curl -s -o /dev/null http://127.0.0.1:$PORT/1k http://127.0.0.1:$PORT/missing; true"
+	is "GET /1k 200,GET /missing 404" "$(records 'select(.kind == "exchange") | "\(.method) \(.path) \(.status)"' | paste -sd ',')"
+	is 2 "$(per_conn)"
+	cat >"$T/idle.py" <<-PY
+		import http.client, time
+		c = http.client.HTTPConnection("127.0.0.1", $KPORT)
+		for gap in 0, 0.1, 1.5:
+		    time.sleep(gap)
+		    c.request("GET", "/ok")
+		    c.getresponse().read()
+	PY
+	run_tool --json --protocol http -- python3 "$T/idle.py"
+	is "null null idle" "$(records 'select(.kind == "exchange") | (.note // "null") | sub("^idle 1.5.*, the peer gives 1.00s .Keep-Alive header.$"; "idle")' | paste -sd ' ')"
+	spawn slow python3 "$PEER" serve "$(free_ports 1)"
+	P=$(tr '\0' ' ' <"/proc/$PID/cmdline" | awk '{ print $4 }')
+	wait_until 50 listening "$P"
+	run_tool --json --protocol http -- bash -c "exec 3<>/dev/tcp/127.0.0.1/$P; printf 'GET /slow/0.5 HTTP/1.1\r\nHost: a\r\n\r\n' >&3; sleep 0.1; printf 'GET /fast HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' >&3; cat <&3 >/dev/null"
+	some_record '.kind == "exchange" and .path == "/fast" and (.note // "" | test("^waited [34][0-9]+ms behind the request before it$"))'
+	is 2 "$(per_conn)"
+}
+
+@test "https with --protocol http: exchanges of the decoder on the socket's connection" {
+	start_nginx ""
+	run_tool --json --protocol http -- curl -sk --http1.1 -o /dev/null "https://127.0.0.1:$TLS_PORT/1k?[1-4]"
+	is 4 "$(per_conn '.tls and .tls_us > 0')"
+	is 4 "$(count_records '.kind == "exchange" and .path and .nth and .conn == 1')"
+}
+
+@test "a leak: the peer closed, this side never does; a connection idle beyond --leak" {
+	start_lines 0.5
+	mkfifo "$T/go" && exec 7<>"$T/go"
+	python3 "$RPEER" halfopen "$LPORT" <"$T/go" >"$T/held" 2>"$T/held.err" 3>&- &
+	PIDS+=("$!")
+	start_snoop --json --leak 1s -p "$!" -d 3 7>&-
+	wait_until 100 gone "$SNOOP"
+	exec 7>&-
+	is 1 "$(count_records '.event == "start"')"
+	some_record '.event == "end" and .closed_by == "remote" and (.note | test("leak: the peer .*, this side has not .CLOSE_WAIT."))'
+	start_lines 0
+	run_tool --json --leak 1s -d 2 -- python3 -c "
+import sys; sys.path.insert(0, '$ROOT/tests/live')
+import reuse_peer as r, time
+s = r.connect($LPORT); r.ask(s); time.sleep(3)"
+	some_record '.event == "end" and .closed_by == "open" and (.note | test("leak: idle for .* and never closed"))'
+	some_record '.kind == "pool" and .open == 1 and .idle == 1 and (.note | test("leak: 1 idle"))'
+}
