@@ -16,8 +16,9 @@ enum ev_type {
 	EV_UNIX = 3,     /* data ring, before a Unix connection's first data: struct ev_unix */
 	EV_CLOSE = 4,    /* small ring: struct ev_close */
 	EV_PROC = 5,     /* process ring (broker): struct ev_proc */
-	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
 	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
+	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
+	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -35,7 +36,11 @@ enum ev_data_flags {
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
 	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
 	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_SKIPPED = 64,   /* what of want is not in buf belongs to a body that is not needed (ctl_slot.shape) */
+	EVF_BREAK = 128, /* nobody knows how many bytes are missing here: want is EV_BREAK_STEP, no number of bytes */
 };
+/* By how much a stream's position goes on where an unknown number of bytes is missing: more than what may be. */
+#define EV_BREAK_STEP (1U << 30)
 
 /* Common head of every event. Sizes: 48 bytes. */
 struct ev_hdr {
@@ -308,6 +313,41 @@ enum bpf_on {
 	ON_SEEDING = 2, /* opens and closes are seen; sockets that are not known are left alone until the broker has
 	                 * looked at those that are there */
 };
+enum ev_secret_flags {
+	SECRET_RANDOM = 1, /* client_random is the session's */
+	SECRET_OBJECT = 2, /* object holds the head of the session: the client random may be in it */
+};
+
+/* The head of a session that is sent along while nobody knows where its client random stands. */
+#define SECRET_OBJECT_BYTES 512
+
+/* One secret at a key-log function, as a key log would show it. Without SECRET_OBJECT the event ends before object. */
+struct ev_secret {
+	struct ev_hdr h; /* conn_id 0 */
+	__u64 session;   /* address of the session (Go: of the Config): the same for all secrets of a handshake */
+	__u8 label[32];  /* "CLIENT_RANDOM" and so on; NUL-padded */
+	__u8 secret[64]; /* secret_len bytes */
+	__u8 client_random[32];
+	__u8 secret_len;
+	__u8 flags; /* enum ev_secret_flags */
+	__u8 pad[6];
+	__u8 object[SECRET_OBJECT_BYTES];
+};
+
+/*
+ * Where a key-log probe finds its values: handed to the program as its attach cookie. 0: the registers in which a C
+ * function gets (session, label, secret, length), and no client random.
+ */
+enum key_random { KEY_RANDOM_NONE, KEY_RANDOM_REG, KEY_RANDOM_NEAR, KEY_RANDOM_FAR };
+#define KEY_COOKIE_SET       1ull
+#define KEY_COOKIE_SESSION   1  /* 4 bits each: number of a register, rax rcx rdx rbx rsp rbp rsi rdi r8 .. r15 */
+#define KEY_COOKIE_LABEL     5  /* points to NUL-terminated text */
+#define KEY_COOKIE_SECRET    9  /* points to bytes */
+#define KEY_COOKIE_LEN       13 /* how many */
+#define KEY_COOKIE_RANDOM    17 /* 2 bits: enum key_random */
+#define KEY_COOKIE_RANDOM_AT 19 /* 4 bits: register that points to the client random */
+#define KEY_COOKIE_OFF1      23 /* 16 bits: NEAR: it is at session + off1; FAR: at *(session + off1) + off2 */
+#define KEY_COOKIE_OFF2      39 /* 16 bits */
 
 /* TLS libraries by name; the order is the wire format between kernel and user space: append only. */
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };
@@ -338,14 +378,13 @@ struct bpf_cfg {
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;      /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
-	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;   /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher; /* copy TLS records too (keys engine) */
-	__u32 tls_only;    /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
-	__u32 pad0;
+	__u32 follow;         /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level;    /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;     /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;      /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;      /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher;    /* copy TLS records too (keys engine) */
+	__u32 tls_only;       /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
 	__u32 pidns_inum;     /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
@@ -358,6 +397,7 @@ struct bpf_cfg {
 	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
 	__u32 turn_events;    /* EV_TURN is wanted */
 	__u32 ncpus;          /* possible CPUs (set by the loader) */
+	__u32 cookies;        /* the kernel has attach cookies, and they are given (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };
@@ -380,8 +420,19 @@ struct ctl_slot {
 	__u64 skip[2]; /* per direction: positions below this are not needed */
 	__u64 last_ns; /* kernel: when bytes were last skipped on behalf of this slot */
 	__u32 verdict; /* enum conn_verdict; 0: no opinion */
-	__u32 pad0;
+	__u32 shape;   /* SHAPE() of the last responses' heads, whose bodies are not needed; 0: do not look */
 };
+
+/*
+ * How the last responses of a connection began: with a head of so many bytes, in which the decimal digits of
+ * Content-Length stand at a place. Where a call passes a response that begins in just that way, as the kernel checks
+ * byte by byte, its body need not be copied. dir: enum ev_dir of the responses.
+ */
+#define SHAPE_HEAD_MAX       1024
+#define SHAPE(head, at, dir) ((__u32)(head) | (__u32)(at) << 12 | (__u32)(dir) << 24)
+#define shape_head(s)        ((s)&0xfff)
+#define shape_at(s)          ((s) >> 12 & 0xfff)
+#define shape_dir(s)         ((s) >> 24 & 1)
 
 /* Counters, one per CPU slot in an mmapable array; the reader adds them up. */
 #define STAT_CPUS 256
@@ -389,6 +440,7 @@ struct bpf_stats {
 	__u64 events, bytes;             /* submitted to the data ring */
 	__u64 lost_events, lost_bytes;   /* reserve failed: data ring */
 	__u64 lost_small;                /* reserve failed: small or process ring */
+	__u64 lost_secrets;              /* reserve failed: secrets ring. Each may make a connection unreadable */
 	__u64 skipped_bytes;             /* not copied because the worker needs nothing below a position */
 	__u64 passed_bytes;              /* not copied because of the verdict */
 	__u64 nocopy_bytes;              /* sendfile, splice, zero copy: counted, not captured */

@@ -21,15 +21,6 @@ static int set_min(void *cfg, const char *arg, struct err *e)
 	return 0;
 }
 
-/* Counted as an error in the totals: what our own side is to blame for. */
-static bool is_local(const struct record *r, struct span unused)
-{
-	const struct stall *s = r->data;
-
-	(void)unused;
-	return s->side && !strcmp(s->side, "local");
-}
-
 static bool is_of_cause(const struct record *r, struct span words)
 {
 	const struct stall *s = r->data;
@@ -68,7 +59,7 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 static const struct totals_spec totals = {
     .group = (const char *const[]){"comm", "pid", "remote", "side", "cause", NULL},
     .value = "stall_us",
-    .bad = is_local,
+    .by_sum = true,
 };
 
 static const struct example examples[] = {
@@ -100,7 +91,7 @@ static const struct tool tool = {
         "is unknown; so is why a remote with scaling does not read. The note has the figures.\n\n"
         "A connection can be slow for its window without ever standing at 0: tcpwin shows that.\n\n"
         "With -r, local is the client's end; of processes, queues and buffers a capture shows nothing.\n\n"
-        "At the end: totals per process, remote, side and cause; the column errors counts those of our own side.",
+        "At the end: totals per process, remote, side and cause, worst first.",
     .examples = examples,
     .opts = opts,
     .cfg_size = sizeof(struct zerowin_cfg),

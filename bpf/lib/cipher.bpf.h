@@ -140,8 +140,7 @@ static __always_inline __u64 session_at_work(void)
 }
 
 /* BIO_write(bio, data, len): the library puts records out, or the program puts in what it received. */
-SEC("uprobe")
-int ossl_bio_write(struct pt_regs *ctx)
+UPROBE(ossl_bio_write)
 {
 	__u64 meta = session_meta(META_LIB(TLS_OPENSSL)), ssl, skp, id = 0;
 	struct bio_key key = {ctx->di, (__u32)meta};
@@ -204,8 +203,7 @@ static __always_inline void bio_note(__u64 bio, __u64 tgid, __u64 ssl, __u64 id,
  * SSL_set_bio(ssl, rbio, wbio). Around a descriptor: SSL_set_fd at work, or calls made inside will tell. One for both
  * is mostly the program's own kind around a socket (curl): the same.
  */
-SEC("uprobe")
-int ossl_set_bio(struct pt_regs *ctx)
+UPROBE(ossl_set_bio)
 {
 	__u64 ssl = ctx->di, rbio = ctx->si, wbio = ctx->dx, meta = session_meta(META_LIB(TLS_OPENSSL));
 	struct conn *c;

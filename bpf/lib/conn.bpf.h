@@ -273,8 +273,10 @@ __noinline int conn_new(__u64 skp, __u64 meta, __u64 ret)
 	if (!sock_wanted(sk))
 		return -1;
 	c = conn_blank();
-	if (!c)
+	if (!c) {
+		STAT_ADD(lost_events, 1);
 		return -1;
+	}
 	c->id = new_id();
 	c->ino = sock_ino(sk);
 	read_addr(sk, &c->addr);

@@ -31,15 +31,18 @@ typedef __u16 __sum16;
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PROG_ARRAY = 3,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_STACK_TRACE = 7,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_MMAPABLE = 1024, BPF_F_RDONLY_PROG = 128 };
+enum { BPF_F_USER_STACK = 256, BPF_F_FAST_STACK_CMP = 512, BPF_F_REUSE_STACKID = 1024 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
-enum { BPF_RB_AVAIL_DATA = 0 };
+enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_PROD_POS = 3 };
 
 /* x86-64 registers as saved at kernel entry: an ABI, not relocated. */
 struct pt_regs {
@@ -93,6 +96,15 @@ enum { PF_IO_WORKER = 0x10 }; /* task_struct.flags: io_uring's worker or submiss
 enum { TS_COMPAT = 2 };       /* thread_info.status: in a 32-bit system call */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* Records of tracepoints, after 8 bytes that all have. */
+struct trace_event_raw_sock_msg_length { /* sock_send_length, sock_recv_length */
+	void *sk;
+	int ret, flags;
+};
+struct trace_event_raw_tcp_event_sk { /* tcp_rcv_space_adjust */
+	const void *skaddr;
+};
 
 typedef struct {
 	int counter;
@@ -262,7 +274,7 @@ struct tcp_sock {
 	struct tcp_options_received rx_opt;
 	__u32 chrono_start, chrono_stat[3];
 	__u8 chrono_type;
-	__u8 syn_data, syn_fastopen, is_mptcp;
+	__u8 syn_data, syn_fastopen, syn_fastopen_child, is_mptcp;
 };
 struct mptcp_sock {
 	struct sock *first;

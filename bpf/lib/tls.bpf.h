@@ -9,6 +9,7 @@
 #define SNOOP_TLS_BPF_H
 
 #include "sock.bpf.h"
+#include "uprobe.bpf.h"
 
 struct tls_call {
 	__u64 ssl; /* 0: no call */
@@ -25,12 +26,22 @@ struct tls_call {
 struct tls_calls {
 	struct tls_call c[2];
 };
+/* Never LRU: a thread may wait in a read for long. Gone with the call's return or the thread's end. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct tls_calls);
 } calls SEC(".maps");
+
+SEC("raw_tp/sched_process_exit")
+int calls_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&calls, &tid);
+	return 0;
+}
 
 static __always_inline __u64 session_meta(__u64 meta)
 {
@@ -127,8 +138,11 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 		session_new(ssl, meta, 0);
 		c = conn_find(ssl, meta);
 	}
-	if (!c)
+	if (!c) {
+		STAT_ADD(lost_events, 1);
+		STAT_ADD(lost_bytes, len);
 		return -1;
+	}
 	if (c->flags & CONN_FD) {
 		sk = fd_sock(c->fd);
 		if (!sk || !sock_is_stream(sk) || !sock_conn(sk, 0, 0) || session_link(ssl, meta, (__u64)sk, 0))
@@ -147,6 +161,25 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 	if ((cfg.filters & (FILTER_PORT | FILTER_NETNS)) && !c->link)
 		return 0;
 	return stream_data(c, ssl, meta | META_SRC(buf ? SRC_BUF : SRC_NONE), buf, 0, (__u32)len, off);
+}
+
+/*
+ * A call in direction meta_dir(meta) may have moved bytes that nobody saw. What comes later must not be taken for what
+ * follows on what was seen before. A session that is not known will be one that was joined late.
+ */
+__noinline int session_break(__u64 ssl, __u64 meta)
+{
+	struct conn *c = conn_find(ssl, meta);
+	__u64 off;
+
+	STAT_ADD(lost_events, 1);
+	if (!c)
+		return 0;
+	off = c->pos[meta_dir(meta)];
+	c->pos[meta_dir(meta)] += EV_BREAK_STEP;
+	if (put(c, (meta & ~META_CHECK) | META_EVF(EVF_BREAK), 0, EV_BREAK_STEP, off, 0) == PUT_FULL)
+		note_loss(ssl, meta, 1);
+	return 0;
 }
 
 /* A call on session ssl begins that moves up to num bytes at buf (0: not to be had); lenp as in struct tls_call. */
@@ -172,7 +205,10 @@ static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, __u64 buf
 		return 0;
 	}
 	/* None, or one whose return was never seen (a longjmp, a stack that was left). */
-	bpf_map_update_elem(&calls, &tid, &fresh, BPF_ANY);
+	if (t && t->c[0].ssl)
+		session_break(t->c[0].ssl, session_meta(t->c[0].meta));
+	if (bpf_map_update_elem(&calls, &tid, &fresh, BPF_ANY))
+		session_break(c->ssl, session_meta(meta));
 	return 0;
 }
 
@@ -201,7 +237,7 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 		len = c.num + 1;
 	if (len > c.num) {
 		STAT_ADD(faults, 1);
-		return 0;
+		return session_break(c.ssl, session_meta(c.meta));
 	}
 	return len ? session_data(c.ssl, session_meta(c.meta), c.buf, len) : 0;
 }
@@ -209,7 +245,7 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 /* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms, ssl_read_internal and ssl_write_internal ---- */
 
 #define OSSL_CALL(name, dir, buf, num, lenp)                                                                           \
-	SEC("uprobe") int ossl_##name##_enter(struct pt_regs *ctx)                                                     \
+	UPROBE(ossl_##name##_enter)                                                                                    \
 	{                                                                                                              \
 		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), buf, num, lenp);                                 \
 	}
@@ -224,8 +260,7 @@ OSSL_CALL(write_ex2, META_DIR, ctx->si, ctx->dx, ctx->r8)
 OSSL_CALL(sendfile, META_DIR, 0, ctx->cx, 0)
 
 /* The return of any of them: what was called was noted at the entry. */
-SEC("uretprobe")
-int ossl_exit(struct pt_regs *ctx)
+URETPROBE(ossl_exit)
 {
 	return call_exit(ctx);
 }
@@ -247,8 +282,7 @@ static __always_inline struct conn *session_base(__u64 ssl, __u64 meta)
 }
 
 /* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. */
-SEC("uprobe")
-int ossl_set_fd(struct pt_regs *ctx)
+UPROBE(ossl_set_fd)
 {
 	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
 	struct conn *c;
@@ -264,8 +298,7 @@ int ossl_set_fd(struct pt_regs *ctx)
 }
 
 /* SSL_new returns a session: a new life at that address. */
-SEC("uretprobe")
-int ossl_new_exit(struct pt_regs *ctx)
+URETPROBE(ossl_new_exit)
 {
 	__u64 ssl = ctx->ax, meta = session_meta(META_LIB(TLS_OPENSSL));
 
@@ -275,8 +308,7 @@ int ossl_new_exit(struct pt_regs *ctx)
 	return session_new(ssl, meta, 1);
 }
 
-SEC("uprobe")
-int ossl_free(struct pt_regs *ctx)
+UPROBE(ossl_free)
 {
 	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
 	struct conn *c;

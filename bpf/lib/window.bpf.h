@@ -27,12 +27,13 @@ struct win {
 	__u64 id, open_ns;
 	__u64 zero_ns[2], told_ns[2];
 	__u64 read_ns;
+	__u64 gap_ns, gap_zero_ns; /* reader.bpf.h: longest time without a read, in the episode that began then */
 	struct ev_addr addr;
 	__u32 netns;
 	__u32 raw[2]; /* the window field of each direction's last segment */
 	__u32 wnd[2]; /* the same in bytes */
 	__u32 told[2], min[2], max[2];
-	__u32 pid, tid, read_tid, stack;
+	__u32 pid, tid, read_tid, stack, gap_tid, gap_stack;
 	__u32 mem_limit;
 	__u32 flags; /* enum win_flags that cannot be read off the socket */
 	__u8 wanted, owner, noscale, sysctl, half, opened, pad[2];
@@ -126,6 +127,8 @@ static __always_inline __u32 sock_flags(struct sock *sk)
 		flags |= WINF_MPTCP;
 	if (KBITS(struct tcp_sock, tp, syn_data) || KBITS(struct tcp_sock, tp, syn_fastopen))
 		flags |= WINF_TFO;
+	if (bpf_core_field_exists(tp->syn_fastopen_child) && KBITS(struct tcp_sock, tp, syn_fastopen_child))
+		flags |= WINF_TFO;
 	return flags;
 }
 
@@ -198,6 +201,11 @@ static __always_inline void put_win(struct ev_win *e, const struct win *w)
 	e->read_ns = w->read_ns;
 	e->read_tid = w->read_tid;
 	e->stack = w->stack;
+	if (w->gap_ns && w->zero_ns[DIR_OUT] && w->gap_zero_ns == w->zero_ns[DIR_OUT]) {
+		e->read_gap_ns = w->gap_ns;
+		e->read_tid = w->gap_tid;
+		e->stack = w->gap_stack;
+	}
 	e->netns = w->netns;
 	for (int d = 0; d < 2; d++) {
 		e->zero_ns[d] = w->zero_ns[d];

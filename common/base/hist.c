@@ -37,9 +37,11 @@ void hist_add(struct hist *h, uint64_t v)
 	h->octave[o][sub]++;
 	h->min = h->n && h->min < v ? h->min : v;
 	h->max = h->max > v ? h->max : v;
+	h->sum += v;
 	h->n++;
 }
 
+/* The value at rank ceil(p * n / 100). */
 uint64_t hist_at(const struct hist *h, unsigned p)
 {
 	uint64_t rank = h->n / 100 * p + (h->n % 100 * p + 99) / 100, seen = 0;
@@ -61,6 +63,7 @@ void hist_merge(struct hist *to, const struct hist *from)
 		return;
 	to->min = to->n && to->min < from->min ? to->min : from->min;
 	to->max = to->max > from->max ? to->max : from->max;
+	to->sum += from->sum;
 	for (unsigned o = 0; o < HIST_OCTAVES; o++) {
 		if (!from->octave[o])
 			continue;

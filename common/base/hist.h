@@ -15,8 +15,8 @@
 #define HIST_OCTAVES  (64 - HIST_SUB_BITS + 1)
 
 struct hist {
-	uint64_t n, min, max;           /* no percentile lies outside what was seen: a single value is exact */
-	uint32_t *octave[HIST_OCTAVES]; /* HIST_SUB counters each, NULL: none yet; owned */
+	uint64_t n, sum, min, max;      /* no percentile lies outside what was seen: a single value is exact */
+	uint32_t *octave[HIST_OCTAVES]; /* HIST_SUB counters each, NULL: none yet */
 };
 
 /* Counts a value; dropped when memory is short. */

@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "12.3ms", "4.50s", "2m03s", "4d01h"; NUL-terminated. */
-void fmt_us(char out[16], uint64_t us);
-/* "512", "1.20K", "3.40G"; NUL-terminated. */
-void fmt_bytes(char out[16], uint64_t n);
+/* "12.3ms", "4.50s", "2m03s", "4d01h"; NUL-terminated. The length. */
+size_t fmt_us(char out[16], uint64_t us);
+/* "512", "1.20K", "3.40G"; NUL-terminated. The length. */
+size_t fmt_bytes(char out[16], uint64_t n);
 
 #define ENDPOINT_MAX 64 /* "[" 8 * 4 digits, 7 colons "]:" 5 digits */
 /* "ip:port", "[v6]:port" (RFC 5952), from bytes in network order and a port in host order. Returns the length; no NUL.

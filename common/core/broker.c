@@ -24,6 +24,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/outfile.h"
 #include "target/nfct.h"
 
 #define TICK_MS      100
@@ -215,6 +216,10 @@ static int start_worker(struct broker *b, struct err *e)
 	}
 	close(sv[1]);
 	close(ask[1]);
+	if (b->run->capture >= 0)
+		close(b->run->capture);
+	if (b->run->opener >= 0)
+		close(b->run->opener);
 	b->run->sock = sv[0];
 	b->run->ask = ask[0];
 	return 0;
@@ -227,6 +232,10 @@ static int start(struct broker *b, struct err *e)
 	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
+		return -1;
+	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
+	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
+	if (e->code)
 		return -1;
 	/* Each program and map is a descriptor. */
 	getrlimit(RLIMIT_NOFILE, &before);
@@ -301,6 +310,17 @@ static void tell_loss(void *ctx, __u64 conn_id, const struct conn_loss *loss)
 	ipc_send(b->run->sock, &m, -1);
 }
 
+/* The worker ended by a signal that was not ours. */
+static void tell_killed(int sig)
+{
+	if (sig == SIGSYS)
+		log_error(
+		    "the decoding process was stopped by its sandbox: it made a system call that it has no use for. "
+		    "A defect, or hostile input at work; --no-sandbox runs without, please report it");
+	else
+		log_error("the decoding process was killed by signal %d", sig);
+}
+
 static void stop_worker(struct broker *b)
 {
 	struct ipc_msg m = {.type = IPC_STOP};
@@ -312,6 +332,8 @@ static void stop_worker(struct broker *b)
 		if (!told && can_send(b->run->sock, 0))
 			told = !ipc_send(b->run->sock, &m, -1);
 		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
+		if (p == b->worker && WIFSIGNALED(b->worker_status))
+			tell_killed(WTERMSIG(b->worker_status));
 		if (p == b->worker || (p < 0 && errno == ECHILD))
 			break;
 		if (!wait_worker(b, told ? POLLIN : POLLOUT, 20)) {
@@ -324,17 +346,24 @@ static void stop_worker(struct broker *b)
 	b->worker = 0;
 }
 
+/* The kernel's counters, with what it passed over since tracing began. */
+static void sum_stats(struct broker *b, struct bpf_stats *bs)
+{
+	bpf_stats_sum(b->run->ls.stats, bs);
+	bs->passed_over = loader_missed(b->loader) - b->missed_before;
+}
+
 static int exit_code(struct broker *b)
 {
 	struct bpf_stats bs;
 	int st = b->worker_status;
 
-	bpf_stats_sum(b->run->ls.stats, &bs);
+	sum_stats(b, &bs);
 	if (WIFSIGNALED(st) || (WIFEXITED(st) && WEXITSTATUS(st) == EXIT_RUNTIME))
 		return EXIT_RUNTIME;
 	if (WIFEXITED(st) && WEXITSTATUS(st))
 		return WEXITSTATUS(st);
-	if (b->run->rc.strict && (bs.lost_events || bs.lost_small))
+	if (b->run->rc.strict && bpf_stats_lost(&bs))
 		return EXIT_LOST;
 	if (b->cmd_ended)
 		return WIFSIGNALED(b->cmd_status) ? 128 + WTERMSIG(b->cmd_status) : WEXITSTATUS(b->cmd_status);
@@ -367,8 +396,8 @@ static void finish(struct broker *b)
 	    (double)(self.ru_utime.tv_sec + self.ru_stime.tv_sec + kids.ru_utime.tv_sec + kids.ru_stime.tv_sec) +
 	    (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec + kids.ru_utime.tv_usec + kids.ru_stime.tv_usec) /
 	        1e6;
-	bpf_stats_sum(b->run->ls.stats, &bs);
-	bs.passed_over = loader_missed(b->loader);
+	sum_stats(b, &bs);
+	b->run->sh->unhooked = attacher_unhooked(b->attacher);
 	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 
@@ -406,7 +435,7 @@ static void reap(struct broker *b)
 			return;
 		if (p == b->worker) {
 			if (WIFSIGNALED(st))
-				log_error("the decoding process was killed by signal %d", WTERMSIG(st));
+				tell_killed(WTERMSIG(st));
 			b->worker_status = st;
 			b->worker_usage = ru;
 			b->worker = 0;
@@ -567,6 +596,7 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
+	b->missed_before = loader_missed(b->loader);
 	olds_tell(b->olds);
 	if (b->windows) {
 		loader_on(b->loader, ON_SEEDING);

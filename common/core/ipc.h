@@ -27,6 +27,7 @@ enum ipc_type {
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
 	IPC_CT,          /* worker -> broker: a question to connection tracking */
+	IPC_FILE,        /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
 	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
@@ -71,6 +72,7 @@ struct ipc_shared {
 	/* broker */
 	volatile uint32_t tracing; /* 1 once everything is attached */
 	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
+	uint32_t unhooked;         /* at the end: mappings of TLS files beyond the attacher's bound */
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;

@@ -24,6 +24,12 @@ void bpf_stats_sum(const struct bpf_stats *percpu, struct bpf_stats *out)
 	}
 }
 
+/* A hit that the kernel passed over may have been another process's: what cannot be ruled out counts. */
+bool bpf_stats_lost(const struct bpf_stats *bs)
+{
+	return bs->lost_events || bs->lost_small || bs->passed_over;
+}
+
 /* "what: N" for each counter that is not zero; these are the things that a reader of the output must know. */
 static void losses(const struct run *r, const struct bpf_stats *bs, char *out, size_t n)
 {
@@ -37,6 +43,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {f->late_events, "events after their connection's end"},
 	    {bs ? bs->lost_small : 0, "open/close notices lost"},
 	    {bs ? bs->passed_over : 0, "probe hits passed over by the kernel (any process's)"},
+	    {r->sh->unhooked, "mapped TLS files not hooked: too many"},
 	    {bs ? bs->faults : 0, "unreadable buffers"},
 	    {bs ? bs->iov_overflow : 0, "calls with more buffers than are followed"},
 	    {bs ? bs->compat_calls : 0, "calls of 32-bit tasks not covered"},

@@ -80,9 +80,12 @@ struct run_cfg {
 	const char *columns;      /* -o */
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
-	const char *read_file;       /* -r */
-	uint64_t duration_ns, count; /* 0: no limit */
-	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
+	const char *read_file;                          /* -r */
+	const char *write_file;                         /* -w */
+	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
+	uint64_t duration_ns, count;                    /* 0: no limit */
+	uint64_t buffer_bytes;                          /* data ring; 0: 8 MiB */
+	bool no_sandbox;
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
@@ -114,6 +117,9 @@ struct totals_spec {
 	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
 	size_t max_groups;                                       /* bound; the rest is counted as "others". 0: 1000 */
 	const char *cut; /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
+	/* Worst first, by the sum of value (most frequent first otherwise); columns for the sum and the largest instead
+	 * of errors and p99; of addresses only the host counts. */
+	bool by_sum;
 };
 
 struct example {

@@ -23,6 +23,8 @@
 #include "core/log.h"
 #include "core/ring.h"
 #include "core/run.h"
+#include "core/sandbox.h"
+#include "core/writer.h"
 
 #define TICK_MS       10
 #define ORPHAN_MS     5000       /* to write what is left, once the broker is gone */
@@ -35,6 +37,7 @@ struct worker {
 	struct run *run;
 	struct pipeline pipe;
 	struct analysis analysis;
+	struct writer writer;
 	struct ring data, small;
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
@@ -196,21 +199,24 @@ static int loop(struct worker *w)
 			each_second(w, now);
 		}
 		pipeline_flush(&w->pipe);
+		if (!writer_flush(&w->writer))
+			w->pipe.done = true;
 	}
 	while (!w->pipe.done && drain(w))
 		;
 	flow_finish(w->live.flow, clock_ns(CLOCK_MONOTONIC));
 	analysis_finish(&w->analysis, clock_ns(CLOCK_MONOTONIC));
 	publish(w);
-	int rc = pipeline_close(&w->pipe);
+	int wrote = writer_close(&w->writer), rc = pipeline_close(&w->pipe);
 	publish(w);
 	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
-	return rc;
+	return wrote ? wrote : rc;
 }
 
 static void on_record(void *ctx, struct record *rec)
 {
+	writer_record(&((struct worker *)ctx)->writer, rec);
 	analysis_record(&((struct worker *)ctx)->analysis, rec);
 }
 
@@ -223,6 +229,11 @@ static void ask_ct(void *ctx, const struct ct_ask *q)
 
 	if (poll(&p, 1, 0) == 1 && p.revents & POLLOUT)
 		ipc_send(w->run->sock, &m, -1);
+}
+
+static void on_tap(void *ctx, const struct flow_tap *t)
+{
+	writer_tap(&((struct worker *)ctx)->writer, t);
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -261,8 +272,16 @@ static int setup(struct worker *w, struct err *e)
 	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.emit = on_record;
 	fc.skip = live_skip;
+	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
+	if (r->rc.write_file) {
+		fc.tap = on_tap;
+		fc.skip = NULL;
+		fc.shape = NULL; /* the file is to have the whole streams */
+		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, e) < 0)
+			return -1;
+	}
 	fc.ctx = w;
 	w->live.flow = flow_new(&fc);
 	return w->live.flow ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
@@ -292,5 +311,7 @@ int worker_run(struct run *r, struct loader *l)
 		log_error("cannot start a thread: %s", strerror(why));
 		return EXIT_RUNTIME;
 	}
+	if (!r->rc.no_sandbox && sandbox_enter(&e) < 0)
+		log_note("%s", e.text);
 	return loop(w);
 }

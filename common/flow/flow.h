@@ -21,6 +21,8 @@ enum flow_data_flags {
 	FLOW_UNCAPTURED = 4, /* want bytes passed without being copied on purpose (sendfile, splice) */
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
 	FLOW_MATCHED = 16,   /* likewise "matched" */
+	FLOW_SKIPPED = 32,   /* the rest of want was not copied, for the decoder needs nothing of it (flow_cfg.shape) */
+	FLOW_BREAK = 64,     /* want stands for bytes of unknown number that nobody saw */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only
@@ -42,6 +44,22 @@ struct flow_data {
 	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
 };
 
+/* What passed on a decoded connection, in stream order, just after its decoder had it. */
+enum flow_tap_what { TAP_DATA, TAP_GAP, TAP_FIN, TAP_RESET, TAP_CLOSE /* the connection is forgotten */ };
+struct flow_tap {
+	enum flow_tap_what what;
+	int dir;
+	uint64_t ts_ns;
+	struct span bytes; /* TAP_DATA */
+	uint64_t gap;      /* TAP_GAP: bytes that are missing */
+	const struct origin *who;
+	uint64_t number; /* of the connection, as in records */
+	const struct rec_addr *local, *remote;
+	const char *tls, *func, *attribution;
+	bool from_start; /* the connection is known from its first byte */
+	void **user;     /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
+};
+
 struct flow_cfg {
 	const struct decoder *const *decoders; /* NULL-terminated */
 	struct dec_opts dec;
@@ -60,10 +78,15 @@ struct flow_cfg {
 	void (*emit)(void *ctx, struct record *r);
 	/* Nothing below position upto of this direction is needed (may be NULL). */
 	void (*skip)(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
+	/* Messages of this direction begin in this shape, and of their bodies nothing is needed; head 0: copy all. May
+	 * be NULL. */
+	void (*shape)(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape);
 	/* The connection is decoded (true), or of no interest any more (false). May be NULL. */
 	void (*verdict)(void *ctx, uint64_t conn_id, bool wanted);
 	/* Is this new connection wanted (pcap filter)? May be NULL: yes. */
 	bool (*admit)(void *ctx, const struct flow_data *first);
+	/* For who writes the streams themselves (-w). May be NULL. */
+	void (*tap)(void *ctx, const struct flow_tap *t);
 	void *ctx;
 };
 

@@ -69,10 +69,13 @@ void reasm_finish(struct reasm *r);
 void reasm_get_stats(const struct reasm *r, struct reasm_stats *s);
 void reasm_free(struct reasm *r);
 
-/* capfile.c (libpcap): reads a pcap or pcapng file ("-": stdin) through r, with an optional pcap filter.
- * Returns 0, or -1 with e set; a truncated file is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is
- * polled per packet. */
-int capfile_read(const char *path, const char *filter, struct reasm *r, const volatile int *stop, struct err *e);
+/* capfile.c (libpcap): opens a pcap or pcapng file ("-": stdin) and looks at nothing in it. A stdio stream, which
+ * capfile_read closes, or NULL with e (or interrupted). */
+void *capfile_open(const char *path, struct err *e);
+/* Reads it through r, with an optional pcap filter; path: for messages. Returns 0, or -1 with e set; a truncated file
+ * is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is polled per packet. */
+int capfile_read(void *file, const char *path, const char *filter, struct reasm *r, const volatile int *stop,
+                 struct err *e);
 
 /* connfilter.c (libpcap): a pcap filter judged once per connection on a synthetic packet (decision 7). Terms that
  * need more than addresses, ports and protocol are refused with EXIT_USAGE. */

@@ -100,6 +100,8 @@ static void gap(void *st, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns,
 	s->at[dir] += n;
 	if (why == GAP_LOST)
 		s->lost[dir] += n;
+	if (why == GAP_UNKNOWN)
+		s->joined = true; /* positions mean nothing any more */
 }
 
 static void end(void *st, int dir, enum end_why why, uint64_t ts_ns, const struct emitter *em)

@@ -33,11 +33,10 @@ bool text_safe(struct buf *b, struct span s)
 	size_t i = 0;
 
 	while (i < s.n) {
-		size_t run = i;
-		while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f)
-			i++;
-		if (i > run && !buf_add(b, s.p + run, i - run))
+		size_t run = ascii_run(span_of(s.p + i, s.n - i));
+		if (run && !buf_add(b, s.p + i, run))
 			return false;
+		i += run;
 		if (i == s.n)
 			break;
 		size_t len = utf8_seq(s.p + i, s.n - i);
@@ -78,14 +77,8 @@ size_t text_fit(struct span safe, size_t columns)
 
 size_t text_width(struct span safe)
 {
-	size_t w = 0, i = 0;
-	uint64_t v;
+	size_t i = ascii_run(safe), w = i;
 
-	for (; safe.n - i >= sizeof(v); i += sizeof(v), w += sizeof(v)) {
-		memcpy(&v, safe.p + i, sizeof(v));
-		if (v & 0x8080808080808080ULL)
-			break;
-	}
 	while (i < safe.n) {
 		size_t len = safe.p[i] < 0x80 ? 1 : utf8_seq(safe.p + i, safe.n - i);
 		if (len < 2)

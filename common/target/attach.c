@@ -84,6 +84,7 @@ struct attacher {
 	struct proc *proc[PROC_BUCKETS];
 	size_t nprocs;
 	uint64_t tick;
+	uint32_t unhooked;
 	int fresh; /* files newly attached in this call */
 	struct late late[MAX_LATE];
 	const char *later[MAX_SONAMES + 1]; /* all tls_lib.sonames, NULL-terminated */
@@ -182,8 +183,10 @@ static bool plan_sane(struct plan *p)
 static int add_tls(struct attacher *a, const struct ident *id, int fd, const char *path, const struct plan *plan)
 {
 	struct tls_file *f = a->ntls < MAX_TLS_FILES ? calloc(1, sizeof(*f)) : NULL;
-	if (!f)
+	if (!f) {
+		a->unhooked++;
 		return SEEN_FULL;
+	}
 	f->id = *id;
 	f->lib = plan->lib;
 	show_path(f->path, sizeof(f->path), path);
@@ -216,6 +219,11 @@ static int look(struct attacher *a, int fd, const char *path, char *why, size_t 
 	if (o->unread && !why[0])
 		snprintf(why, n, "%.*s", (int)n - 1, e.text[0] ? e.text : "not an x86-64 ELF file");
 	return o->unread ? SEEN_UNREAD : SEEN_OTHER;
+}
+
+uint32_t attacher_unhooked(const struct attacher *a)
+{
+	return a->unhooked;
 }
 
 static struct proc **proc_slot(struct attacher *a, uint32_t pid)

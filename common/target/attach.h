@@ -30,6 +30,8 @@ int attacher_scan(struct attacher *a, uint32_t pid);
 /* pid has TLS sessions on memory: attaches what finds their sockets, in that process where the kernel can. How many
  * files. */
 int attacher_late(struct attacher *a, uint32_t pid);
+/* How often a mapped TLS file was left out because there are too many of them. */
+uint32_t attacher_unhooked(const struct attacher *a);
 /* The process ended: what is remembered of it is dropped and what is attached in it alone; the files
  * stay hooked. Needed only to save memory and descriptors. */
 void attacher_forget(struct attacher *a, uint32_t pid);

@@ -26,10 +26,12 @@ const struct hook loader_hooks[] = {
     {"proc_fork", AT_RAW, "sched_process_fork", NULL, false, .bare = true},
     {"proc_exec", AT_RAW, "sched_process_exec", NULL, false, .bare = true},
     {"proc_exit", AT_RAW, "sched_process_exit", NULL, false, .bare = true},
+    {"calls_exit", AT_RAW, "sched_process_exit", NULL, false},
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
-    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
-    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
-    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true, PROC_SPLICE},
+    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, 0, "sock_send_rec", "sock/sock_send_length"},
+    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false, 0, "sock_recv_rec", "sock/sock_recv_length"},
+    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true, PROC_SPLICE, "splice_recv_rec",
+     "tcp/tcp_rcv_space_adjust"},
     {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, PROC_UNIX},
     {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
     {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
@@ -142,6 +144,15 @@ static bool hook_usable(const struct hook *h, const char *rung, const struct btf
 	return loader_hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
 }
 
+/* Can the hooks that have a record be attached by it (tracefs is within reach)? */
+static bool can_record(void)
+{
+	for (const struct hook *h = loader_hooks; h->prog; h++)
+		if (h->rec_prog && !h->optional && kernel_trace_id(NULL, h->rec_name, NULL) < 0)
+			return false;
+	return true;
+}
+
 /* The registers of a system call's task, which tracepoints at its end need (bpf_task_pt_regs, 5.15+). */
 static bool has_task_regs(void)
 {
@@ -153,6 +164,10 @@ static int rung_check(const struct bpf_object *obj, const char *rung, const stru
 {
 	bool regs = false;
 
+	if (!strcmp(rung, "raw_sys_exit") && kernel_preempts_tracepoints())
+		return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel (7.0+) would leave hits out", rung);
+	if (!strcmp(rung, "syscall_exit") && kernel_preempts_syscall_hooks(kernel))
+		return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel (7.1+) would leave hits out", rung);
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		if (!loader_hook_in_rung(h, rung) || h->optional || !has_prog(obj, h->prog))
 			continue;
@@ -161,7 +176,7 @@ static int rung_check(const struct bpf_object *obj, const char *rung, const stru
 		/* The payload's hooks at a call's end read its arguments. */
 		if (h->at == AT_SYSCALL && !regs && !(regs = has_task_regs()))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no bpf_task_pt_regs (5.15+)", rung);
-		if (h->at == AT_SYSCALL && kernel_syscall_hook(h->name, e) < 0)
+		if (h->at == AT_SYSCALL && kernel_trace_id("syscalls", h->name, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -201,7 +216,8 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.direct_reads = l->direct_reads;
 	cfg.ncpus = (__u32)libbpf_num_possible_cpus();
 	cfg.tick_us = kernel_tick_us();
-	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_syscall_hook("sys_exit_accept4", NULL) >= 0;
+	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_trace_id("syscalls", "sys_exit_accept4", NULL) >= 0;
+	cfg.cookies = l->cookies;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
@@ -234,9 +250,12 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 		prog = bpf_object__find_program_by_name(l->obj, h->prog);
 		if (prog)
 			bpf_program__set_autoload(prog, false);
+		prog = h->rec_prog ? bpf_object__find_program_by_name(l->obj, h->rec_prog) : NULL;
+		if (prog)
+			bpf_program__set_autoload(prog, false);
 	}
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		prog = bpf_object__find_program_by_name(l->obj, h->prog);
+		prog = bpf_object__find_program_by_name(l->obj, loader_hook_prog(l, h));
 		if (prog && hook_usable(h, rung, kernel) && (h->bare || !l->cfg.no_payload))
 			bpf_program__set_autoload(prog, true);
 	}
@@ -295,6 +314,19 @@ static int try_rung(struct loader *l, const char *rung, const struct btf *kernel
 	if (l->cfg.verbose)
 		log_line("%s\n", e->text);
 	return -1;
+}
+
+unsigned loader_rung_list(const void *elf, unsigned long size, const char *name[LOADER_RUNGS])
+{
+	struct bpf_object *obj = bpf_object__open_mem(elf, size, NULL);
+	unsigned n = 0;
+
+	_Static_assert(NRUNGS <= LOADER_RUNGS, "room for all");
+	for (size_t i = 0; obj && i < NRUNGS; i++)
+		if (rung_has_progs(obj, rungs[i]))
+			name[n++] = rungs[i];
+	bpf_object__close(obj);
+	return n;
 }
 
 /* The best rung of those that the object has programs for; an object without any has one way only. */
@@ -390,7 +422,9 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 	}
 	l->cfg = *cfg;
 	l->multi = loader_has_multi();
+	l->records = kernel_preempts_tracepoints() && can_record();
 	kernel = kernel_btf(e);
+	l->cookies = kernel && kernel_has_cookies(kernel);
 	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
 	btf__free(kernel);
 	if (rc) {
@@ -492,6 +526,7 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	out->data_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "data");
 	out->small_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "small");
 	out->proc_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "procs");
+	out->secrets_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "secrets");
 	out->ctl = l->ctl;
 	out->stats = l->stats;
 	out->own = l->own;
@@ -526,8 +561,12 @@ __u64 loader_missed(const struct loader *l)
 		struct bpf_prog_info info = {0};
 		__u32 n = sizeof(info);
 
-		if (bpf_program__fd(p) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
-			sum += info.recursion_misses;
+		if (bpf_program__fd(p) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
+			continue;
+		sum += info.recursion_misses;
+		if (info.recursion_misses && l->cfg.verbose)
+			log_line("%s: passed over at %llu hits\n", bpf_program__name(p),
+			         (unsigned long long)info.recursion_misses);
 	}
 	return sum;
 }

@@ -30,6 +30,9 @@ struct loader_cfg {
 /* Checks privilege and kernel (EXIT_PRIVILEGE with the remedy), opens, loads on the best rung that loads. NULL with e.
  */
 struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
+#define LOADER_RUNGS 8 /* at most */
+/* Names of the rungs that the object has programs for, best first; none when it has one way only. How many. */
+unsigned loader_rung_list(const void *elf, unsigned long size, const char *name[LOADER_RUNGS]);
 /* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
 int loader_attach(struct loader *l, struct err *e);
 /* Attaches what is too dear to be there always: what sees splice out of Unix sockets (PROC_UNIX) or TCP ones
@@ -61,6 +64,7 @@ bool loader_win_hist(struct loader *l, struct win_hist *out);
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
+	int secrets_ring_fd;                           /* -1: the object has none */
 	struct ctl_slot *ctl;                          /* CTL_SLOTS */
 	const struct bpf_stats *stats;                 /* STAT_CPUS, read-only */
 	const void *own; /* the array `shared` of the object, read-only; NULL: it has none */

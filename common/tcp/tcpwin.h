@@ -35,6 +35,9 @@ extern const struct analyzer tcpwin_analyzer; /* env.cfg: struct tcpwin_cfg */
 /* What of a connection is to be said in plain words with figures, about its present event; appended to b. winnote.c */
 void winnote(const struct tcp_conn *c, const struct analyzer_env *env, struct buf *b);
 
+/* The same of scaling alone: who did not offer it, and what is left; nothing where it is on or not known. */
+void winnote_scaling(const struct ev_win *n, bool offline, struct buf *b);
+
 /* Segments by size and by window as bars, for people. winhist.c */
 void winhist_segment(struct win_hist *h, int dir, uint32_t payload, uint32_t wnd, bool wnd_known);
 bool winhist_print(const struct win_hist *h, struct buf *b);

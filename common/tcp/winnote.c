@@ -27,7 +27,7 @@ static const char *who_noscale(const struct ev_win *n, bool offline)
 	           : "no window scaling";
 }
 
-static void note_scaling(const struct ev_win *n, bool offline, struct buf *b)
+void winnote_scaling(const struct ev_win *n, bool offline, struct buf *b)
 {
 	uint32_t rtt = n->srtt_us != WIN_UNKNOWN ? n->srtt_us : n->rcv_rtt_us;
 
@@ -128,7 +128,7 @@ void winnote(const struct tcp_conn *c, const struct analyzer_env *env, struct bu
 		note_limited(n, b);
 	}
 	if (n->what != WIN_CLOSE && n->what != WIN_CHANGE)
-		note_scaling(n, env->offline, b);
+		winnote_scaling(n, env->offline, b);
 	if (n->what == WIN_OPEN || n->what == WIN_OLD || (n->what == WIN_ZERO && n->dir == DIR_OUT))
 		note_rcvbuf(n, b);
 	if (n->what == WIN_OPEN && n->flags & WINF_MPTCP) {

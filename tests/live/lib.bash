@@ -58,12 +58,10 @@ teardown()
 # Pids of tool processes that belong to this test run: children of ours, or orphans holding a file of $T open.
 tool_processes()
 {
-	local p fd
-	for p in /proc/[0-9]*; do
-		[ "$(readlink "$p/exe" 2>/dev/null)" = "$BINARY" ] || continue
-		for fd in "$p"/fd/*; do
-			case "$(readlink "$fd")" in "$T"/*) echo "${p#/proc/}" && break ;; esac
-		done
+	local p
+	find /proc/[0-9]*/exe -maxdepth 0 -lname "$BINARY" 2>/dev/null | while read -r p; do
+		p=${p%/exe}
+		[ -z "$(find "$p/fd" -lname "$T/*" -print -quit 2>/dev/null)" ] || echo "${p#/proc/}"
 	done
 }
 
@@ -108,7 +106,7 @@ spawn()
 make_cert()
 {
 	[ -e "$T/key.pem" ] && return
-	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$T/key.pem" -out "$T/cert.pem" -days 2 -subj /CN=localhost \
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$T/key.pem" -out "$T/cert.pem" -days 2 -subj /CN=localhost \
 		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 2>/dev/null
 }
 

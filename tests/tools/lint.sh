@@ -143,6 +143,12 @@ check_silent()
 	grep -nE '\b(time|clock_gettime|gettimeofday)\(' -r common/proto
 }
 
+# Programs at user-space probes must not be given a stack that a CPU's tasks share (bpf/lib/uprobe.bpf.h).
+check_uprobes()
+{
+	grep -rnE 'SEC\("u(ret)?probe' bpf --include='*.[ch]'
+}
+
 check_shell()
 {
 	local f
@@ -214,6 +220,7 @@ names=(
 	format "sources are formatted"
 	docs "man pages, completions and README agree with the tables"
 	banned "no banned function is called"
+	uprobes "programs at uprobes are declared so that they have a stack of their own"
 	silent "only core and sinks print; decoders read no clock"
 	shell "shellcheck finds nothing"
 	makefile "the Makefile names no tool"

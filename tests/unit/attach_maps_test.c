@@ -357,6 +357,23 @@ TEST(gone_process)
 	attacher_free(NULL);
 }
 
+/* Beyond the bound nothing is hooked, and that is counted. */
+TEST(too_many_files)
+{
+	static struct mapped m[300];
+	struct attacher *a = fresh();
+	for (int i = 0; i < 300; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "lib%d.so", i);
+		m[i] = map_file(name, "TLSHOOK");
+	}
+	CHECK(scan(a) == 256 && attacher_unhooked(a) == 300 - 256);
+	CHECK(scan(a) == 0 && attacher_unhooked(a) == 300 - 256);
+	attacher_free(a);
+	for (int i = 0; i < 300; i++)
+		unmap(&m[i]);
+}
+
 /* What is dear is attached when it is asked for, in that process, and gone with it; --coverage does not speak of it. */
 TEST(late_sites)
 {
@@ -392,6 +409,7 @@ int main(void)
 	RUN(no_descriptors_kept);
 	RUN(gone_process);
 	RUN(late_sites);
+	RUN(too_many_files);
 	rmdir(dir);
 	return tap_done();
 }
