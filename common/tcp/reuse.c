@@ -34,6 +34,7 @@ static int init(void *st, const struct analyzer_env *env, struct err *e)
 		a->kinds = REUSE_POOL;
 	else
 		a->kinds = REUSE_CONN | (a->cfg->requests ? REUSE_EXCHANGE : 0);
+	a->ct_left = CT_ASKS;
 	a->note.max = 1024;
 	a->report.max = 1 << 20;
 	return 0;
@@ -63,6 +64,11 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 			c->local = old->local;
 			c->remote = old->remote;
 			c->old_last_ns = old->old_last_ns;
+			c->ct_asked_ns = old->ct_asked_ns;
+			c->ct_ns = old->ct_ns;
+			c->ct_full_s = old->ct_full_s;
+			c->ct_seen = old->ct_seen;
+			c->ct = old->ct;
 		}
 		conn_drop(a, old);
 	} else if (!c) {
@@ -159,6 +165,7 @@ static bool on_sock(struct reuse *a, const struct ev_sock *ev)
 	c->t.comm[sizeof(c->t.comm) - 1] = 0;
 	conn_admit(a, c);
 	conn_put_ino(a, c);
+	ct_ask(a, c, ev->h.ts_ns);
 	conn_record(a, c, "start", ev->h.ts_ns);
 	return true;
 }
@@ -326,7 +333,6 @@ static void tick(void *st, uint64_t now)
 	a->now_ns = now;
 	if (!a->start_ns) {
 		a->start_ns = a->scan_ns = a->pools_ns = a->ct_second = now;
-		a->ct_left = 100;
 	}
 	if (a->env->offline)
 		return;

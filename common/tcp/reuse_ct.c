@@ -11,9 +11,8 @@
 #include "base/human.h"
 #include "tcp/reuse_int.h"
 
-#define ASKS_PER_SECOND 200
-#define IDLE_NS         (SEC_NS / 2)
-#define AGAIN_NS        (2 * SEC_NS)
+#define IDLE_NS  (SEC_NS / 2)
+#define AGAIN_NS (2 * SEC_NS)
 
 void ct_ask(struct reuse *a, struct rconn *c, uint64_t now)
 {
@@ -38,10 +37,10 @@ void ct_tick(struct reuse *a, uint64_t now)
 	if (!a->env->ask_ct || !a->cfg->nf || now - a->ct_second < SEC_NS)
 		return;
 	a->ct_second = now;
-	a->ct_left = ASKS_PER_SECOND;
+	a->ct_left = CT_ASKS;
 	for (struct rconn *c = a->first; c && a->ct_left; c = c->next)
 		if (!c->ended_ns && now - c->ct_asked_ns >= AGAIN_NS && conn_fresh(a, c) &&
-		    (!c->ct_ns || now - c->t.last_ns > IDLE_NS))
+		    (!c->ct_ns || now - conn_last_ns(c) > IDLE_NS))
 			ct_ask(a, c, now);
 }
 
@@ -54,13 +53,15 @@ void ct_answer(struct reuse *a, const struct ev_ct *ev)
 	c->ct = *ev;
 	c->ct_ns = ev->h.ts_ns;
 	conn_fresh(a, c);
-	if (ev->orig.family && ev->timeout_s != ~0U && c->t.last_ns && ev->h.ts_ns > c->t.last_ns)
-		c->ct_full_s = ev->timeout_s + (ev->h.ts_ns - c->t.last_ns + SEC_NS / 2) / SEC_NS;
+	uint64_t last = conn_last_ns(c);
+	c->ct_seen |= ev->orig.family != 0;
+	if (ev->orig.family && ev->timeout_s != ~0U && last && ev->h.ts_ns > last)
+		c->ct_full_s = ev->timeout_s + (ev->h.ts_ns - last + SEC_NS / 2) / SEC_NS;
 }
 
 bool ct_gone(const struct rconn *c)
 {
-	return c->ct_ns && !c->ct.orig.family && c->ct_full_s;
+	return c->ct_ns && !c->ct.orig.family && c->ct_seen;
 }
 
 uint64_t ct_timeout_s(const struct rconn *c)
@@ -80,7 +81,7 @@ void ct_record(const struct rconn *c, struct reuse_rec *r, char out[CT_TUPLE_MAX
 	                                    "close_wait", "last_ack", "time_wait", "close",       "syn_sent2"};
 	const struct ev_ct *ct = &c->ct;
 	bool v6 = ct->reply.family == AF_INET6;
-	uint64_t gone = c->t.last_ns < c->ct_ns && now > c->ct_ns ? (now - c->ct_ns) / SEC_NS : 0;
+	uint64_t gone = conn_last_ns(c) < c->ct_ns && now > c->ct_ns ? (now - c->ct_ns) / SEC_NS : 0;
 
 	if (!c->ct_ns)
 		return;

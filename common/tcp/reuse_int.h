@@ -38,6 +38,7 @@ struct rconn {
 	uint32_t ino;
 	uint32_t told; /* exchanges already shown */
 	bool admitted, decoded, listed;
+	bool ct_seen; /* connection tracking had an entry */
 	uint64_t old_last_ns; /* of a listed one: its last byte, 0 unknown */
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
@@ -179,6 +180,7 @@ uint64_t pool_cut_ns(const struct rpool *p);
 void pools_free(struct reuse *a);
 
 /* ---- reuse_ct.c ---- */
+#define CT_ASKS      200 /* per second */
 #define CT_TUPLE_MAX (2 * ENDPOINT_MAX + 3)
 void ct_tick(struct reuse *a, uint64_t now);
 void ct_ask(struct reuse *a, struct rconn *c, uint64_t now);
