@@ -27,6 +27,7 @@ enum ipc_type {
 	IPC_GONE,        /* broker -> worker: a Unix connection has been closed */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
+	IPC_CT,          /* worker -> broker: a question to connection tracking */
 	IPC_FILE,        /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
 	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
 };
@@ -64,6 +65,7 @@ struct ipc_msg {
 		struct ipc_loss loss;
 		uint64_t gone; /* conn_id */
 		struct ipc_event event;
+		struct ct_ask ct;
 	} u;
 };
 
