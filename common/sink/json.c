@@ -12,6 +12,8 @@
 
 extern const struct sink sink_json;
 
+#define FEW_NAMES 32 /* are compared with each other */
+
 /* Headers of one message by name: open addressing, first occurrences chained to their repetitions. */
 struct names {
 	uint32_t *slot; /* size entries: index + 1 of a first occurrence, 0 free */
@@ -172,6 +174,23 @@ static bool names_room(struct names *t, size_t n)
 	return true;
 }
 
+/* Is no name repeated? False also where there are too many to compare each with each; most differ in length. */
+static bool all_different(const struct rec_headers *h)
+{
+	uint64_t lengths = 0;
+
+	if (h->n > FEW_NAMES)
+		return false;
+	for (uint32_t i = 0; i < h->n; i++) {
+		uint64_t bit = 1ULL << (h->v[i].name.n & 63);
+		for (uint32_t k = 0; lengths & bit && k < i; k++)
+			if (span_ieq(str_span(h->v[k].name), str_span(h->v[i].name)))
+				return false;
+		lengths |= bit;
+	}
+	return true;
+}
+
 static void names_group(struct names *t, const struct rec_headers *h)
 {
 	for (uint32_t i = 0; i < h->n; i++) {
@@ -197,6 +216,12 @@ static void put_headers(struct json *j, struct jsonw *w, const struct rec_header
 	struct names *t = &j->names;
 
 	jsonw_obj(w);
+	if (all_different(h)) {
+		for (uint32_t i = 0; i < h->n; i++)
+			jsonw_pair(w, str_span(h->v[i].name), str_span(h->v[i].value));
+		jsonw_obj_end(w);
+		return;
+	}
 	if (!names_room(t, h->n)) {
 		w->failed = true;
 		return;
