@@ -56,6 +56,13 @@ static bool is_clean(struct span s)
 
 static inline struct span trim(struct span s)
 {
+	/* Nearly always: one blank in front, or none. */
+	if (s.n && s.p[0] == ' ') {
+		s.p++;
+		s.n--;
+	}
+	if (!s.n || (s.p[0] > ' ' && s.p[s.n - 1] > ' '))
+		return s;
 	while (s.n && is_blank(s.p[s.n - 1]))
 		s.n--;
 	while (s.n && is_blank(s.p[0])) {
