@@ -653,7 +653,7 @@ __noinline int tls_nested(__u64 skp);
 /* Could this socket be found to carry a TLS session by a call made now? */
 static __always_inline bool may_nest(const struct conn *c, __u64 meta)
 {
-	return cfg.tls_calls && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
+	return cfg.tls_calls && !cfg.peek_only && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
 }
 
 /*
