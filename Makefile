@@ -16,7 +16,13 @@ CFLAGS   += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -fstack-protector-strong -fPIE \
             -D_FORTIFY_SOURCE=2 $(WERROR)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now
-LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis
+LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lcrypto -lmnl
+# The decoding process's system call filter; SECCOMP=no builds without (then --version says so).
+SECCOMP  ?= $(shell echo '\#include <seccomp.h>' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes || echo no)
+ifeq ($(SECCOMP),yes)
+CPPFLAGS += -DHAVE_SECCOMP
+LDLIBS   += -lseccomp
+endif
 BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_x86 -Icommon -Ibpf/lib -Wall -Wno-missing-declarations \
             -Wno-compare-distinct-pointer-types $(WERROR)
 
@@ -28,6 +34,9 @@ BINS     := $(TOOLS:%=$(BUILD)/bin/%)
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 PROGS    := $(patsubst tests/live/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/live/prog/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+# Libraries that a test names for itself in a line of its own.
+ldlibs_of = $(shell sed -n 's|^/\* LDLIBS: \(.*\) \*/$$|\1|p' $(1))
 
 .PHONY: all clean deps deps-check demo check check-kernels check-unit bench bench-worker fuzz lint fmt docs install uninstall progs tests-build
 .SECONDARY:
@@ -59,7 +68,8 @@ $(BUILD)/bpf/%.embed.o: $(BUILD)/bpf/%.bpf.o
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) \
+		$(call ldlibs_of,$<)
 
 $(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -67,7 +77,7 @@ $(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
 
 $(BUILD)/tests/prog/%: tests/live/prog/%.c
 	@mkdir -p $(@D)
-	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(shell sed -n 's|^/\* LDLIBS: \(.*\) \*/$$|\1|p' tests/live/prog/$*.c)
+	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(call ldlibs_of,$<)
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
 	@mkdir -p $(@D)
@@ -124,7 +134,8 @@ docs: all
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark
+	install -m 644 share/wireshark/snoopkit.lua $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark/
 	for t in $(TOOLS); do \
 		install -m 755 $(BUILD)/bin/$$t $(DESTDIR)$(PREFIX)/bin/$$t && \
 		install -m 644 man/$$t.8 $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 && \
@@ -134,6 +145,7 @@ install: all
 	done
 
 uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/share/snoopkit
 	for t in $(TOOLS); do \
 		rm -f $(DESTDIR)$(PREFIX)/bin/$$t $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 \
 			$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$t \

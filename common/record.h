@@ -31,12 +31,13 @@ enum field_type {
 };
 
 enum field_flags {
-	FF_TEXT = 1,    /* in the default text columns */
-	FF_FLEX = 2,    /* takes the remaining terminal width; cut there, never when piped */
-	FF_NOCOL = 4,   /* not a column (headers, bodies): printed as a block below the line */
-	FF_RIGHT = 8,   /* right aligned */
-	FF_STATUS = 16, /* coloured by status class on a terminal */
-	FF_REMARK = 32, /* text: appended to the line as key=value when known (error, lost_bytes) */
+	FF_TEXT = 1,     /* in the default text columns */
+	FF_FLEX = 2,     /* takes the remaining terminal width; cut there, never when piped */
+	FF_NOCOL = 4,    /* not a column (headers, bodies): printed as a block below the line */
+	FF_RIGHT = 8,    /* right aligned */
+	FF_STATUS = 16,  /* coloured by status class on a terminal */
+	FF_REMARK = 32,  /* text: appended to the line as key=value when known (error, lost_bytes) */
+	FF_STREAM = 128, /* a body that is a piece of a stream: its block has no marks, and is not made pretty */
 	FF_WIDE = 64, /* of the default columns, left out where a terminal is too narrow for all; the rightmost first */
 };
 

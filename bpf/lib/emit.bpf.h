@@ -11,17 +11,6 @@
 
 #include "conn.bpf.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20); /* set by the loader */
-} data SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
-} small SEC(".maps");
-#define SMALL_WAKE (64 << 10) /* force a wake-up when this much waits in it */
-
 /* Written by the worker: what it needs no more of a connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -37,39 +26,6 @@ struct {
 #define CHUNK_MAX      16896 /* what fits the largest size class goes whole (a full TLS record and its header) */
 #define CHUNKS_MAX     512   /* per buffer; the rest of a larger one is counted, not copied */
 #define IOVS_MAX       64    /* per call */
-
-static __always_inline void fill_head(struct ev_hdr *h, __u64 conn_id, __u16 type)
-{
-	__u64 ids = current_ids();
-
-	h->ts_ns = bpf_ktime_get_ns();
-	h->conn_id = conn_id;
-	h->pid = ids >> 32;
-	h->tid = (__u32)ids;
-	h->type = type;
-	h->pad0 = 0;
-	h->pad1 = 0;
-	bpf_get_current_comm(h->comm, sizeof(h->comm));
-}
-
-/*
- * Where the data ring stood at the last wake-up. The worker takes a while to come: until a part of wake_bytes more has
- * been written it is not woken again, for each time is an interrupt. Races cost a wake-up too many.
- */
-volatile __u64 woken_at;
-
-static __always_inline __u64 wake_flags(void)
-{
-	__u64 at;
-
-	if (bpf_ringbuf_query(&data, BPF_RB_AVAIL_DATA) < cfg.wake_bytes)
-		return BPF_RB_NO_WAKEUP;
-	at = bpf_ringbuf_query(&data, BPF_RB_PROD_POS);
-	if (at - woken_at < cfg.wake_bytes / 4)
-		return BPF_RB_NO_WAKEUP;
-	woken_at = at;
-	return BPF_RB_FORCE_WAKEUP;
-}
 
 /*
  * The first bytes of a call are judged as a number whose low byte is the first; fewer than a rule looks at are judged
@@ -168,6 +124,8 @@ static __always_inline void put_start(struct conn *c, struct ev_data *e, __u64 m
 		e->flags |= EVF_FROM_START;
 	if (c->flags & CONN_NESTED)
 		e->flags |= EVF_NESTED;
+	if (c->flags & CONN_MATCHED)
+		e->flags |= EVF_MATCHED;
 }
 
 /* Sends a filled event. PUT_TLS under META_CHECK: it was not, for it starts like a TLS record. */
@@ -505,28 +463,6 @@ static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 	return to[0] ? n - 1 : n;
 }
 
-/* To the broker. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
-} procs SEC(".maps");
-
-static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
-{
-	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
-
-	if (!e) {
-		STAT_ADD(lost_small, 1);
-		return 0;
-	}
-	fill_head(&e->h, 0, EV_PROC);
-	e->h.pid = pid;
-	e->what = what;
-	e->ppid = ppid;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
 /* What has been told to the broker, which then attaches what sees splice: bit 1 << enum ev_proc_what. */
 __u32 told;
 
@@ -649,6 +585,17 @@ static __always_inline void count_tls(struct conn *c, bool joined)
  * are linked. 1: and the socket carries plaintext that the library's call will show.
  */
 __noinline int tls_nested(__u64 skp);
+/* The same by what passed (cipher.bpf.h); leftcnt as for emit_iovs. */
+__noinline int tls_match(__u64 skp, __u64 meta, __u64 ptr_to, __u64 leftcnt);
+
+static __always_inline int tls_seen(const struct conn *c, __u64 skp, __u64 meta, __u64 ptr_to, __u64 leftcnt)
+{
+	if (tls_nested(skp) == 1)
+		return 1;
+	if (!c->link)
+		tls_match(skp, meta, ptr_to, leftcnt);
+	return 0;
+}
 
 /* Could this socket be found to carry a TLS session by a call made now? */
 static __always_inline bool may_nest(const struct conn *c, __u64 meta)
@@ -672,7 +619,9 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 	tls = looks_tls(head, n);
 	if (c->verdict != VERDICT_UNKNOWN || !n)
 		return c->verdict;
-	if (looks_http(head, n) && (first || n >= 4)) {
+	if (cfg.tls_only && (meta & META_KIND)) {
+		c->verdict = VERDICT_COPY;
+	} else if (!cfg.tls_only && looks_http(head, n) && (first || n >= 4)) {
 		c->verdict = VERDICT_COPY;
 	} else if (tls && (first || n >= 5) && !(meta & META_KIND)) {
 		c->verdict = VERDICT_TLS;
@@ -777,7 +726,8 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(verdict_now(c, slot))))) {
 		head = read_head(meta_src(meta), ptr_to, cnt, left);
 		n = head_len(head);
-		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) && tls_nested(ptr) == 1)
+		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) &&
+		    tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
 		judge(ptr, meta, head, off);
 		nest = false;
@@ -806,7 +756,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	else if (meta_src(meta) == SRC_IOV && cnt)
 		sent = emit_vec(ptr, meta, ptr_to, left, off);
 	if (sent == PUT_TLS) {
-		if (tls_nested(ptr) == 1)
+		if (tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
 		if (!copies(verdict_now(c, slot))) {
 			STAT_ADD(passed_bytes, left);

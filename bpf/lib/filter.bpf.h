@@ -64,6 +64,14 @@ static __always_inline void target_del(__u32 tgid)
 	bpf_map_delete_elem(&targets, &tgid);
 }
 
+/* Processes with TLS sessions whose socket no call tells: only they pay for looking at ciphertext (cipher.bpf.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} seekers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
 	__uint(max_entries, 1);

@@ -9,30 +9,6 @@
 
 #include "emit.bpf.h"
 
-static __always_inline struct file *fd_file(__u32 fd)
-{
-	struct task_struct *t = (void *)bpf_get_current_task();
-	struct fdtable *fdt = KREAD(struct task_struct, t, files, fdt);
-	struct file **slots, *f = NULL;
-
-	if (fd >= KREAD(struct fdtable, fdt, max_fds))
-		return NULL;
-	slots = KREAD(struct fdtable, fdt, fd);
-	bpf_probe_read_kernel(&f, sizeof(f), slots + fd);
-	return f;
-}
-
-/* The sock behind a file that is a socket, else NULL. */
-static __always_inline struct sock *file_sock(struct file *f)
-{
-	struct socket *so;
-
-	if (!f || (KREAD(struct file, f, f_inode, i_mode) & 0170000) != 0140000)
-		return NULL;
-	so = KREAD(struct file, f, private_data);
-	return BPF_CORE_READ(so, sk); /* a number to the verifier, as global functions take it */
-}
-
 /*
  * Is descriptor fd of the current task this very socket? A socket's file is known to it, so that two pointers tell.
  * KREAD's way, where the task's type is known to the verifier (5.11+).
@@ -55,11 +31,6 @@ static __always_inline bool fd_is_sock(__u32 fd, struct sock *sk)
 	else
 		bpf_probe_read_kernel(&of_fd, sizeof(of_fd), slots + fd);
 	return of_fd && of_fd == of_sock;
-}
-
-static __always_inline struct sock *fd_sock(__u32 fd)
-{
-	return file_sock(fd_file(fd));
 }
 
 /* Byte streams only: TCP (not MPTCP, SMC) and Unix stream sockets. */
@@ -214,7 +185,6 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	struct sock *sk = (void *)ctx->args[0];
 	__u32 old = ctx->args[1], new = ctx->args[2], why;
 	struct conn *c = conn_find((__u64)sk, 0), *session;
-	int err;
 
 	if (!c)
 		return 0;
@@ -227,15 +197,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
 		why = CLOSE_LOCAL;
 	} else if (new == TCP_CLOSE || new == TCP_TIME_WAIT) {
-		err = KREAD(struct sock, sk, sk_err);
-		if (err == ECONNRESET || err == EPIPE || err == ECONNABORTED)
-			why = CLOSE_RESET;
-		else if (err)
-			why = CLOSE_FREE; /* timed out, unreachable */
-		else if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT)
-			why = CLOSE_RESET; /* our side aborts */
-		else
-			why = CLOSE_FIN;
+		why = close_why(sk, old);
 	} else {
 		return 0;
 	}

@@ -40,6 +40,7 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	    .bytes = span_of(d->buf, d->cap),
 	    .who = {.pid = d->h.pid, .tid = d->h.tid},
 	    .tls = d->origin == ORIGIN_TLS ? tls_lib_name(d->lib) : NULL,
+	    .func = d->origin == ORIGIN_TLS ? tls_func_name(d->lib, d->dir) : NULL,
 	    .attributed = d->origin == ORIGIN_TLS && d->sock_id,
 	};
 	memcpy(fd.who.comm, d->h.comm, sizeof(fd.who.comm));
@@ -49,7 +50,8 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	}
 	fd.flags = (d->flags & EVF_EDGE ? FLOW_EDGE : 0) | (d->flags & EVF_FROM_START ? FLOW_FROM_START : 0) |
 	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0) |
-	           (d->flags & EVF_SKIPPED ? FLOW_SKIPPED : 0);
+	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0) | (d->flags & EVF_SKIPPED ? FLOW_SKIPPED : 0) |
+	           (d->flags & EVF_BREAK ? FLOW_BREAK : 0);
 	flow_data(l->flow, &fd);
 }
 
@@ -175,7 +177,7 @@ void live_touch(struct live *l)
 {
 	uint64_t newest = l->touched_ns;
 
-	for (size_t i = 0; i < CTL_SLOTS; i++) {
+	for (size_t i = 0; l->ctl && i < CTL_SLOTS; i++) {
 		const struct ctl_slot *s = &l->ctl[i];
 		if (!s->id || s->last_ns <= l->touched_ns)
 			continue;

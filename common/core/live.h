@@ -18,7 +18,7 @@
 
 struct live {
 	struct flow *flow;
-	struct ctl_slot *ctl;                /* shared with the kernel, CTL_SLOTS */
+	struct ctl_slot *ctl;                /* shared with the kernel, CTL_SLOTS; NULL: no payload */
 	const struct connfilter *connfilter; /* NULL: every connection */
 	uint64_t now_ns;                     /* newest event time */
 	uint64_t malformed;                  /* events whose sizes contradict each other */

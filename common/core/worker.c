@@ -18,10 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/analysis.h"
 #include "core/live.h"
 #include "core/log.h"
 #include "core/ring.h"
 #include "core/run.h"
+#include "core/sandbox.h"
+#include "core/writer.h"
 
 #define TICK_MS       10
 #define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
@@ -35,6 +38,8 @@ struct worker {
 	struct live live; /* first: the flow callbacks' context is both */
 	struct run *run;
 	struct pipeline pipe;
+	struct analysis analysis;
+	struct writer writer;
 	struct ring data, small;
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
@@ -54,7 +59,8 @@ static bool on_event(void *ctx, const void *data, size_t size)
 {
 	struct worker *w = ctx;
 
-	live_event(&w->live, data, size);
+	if (!analysis_event(&w->analysis, data, size))
+		live_event(&w->live, data, size);
 	w->batch += size;
 	return w->batch < BATCH_BYTES;
 }
@@ -136,6 +142,10 @@ static void on_message(struct worker *w)
 			;
 		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
+	case IPC_EVENT:
+		if (m.u.event.size <= sizeof(m.u.event.bytes))
+			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
+		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
 		break;
@@ -168,6 +178,7 @@ static void publish(struct worker *w)
 {
 	w->run->sh->records = w->pipe.records;
 	flow_get_stats(w->live.flow, &w->run->sh->flow);
+	analysis_summary(&w->analysis, w->run->sh->totals, sizeof(w->run->sh->totals));
 	if (w->pipe.done)
 		w->run->sh->done = 1;
 }
@@ -184,24 +195,36 @@ static int loop(struct worker *w)
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);
+		analysis_tick(&w->analysis, now);
 		if (now - w->second_ns >= SEC_NS) {
 			w->second_ns = now;
 			each_second(w, now);
 		}
 		pipeline_flush(&w->pipe);
+		if (!writer_flush(&w->writer))
+			w->pipe.done = true;
 	}
 	while (!w->pipe.done && drain(w))
 		;
 	flow_finish(w->live.flow, clock_ns(CLOCK_MONOTONIC));
+	analysis_finish(&w->analysis, clock_ns(CLOCK_MONOTONIC));
 	publish(w);
-	int rc = pipeline_close(&w->pipe);
+	int wrote = writer_close(&w->writer), rc = pipeline_close(&w->pipe);
 	publish(w);
-	return rc;
+	analysis_report(&w->analysis);
+	analysis_close(&w->analysis);
+	return wrote ? wrote : rc;
 }
 
 static void on_record(void *ctx, struct record *rec)
 {
-	pipeline_emit(&((struct worker *)ctx)->pipe, rec);
+	writer_record(&((struct worker *)ctx)->writer, rec);
+	analysis_record(&((struct worker *)ctx)->analysis, rec);
+}
+
+static void on_tap(void *ctx, const struct flow_tap *t)
+{
+	writer_tap(&((struct worker *)ctx)->writer, t);
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -233,13 +256,22 @@ static int setup(struct worker *w, struct err *e)
 		if (!w->live.connfilter)
 			return -1;
 	}
+	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
+		return -1;
 	struct flow_cfg fc = r->fc;
-	fc.decoders = decoders;
+	fc.decoders = analysis_decoders(r->tool);
 	fc.emit = on_record;
 	fc.skip = live_skip;
 	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
+	if (r->rc.write_file) {
+		fc.tap = on_tap;
+		fc.skip = NULL;
+		fc.shape = NULL; /* the file is to have the whole streams */
+		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, e) < 0)
+			return -1;
+	}
 	fc.ctx = w;
 	w->live.flow = flow_new(&fc);
 	return w->live.flow ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
@@ -269,5 +301,7 @@ int worker_run(struct run *r, struct loader *l)
 		log_error("cannot start a thread: %s", strerror(why));
 		return EXIT_RUNTIME;
 	}
+	if (!r->rc.no_sandbox && sandbox_enter(&e) < 0)
+		log_note("%s", e.text);
 	return loop(w);
 }

@@ -10,13 +10,8 @@
 #define SNOOP_DECODER_H
 
 #include "base/bytes.h"
+#include "base/origin.h"
 #include "record.h"
-
-/* The thread whose call moved the bytes. pid 0: unknown (offline). */
-struct origin {
-	uint32_t pid, tid;
-	char comm[16];
-};
 
 enum chunk_flags {
 	CHUNK_EDGE = 1,  /* starts where a call's buffer (or, offline, a segment) started: a place to resync */
@@ -27,7 +22,8 @@ struct chunk {
 	struct span b;
 	uint64_t ts_ns; /* CLOCK_REALTIME */
 	struct origin who;
-	unsigned flags; /* enum chunk_flags */
+	unsigned flags;   /* enum chunk_flags */
+	const char *func; /* TLS: what moved the bytes ("record", "SSL_read"); NULL: a plain socket's */
 };
 
 /* Why bytes are missing. */
@@ -35,6 +31,7 @@ enum gap_why {
 	GAP_LOST,       /* a ring was full, a segment is missing, a copy failed */
 	GAP_UNCAPTURED, /* passed by a path that is not copied: sendfile, splice, zero copy */
 	GAP_SKIPPED,    /* the decoder itself said that it needs nothing there */
+	GAP_UNKNOWN,    /* bytes are missing and nobody knows how many: n is no number of bytes */
 };
 
 /* Why a direction, or the connection, ended. */
@@ -118,5 +115,7 @@ struct decoder {
 
 /* All decoders, NULL-terminated: common/proto/table.c */
 extern const struct decoder *const decoders[];
+/* Instead of these: takes every stream as it is (sslsniff). */
+extern const struct decoder *const raw_decoders[];
 
 #endif

@@ -93,6 +93,38 @@ static void salvage_request(struct h1 *st, struct half *h, const char *error, ui
 	h1_free(x);
 }
 
+/* A response comes and only a request whose head has not ended can be meant (408, 431): it joins the queue with what is
+ * known of it. The rest of its head completes it. */
+static void early_request(struct h1 *st, const struct emitter *em)
+{
+	struct half *q = &st->h[st->req_dir];
+	struct xchg *x;
+
+	if (q->phase != PH_HEAD || q->cur || q->undecided)
+		return;
+	x = new_request(st, q, whole_lines(buf_span(&q->head)));
+	if (!x || !x->msg[REQ].path.p) {
+		h1_free(x);
+		return;
+	}
+	x->cut = true;
+	h1_request(st, x, em);
+	q->cur = x;
+}
+
+/* The head of a request that was answered early has come to its end: it takes the place of what was known. */
+static void complete_early(struct xchg *x, struct xchg *whole)
+{
+	struct h1_msg known = x->msg[REQ];
+
+	x->msg[REQ] = whole->msg[REQ];
+	whole->msg[REQ] = known;
+	x->notes |= whole->notes;
+	x->error = x->error ? x->error : whole->error;
+	x->cut = false;
+	h1_free(whole);
+}
+
 void h1_malformed(struct h1 *st, int dir, uint32_t note, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
@@ -127,6 +159,10 @@ static void on_request(struct h1 *st, int dir, struct span head, bool cut, uint6
 
 	if (!x)
 		return;
+	if (h->cur) {
+		complete_early(h->cur, x);
+		x = h->cur;
+	}
 	const struct h1_msg *m = &x->msg[REQ];
 	if (cut) {
 		x->cut = true;
@@ -134,14 +170,15 @@ static void on_request(struct h1 *st, int dir, struct span head, bool cut, uint6
 		x->notes |= N_BIG;
 	}
 	/* Without so much as a start line nothing says that it is a request which will be answered. */
-	if (!m->path.p) {
+	if (!m->path.p && !h->cur) {
 		h1_emit(st, x, em, NULL, 0);
 		h1_free(x);
 		h1_resync(h);
 		h1_unalign_requests(st, em);
 		return;
 	}
-	h1_request(st, x, em);
+	if (!h->cur)
+		h1_request(st, x, em);
 	h->cur = x;
 	if (m->bad || cut) {
 		h1_malformed(st, dir, 0, em);
@@ -260,12 +297,14 @@ static bool request_must_wait(const struct h1 *st)
 }
 
 /* May a message begin on dir now? False: the other direction comes first. */
-static bool may_begin(struct h1 *st, int dir, bool force)
+static bool may_begin(struct h1 *st, int dir, bool force, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 
 	if (h1_side(st, dir) == REQ)
 		return force || !request_must_wait(st);
+	if (force && st->aligned && !st->assumed && !h1_awaiting(st))
+		early_request(st, em);
 	h->orphan = !h1_awaiting(st);
 	/* Where the order was found again by assumption, a response too many says that it was wrong. */
 	if (h->orphan && st->assumed)
@@ -279,7 +318,7 @@ static bool may_begin(struct h1 *st, int dir, bool force)
 }
 
 /* First bytes of a message. Returns bytes passed over, BLOCKED, or 0: a head begins here. */
-static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b)
+static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 	bool force = c->flags & CHUNK_FORCE;
@@ -291,7 +330,7 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 	if (n)
 		return n;
 	h->undecided = st->req_dir < 0 && !learn_role(st, dir, (struct span){NULL, 0}, b);
-	if (!h->undecided && !may_begin(st, dir, force))
+	if (!h->undecided && !may_begin(st, dir, force, em))
 		return BLOCKED;
 	if (!h->undecided && h1_side(st, dir) == REQ && request_must_wait(st) &&
 	    st->last->msg[REQ].method_kind == M_CONNECT)
@@ -305,13 +344,13 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 }
 
 /* The role is not known and what came is the beginning of "HTTP/1.". True: BLOCKED, the other direction comes first. */
-static bool undecided(struct h1 *st, int dir, const struct chunk *c, struct span b)
+static bool undecided(struct h1 *st, int dir, const struct chunk *c, struct span b, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 
 	if (st->req_dir < 0 && !learn_role(st, dir, buf_span(&h->head), b))
 		return false;
-	if (h1_side(st, dir) == RESP && !may_begin(st, dir, c->flags & CHUNK_FORCE))
+	if (h1_side(st, dir) == RESP && !may_begin(st, dir, c->flags & CHUNK_FORCE, em))
 		return true;
 	h->undecided = false;
 	return false;
@@ -322,7 +361,7 @@ static size_t take_head(struct h1 *st, int dir, const struct chunk *c, struct sp
 	struct half *h = &st->h[dir];
 	bool end;
 
-	if (h->undecided && undecided(st, dir, c, b))
+	if (h->undecided && undecided(st, dir, c, b, em))
 		return BLOCKED;
 	size_t room = st->o.head_max > h->head.n ? st->o.head_max - h->head.n : 0;
 	struct span part = span_sub(b, 0, room);
@@ -357,7 +396,7 @@ static size_t step(struct h1 *st, int dir, const struct chunk *c, size_t at, con
 
 	switch (h->phase) {
 	case PH_START:
-		n = start(st, dir, c, b);
+		n = start(st, dir, c, b, em);
 		return n ? n : take_head(st, dir, c, b, em);
 	case PH_HEAD:
 		return take_head(st, dir, c, b, em);
@@ -412,12 +451,14 @@ static void http1_gap(void *state, int dir, uint64_t n, enum gap_why why, uint64
 
 	if (st->over || !n || h->phase == PH_DEAD || h1_body_gap(st, dir, n, why, ts_ns, em))
 		return;
+	if (why == GAP_UNKNOWN)
+		n = H1_LOST_UNKNOWN;
 	st->holes = true;
 	if (st->req_dir < 0) {
 		st->aligned = st->nth_known = false;
 	} else if (h1_side(st, dir) == REQ) {
 		struct xchg *x = h->cur;
-		if (h->phase == PH_HEAD)
+		if (h->phase == PH_HEAD && !x)
 			salvage_request(st, h, "lost", n, N_HOLE, em);
 		h->cur = NULL;
 		if (x) {
@@ -446,7 +487,7 @@ static void end_direction(struct h1 *st, int dir, const struct emitter *em)
 	struct xchg *x = h->cur;
 
 	if (st->req_dir >= 0 && h1_side(st, dir) == REQ) {
-		if (h->phase == PH_HEAD)
+		if (h->phase == PH_HEAD && !x)
 			salvage_request(st, h, "closed", 0, 0, em);
 		h->cur = NULL;
 		if (x) {
@@ -509,8 +550,7 @@ static void http1_end(void *state, int dir, enum end_why why, uint64_t ts_ns, co
 		if (q->cur) { /* taken out of the queue, still being sent */
 			h1_emit(st, q->cur, em, NULL, 0);
 			h1_free(q->cur);
-		}
-		if (q->phase == PH_HEAD)
+		} else if (q->phase == PH_HEAD)
 			salvage_request(st, q, error, 0, note, em);
 		st->timed_out |= why == END_TIMEOUT;
 		/* Should the connection go on after all (timeout), nothing is known of its order. */

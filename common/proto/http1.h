@@ -56,11 +56,12 @@ struct h1_msg {
 	size_t length_at;                  /* of its (first) digits in the head; 0: none */
 	struct rec_str method, host, path; /* REQ */
 	struct rec_str reason;             /* RESP */
-	struct rec_str encoding, upgrade;
+	struct rec_str upgrade;
 };
 
 enum h1_method { M_OTHER, M_HEAD, M_CONNECT };
 
+#define H1_LOST_UNKNOWN (1ULL << 56) /* nobody knows how many bytes were lost */
 /* One exchange, from its first byte to its record. */
 struct xchg {
 	struct xchg *next;
@@ -69,7 +70,7 @@ struct xchg {
 	size_t cost;                      /* memory of the request's head */
 	uint64_t nth;
 	uint64_t bytes[2]; /* body bytes on the wire, by side */
-	uint64_t lost;
+	uint64_t lost;     /* from H1_LOST_UNKNOWN on their number is not known */
 	struct h1_msg msg[2];
 	struct buf body[2];
 	const char *error;

@@ -257,7 +257,7 @@ static void content_length(struct h1_msg *m, struct span v)
 }
 
 /* Lengths of the names below. */
-#define KNOWN_LENGTHS (1u << 4 | 1u << 7 | 1u << 14 | 1u << 16 | 1u << 17)
+#define KNOWN_LENGTHS (1u << 4 | 1u << 7 | 1u << 14 | 1u << 17)
 
 /* Notes what a field means for framing and for the record. */
 static void known_field(struct h1_msg *m, enum h1_side side, struct span name, struct span v)
@@ -276,10 +276,6 @@ static void known_field(struct h1_msg *m, enum h1_side side, struct span name, s
 	case 14:
 		if (span_ieq(name, LIT("content-length")))
 			content_length(m, v);
-		break;
-	case 16:
-		if (span_ieq(name, LIT("content-encoding")))
-			m->encoding = m->encoding.p ? str(LIT("repeated")) : str(v);
 		break;
 	case 17:
 		if (span_ieq(name, LIT("transfer-encoding"))) {

@@ -33,10 +33,13 @@ struct sink_cfg {
 	const struct schema *schema; /* of the records to come */
 	const char *const *columns;  /* names, NULL-terminated; NULL: the defaults. "hdr.NAME" is a header's value */
 	struct out *out;
+	bool fit; /* text: columns may be left out where the terminal is too narrow for all */
 	bool tty; /* cut to the width, colour */
 	bool color;
 	int width;    /* terminal columns; 0 unknown */
 	bool headers; /* text: print headers below the line */
+	bool hex;     /* text: bodies as a hex dump */
+	bool follow;  /* text: a line only where conn or dir differ from the last record's; bodies follow each other */
 	bool bodies;  /* text: print bodies below; JSON: have keys for bodies */
 };
 
@@ -45,6 +48,7 @@ struct sink {
 	/* Returns the sink's state, owned by the caller until close; NULL with e set. */
 	void *(*open)(const struct sink_cfg *cfg, struct err *e);
 	int (*write)(void *st, const struct record *r); /* appends to cfg.out; 0 or -1 */
+	void (*table)(void *st);                        /* what follows is a table of its own; may be NULL */
 	int (*close)(void *st);                         /* ends the format, frees; does not close cfg.out */
 };
 

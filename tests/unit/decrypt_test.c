@@ -1,0 +1,582 @@
+/* LDLIBS: -lssl */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * decrypt_test.c - the record decryptor against OpenSSL's own ends: every suite, split, order of secrets and kind of
+ * handshake gives exactly what the ends sent.
+ */
+#include "tap.h"
+
+#include "tls/decrypt.h"
+#include "tls_peer.h"
+
+/* ---- the watcher ---- */
+
+struct seen {
+	struct buf text[2];
+	unsigned events[16], records, trimmed, early, alerts, bad_pos;
+	uint64_t lost_cipher[2], lost_records, lost_plain;
+	uint8_t why;
+	uint64_t holes[2];
+	struct tlsd_facts facts;
+	char sni[64], alpn[64];
+	struct tlsd_stats stats;
+};
+
+static void on_record(void *ctx, void *user, const struct tlsd_record *r)
+{
+	struct seen *s = user;
+
+	(void)ctx;
+	if (r->type != TLSD_DATA)
+		return;
+	s->records++;
+	s->trimmed += r->flags & TLSD_TRIMMED ? 1 : 0;
+	s->early += r->flags & TLSD_EARLY ? 1 : 0;
+	if (r->flags & TLSD_TRIMMED) {
+		static const uint8_t zero[20000];
+		if (r->pos > s->text[r->dir].n)
+			buf_add(&s->text[r->dir], zero, r->pos - s->text[r->dir].n);
+	}
+	s->bad_pos += r->pos != s->text[r->dir].n + s->holes[r->dir];
+	buf_add(&s->text[r->dir], r->data.p, r->data.n);
+}
+
+static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
+{
+	struct seen *s = user;
+
+	(void)ctx;
+	s->events[ev->kind]++;
+	if (ev->kind == TLSD_EV_LOST) {
+		s->lost_cipher[ev->dir] += ev->lost.cipher_bytes;
+		s->lost_records += ev->lost.records;
+		s->lost_plain += ev->lost.plain_bytes;
+		s->holes[ev->dir] += ev->lost.plain_bytes;
+		s->why = ev->why;
+	}
+	if (ev->kind == TLSD_EV_GAVE_UP)
+		s->why = ev->why;
+}
+
+static void seen_free(struct seen *s)
+{
+	buf_free(&s->text[0]);
+	buf_free(&s->text[1]);
+}
+
+static struct tlsd *watcher(struct tlsd_cfg cfg)
+{
+	cfg.record = on_record;
+	cfg.event = on_event;
+	return tlsd_new(&cfg);
+}
+
+enum when { BEFORE, AFTER, LATE };
+
+/* How a talk is fed. */
+struct way {
+	size_t chunk;   /* at most so many bytes at once, 0: as sent; SIZE_MAX: random */
+	enum when when; /* the secrets come before all, after all, or each after step `late` */
+	size_t late;
+	int order; /* 0: as sent; 1: all of the client's first; 2: all of the server's first */
+	bool joined;
+	struct tlsd_cfg cfg;
+};
+
+static void feed_piece(struct tlsd_conn *c, const struct talk *t, int dir, size_t off, size_t n, size_t chunk)
+{
+	static const struct tlsd_meta m = {.ts_ns = 7};
+
+	for (size_t at = 0; at < n;) {
+		size_t k = chunk == 0 ? n : chunk == SIZE_MAX ? 1 + (size_t)rand() % 700 : chunk;
+		if (k > n - at)
+			k = n - at;
+		/* On the heap, for address checkers. */
+		uint8_t *p = malloc(k);
+		memcpy(p, t->wire[dir].p + off + at, k);
+		tlsd_feed(c, dir, off + at, span_of(p, k), &m);
+		free(p);
+		at += k;
+	}
+}
+
+static void give_secrets(struct tlsd *d, const struct talk *t)
+{
+	for (size_t i = 0; i < t->nsec; i++)
+		tlsd_secret(d, &t->sec[i]);
+}
+
+static void watch(const struct talk *t, struct way w, struct seen *s)
+{
+	static const uint64_t start[2];
+	struct tlsd *d = watcher(w.cfg);
+	struct tlsd_conn *c = tlsd_open(d, s, w.joined ? NULL : start, 0);
+
+	if (w.when == BEFORE)
+		give_secrets(d, t);
+	if (w.order)
+		for (int i = 0; i < 2; i++) {
+			int dir = w.order == 1 ? i : !i;
+			feed_piece(c, t, dir, 0, t->wire[dir].n, w.chunk);
+		}
+	for (size_t i = 0; i < t->nsteps && !w.order; i++) {
+		if (w.when == LATE && i == w.late)
+			give_secrets(d, t);
+		feed_piece(c, t, t->step[i].dir, t->step[i].off, t->step[i].n, w.chunk);
+	}
+	if (w.when != BEFORE)
+		give_secrets(d, t);
+	s->facts = *tlsd_facts(c);
+	snprintf(s->sni, sizeof(s->sni), "%s", s->facts.sni ? s->facts.sni : "");
+	snprintf(s->alpn, sizeof(s->alpn), "%s", s->facts.alpn ? s->facts.alpn : "");
+	tlsd_close(c);
+	tlsd_get_stats(d, &s->stats);
+	tlsd_free(d);
+}
+
+static bool same(const struct talk *t, const struct seen *s)
+{
+	for (int dir = 0; dir < 2; dir++)
+		if (s->text[dir].n != t->text[dir].n || memcmp(s->text[dir].p, t->text[dir].p, t->text[dir].n))
+			return false;
+	return true;
+}
+
+/* The talk, watched in that way, is what the ends meant, and nothing is missing. */
+static bool whole(const struct talk *t, struct way w)
+{
+	struct seen s = {0};
+
+	watch(t, w, &s);
+	bool ok = same(t, &s) && !s.events[TLSD_EV_LOST] && !s.events[TLSD_EV_GAVE_UP] && !s.stats.bad && !s.bad_pos &&
+	          !s.stats.queued;
+	if (!ok)
+		printf(
+		    "# chunk %zu when %d late %zu order %d: %zu of %zu, %zu of %zu; lost %u (why %u), gave up %u, bad "
+		    "%llu, pos %u, queued %llu\n",
+		    w.chunk, w.when, w.late, w.order, s.text[0].n, t->text[0].n, s.text[1].n, t->text[1].n,
+		    s.events[TLSD_EV_LOST], s.why, s.events[TLSD_EV_GAVE_UP], (unsigned long long)s.stats.bad,
+		    s.bad_pos, (unsigned long long)s.stats.queued);
+	seen_free(&s);
+	return ok;
+}
+
+/* Every way. */
+static bool all_ways(const struct talk *t)
+{
+	bool ok = true;
+
+	for (enum when when = BEFORE; when <= LATE; when++)
+		for (size_t late = 1; late < (when == LATE ? t->nsteps : 2); late++)
+			ok &= whole(t, (struct way){.when = when, .late = late});
+	for (int order = 1; order <= 2; order++) {
+		ok &= whole(t, (struct way){.when = BEFORE, .order = order});
+		ok &= whole(t, (struct way){.when = AFTER, .order = order, .chunk = 1000});
+	}
+	ok &= whole(t, (struct way){.when = BEFORE, .chunk = 1});
+	ok &= whole(t, (struct way){.when = AFTER, .chunk = 1});
+	for (int i = 0; i < 5; i++)
+		ok &= whole(t, (struct way){.when = BEFORE, .chunk = SIZE_MAX});
+	return ok;
+}
+
+static void chat(struct talk *t)
+{
+	say(t, CLIENT, 300);
+	say(t, SERVER, 1200);
+	say(t, CLIENT, 1);
+	say(t, SERVER, 40000);
+	say(t, CLIENT, 20000);
+	say(t, SERVER, 5);
+}
+
+static const struct {
+	int version;
+	const char *cipher;
+} suites[] = {
+    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},
+    {TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384"},
+    {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"},
+    {TLS1_3_VERSION, "TLS_AES_128_CCM_SHA256"},
+    {TLS1_3_VERSION, "TLS_AES_128_CCM_8_SHA256"},
+    {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384"},
+    {TLS1_2_VERSION, "ECDHE-RSA-CHACHA20-POLY1305"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-CCM"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-AES256-CCM8"},
+    {TLS1_2_VERSION, "AES256-CCM"},
+    {TLS1_2_VERSION, "ECDHE-RSA-AES128-SHA"},
+    {TLS1_2_VERSION, "ECDHE-RSA-AES256-SHA"},
+    {TLS1_2_VERSION, "ECDHE-RSA-AES128-SHA256"},
+    {TLS1_2_VERSION, "ECDHE-RSA-AES256-SHA384"},
+    {TLS1_2_VERSION, "AES128-SHA"},
+    {TLS1_2_VERSION, "AES128-GCM-SHA256"},
+    {TLS1_2_VERSION, "DHE-RSA-AES256-SHA256"},
+    {TLS1_2_VERSION, "ECDHE-RSA-CAMELLIA256-SHA384"},
+    {TLS1_2_VERSION, "CAMELLIA128-SHA"},
+    {TLS1_2_VERSION, "ECDHE-ARIA128-GCM-SHA256"},
+};
+#define NSUITES (sizeof(suites) / sizeof(suites[0]))
+
+TEST(every_suite)
+{
+	for (size_t i = 0; i < NSUITES; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, suites[i].version, suites[i].cipher);
+		talk_begin(&t, ctx);
+		shake(&t);
+		chat(&t);
+		bye(&t);
+		bool ok = all_ways(&t);
+		CHECK(ok);
+		if (!ok)
+			printf("# %s\n", suites[i].cipher);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+/* ---- kinds of handshake ---- */
+
+static void once(struct talk *t, SSL_CTX *ctx[2])
+{
+	talk_begin(t, ctx);
+	shake(t);
+	chat(t);
+}
+
+TEST(facts)
+{
+	SSL_CTX *ctx[2];
+	for (int v = 0; v < 2; v++) {
+		struct talk t = {0};
+		struct seen s = {0};
+		talk_contexts(ctx, v ? TLS1_3_VERSION : TLS1_2_VERSION,
+		              v ? "TLS_AES_256_GCM_SHA384" : "ECDHE-RSA-AES128-SHA256");
+		once(&t, ctx);
+		bye(&t);
+		watch(&t, (struct way){.when = BEFORE}, &s);
+		CHECK(s.facts.version == (v ? 0x0304 : 0x0303));
+		CHECK(s.facts.cipher == (v ? 0x1302 : 0xc027));
+		CHECK_STR(s.sni, "peer.example");
+		CHECK_STR(s.alpn, "http/1.1");
+		CHECK(s.facts.client_dir == CLIENT && s.facts.has_random && !s.facts.joined && !s.facts.resumed);
+		CHECK(v || (s.facts.ems && s.facts.etm));
+		CHECK(s.facts.hello_ns == 7 && s.facts.established_ns == 7);
+		CHECK(s.events[TLSD_EV_CLIENT_HELLO] == 1 && s.events[TLSD_EV_SERVER_HELLO] == 1);
+		CHECK(s.events[TLSD_EV_ESTABLISHED] == 1 && s.events[TLSD_EV_CLOSE_NOTIFY] == 2);
+		CHECK(s.events[TLSD_EV_KEYS] == (v ? 4 : 2) && s.events[TLSD_EV_ALERT] == 0);
+		CHECK(s.stats.records > 6 && s.stats.established == 1);
+		seen_free(&s);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(cbc_without_encrypt_then_mac)
+{
+	static const char *const list[] = {"ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA384", "AES256-SHA256"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, TLS1_2_VERSION, list[i]);
+		SSL_CTX_set_options(ctx[CLIENT],
+		                    SSL_OP_NO_ENCRYPT_THEN_MAC | (i ? 0 : SSL_OP_NO_EXTENDED_MASTER_SECRET));
+		once(&t, ctx);
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(key_updates)
+{
+	static const char *const list[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256",
+	                                   "TLS_AES_256_GCM_SHA384"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, TLS1_3_VERSION, list[i]);
+		once(&t, ctx);
+		for (int k = 0; k < 6; k++) {
+			SSL_key_update(t.ssl[k & 1], k & 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+			say(&t, k & 1, 100);
+			say(&t, !(k & 1), 100);
+		}
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(ten_thousand_key_updates)
+{
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	struct seen s = {0};
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+	once(&t, ctx);
+	for (int k = 0; k < 10000; k++) {
+		SSL_key_update(t.ssl[SERVER], SSL_KEY_UPDATE_NOT_REQUESTED);
+		say(&t, SERVER, 20);
+	}
+	watch(&t, (struct way){.when = BEFORE}, &s);
+	CHECK(same(&t, &s) && s.stats.bad == 0);
+	CHECK(s.facts.key_updates[SERVER] == 10000 && s.events[TLSD_EV_KEY_UPDATE] == 10000);
+	seen_free(&s);
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+/* The session that a talk leaves behind. */
+static SSL_SESSION *session_of(SSL_CTX *ctx[2])
+{
+	struct talk t = {0};
+	once(&t, ctx);
+	SSL_SESSION *s = SSL_get1_session(t.ssl[CLIENT]);
+	bye(&t);
+	talk_end(&t);
+	return s;
+}
+
+TEST(resumption)
+{
+	static const struct {
+		int version;
+		const char *cipher;
+		unsigned long options;
+	} list[] = {
+	    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", 0},
+	    {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", 0},
+	    {TLS1_2_VERSION, "ECDHE-RSA-AES128-SHA256", SSL_OP_NO_TICKET},
+	};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct seen s = {0};
+		talk_contexts(ctx, list[i].version, list[i].cipher);
+		SSL_CTX_set_options(ctx[SERVER], list[i].options);
+		struct talk t = {.session = session_of(ctx)};
+		once(&t, ctx);
+		CHECK(SSL_session_reused(t.ssl[CLIENT]));
+		CHECK(all_ways(&t));
+		watch(&t, (struct way){.when = BEFORE}, &s);
+		CHECK(s.facts.resumed);
+		seen_free(&s);
+		SSL_SESSION_free(t.session);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(hello_retry)
+{
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	struct seen s = {0};
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384");
+	SSL_CTX_set1_groups_list(ctx[CLIENT], "X25519:P-256");
+	SSL_CTX_set1_groups_list(ctx[SERVER], "P-256");
+	once(&t, ctx);
+	CHECK(all_ways(&t));
+	watch(&t, (struct way){.when = BEFORE}, &s);
+	CHECK(s.facts.retried && s.events[TLSD_EV_CLIENT_HELLO] == 2 && s.events[TLSD_EV_SERVER_HELLO] == 1);
+	seen_free(&s);
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+/* A resumed talk with 0-RTT data. Those that the server does not take are not part of what was said. */
+static void early_talk(struct talk *t, SSL_CTX *ctx[2], bool accept, size_t n)
+{
+	uint8_t b[9000];
+	size_t done = 0;
+	bool reading = true;
+
+	memset(b, 'e', sizeof(b));
+	talk_begin(t, ctx);
+	for (size_t k = n; k; k -= done)
+		if (SSL_write_early_data(t->ssl[CLIENT], b, k > 3000 ? 3000 : k, &done) != 1)
+			die_ssl("SSL_write_early_data");
+	carry(t, CLIENT);
+	for (int i = 0; i < 20; i++) {
+		if (reading) {
+			int r = SSL_read_early_data(t->ssl[SERVER], b, sizeof(b), &done);
+			if (r == SSL_READ_EARLY_DATA_SUCCESS)
+				buf_add(&t->text[CLIENT], b, done);
+			reading = r != SSL_READ_EARLY_DATA_FINISH;
+		} else {
+			SSL_do_handshake(t->ssl[SERVER]);
+			take(t, SERVER);
+		}
+		carry(t, SERVER);
+		SSL_do_handshake(t->ssl[CLIENT]);
+		take(t, CLIENT);
+		carry(t, CLIENT);
+		ERR_clear_error();
+	}
+	CHECK(SSL_get_early_data_status(t->ssl[CLIENT]) ==
+	      (accept ? SSL_EARLY_DATA_ACCEPTED : SSL_EARLY_DATA_REJECTED));
+	CHECK((t->text[CLIENT].n == n) == accept);
+	shake(t);
+	chat(t);
+}
+
+/* As whole(), but that the rejected data may be told of. */
+static void early_ways(const struct talk *t, bool accept)
+{
+	for (int i = 0; i < 12; i++) {
+		struct seen s = {0};
+		struct way w = {
+		    .when = i % 3, .late = 3 + (size_t)i, .chunk = i & 1 ? 1 : 0, .order = i < 6 ? 0 : i % 3};
+		watch(t, w, &s);
+		CHECK(same(t, &s) && !s.stats.bad && !s.bad_pos);
+		if (!same(t, &s) || s.stats.bad)
+			printf("# way %d: %zu of %zu, %zu of %zu, bad %llu\n", i, s.text[0].n, t->text[0].n,
+			       s.text[1].n, t->text[1].n, (unsigned long long)s.stats.bad);
+		CHECK(s.facts.early_offered && s.facts.early_accepted == accept);
+		CHECK(!s.events[TLSD_EV_LOST] || s.why == TLSD_WHY_REJECTED);
+		CHECK((s.early > 0) == accept && s.lost_plain == 0);
+		seen_free(&s);
+	}
+}
+
+TEST(early_data_accepted)
+{
+	static const char *const list[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256",
+	                                   "TLS_AES_256_GCM_SHA384"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		talk_contexts(ctx, TLS1_3_VERSION, list[i]);
+		SSL_CTX_set_max_early_data(ctx[SERVER], 16384);
+		struct talk t = {.session = session_of(ctx)};
+		early_talk(&t, ctx, true, 8000);
+		early_ways(&t, true);
+		SSL_SESSION_free(t.session);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(early_data_rejected)
+{
+	for (int retry = 0; retry < 2; retry++) {
+		SSL_CTX *ctx[2];
+		talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+		SSL_CTX_set_max_early_data(ctx[SERVER], 16384);
+		struct talk t = {.session = session_of(ctx)};
+		if (retry)
+			SSL_CTX_set1_groups_list(ctx[SERVER], "P-384");
+		else
+			SSL_CTX_set_max_early_data(ctx[SERVER], 0);
+		SSL_CTX_set_recv_max_early_data(ctx[SERVER], 16384);
+		early_talk(&t, ctx, false, 8000);
+		early_ways(&t, false);
+		SSL_SESSION_free(t.session);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(renegotiation)
+{
+	static const char *const list[] = {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-SHA384",
+	                                   "ECDHE-RSA-CHACHA20-POLY1305"};
+	for (size_t i = 0; i < 3; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, TLS1_2_VERSION, list[i]);
+		SSL_CTX_set_options(ctx[SERVER], SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+		once(&t, ctx);
+		for (int k = 0; k < 3; k++) {
+			SSL_renegotiate(t.ssl[CLIENT]);
+			shake(&t);
+			say(&t, CLIENT, 10);
+			say(&t, SERVER, 3000);
+		}
+		CHECK(t.nsec >= 2);
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(padding_and_small_fragments)
+{
+	for (int v = 0; v < 2; v++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, v ? TLS1_3_VERSION : TLS1_2_VERSION,
+		              v ? "TLS_AES_128_GCM_SHA256" : "ECDHE-RSA-AES128-GCM-SHA256");
+		for (int i = 0; i < 2; i++) {
+			SSL_CTX_set_max_send_fragment(ctx[i], 512); /* handshake messages over many records */
+			SSL_CTX_set_block_padding(ctx[i], 300);
+		}
+		once(&t, ctx);
+		CHECK(all_ways(&t));
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+TEST(app_secrets_alone)
+{
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	size_t n = 0;
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256");
+	once(&t, ctx);
+	for (size_t i = 0; i < t.nsec; i++)
+		if (t.sec[i].label == TLS_LABEL_CLIENT_APP || t.sec[i].label == TLS_LABEL_SERVER_APP)
+			t.sec[n++] = t.sec[i];
+	t.nsec = n;
+	CHECK(n == 2);
+	for (enum when when = BEFORE; when <= LATE; when++)
+		CHECK(whole(&t, (struct way){.when = when, .late = t.nsteps / 2}));
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+TEST(what_is_not_decrypted)
+{
+	static const uint64_t start[2];
+	static const struct tlsd_meta m = {.ts_ns = 1};
+	struct seen s = {0};
+	struct tlsd *d = watcher((struct tlsd_cfg){0});
+	struct tlsd_conn *c = tlsd_open(d, &s, start, 0);
+	tlsd_feed(c, 0, 0, span_str("GET / HTTP/1.1\r\n"), &m);
+	CHECK(s.events[TLSD_EV_GAVE_UP] == 1 && s.why == TLSD_WHY_NOT_TLS);
+	tlsd_close(c);
+	tlsd_free(d);
+	seen_free(&s);
+
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	memset(&s, 0, sizeof(s));
+	talk_contexts(ctx, TLS1_VERSION, "ECDHE-RSA-AES128-SHA");
+	once(&t, ctx);
+	watch(&t, (struct way){.when = BEFORE}, &s);
+	CHECK(s.events[TLSD_EV_GAVE_UP] == 1 && s.why == TLSD_WHY_VERSION);
+	CHECK(s.records == 0);
+	seen_free(&s);
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+int main(void)
+{
+	RUN(every_suite);
+	RUN(facts);
+	RUN(cbc_without_encrypt_then_mac);
+	RUN(key_updates);
+	RUN(ten_thousand_key_updates);
+	RUN(resumption);
+	RUN(hello_retry);
+	RUN(early_data_accepted);
+	RUN(early_data_rejected);
+	RUN(renegotiation);
+	RUN(padding_and_small_fragments);
+	RUN(app_secrets_alone);
+	RUN(what_is_not_decrypted);
+	return tap_done();
+}
