@@ -618,7 +618,7 @@ static __always_inline int tls_seen(const struct conn *c, __u64 skp, __u64 meta,
 /* Could this socket be found to carry a TLS session by a call made now? */
 static __always_inline bool may_nest(const struct conn *c, __u64 meta)
 {
-	return cfg.tls_calls && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
+	return cfg.tls_calls && !cfg.peek_only && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
 }
 
 /*
