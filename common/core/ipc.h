@@ -24,11 +24,13 @@ enum ipc_type {
 	IPC_PLAN,        /* worker -> broker: the answer */
 	IPC_COVERAGE,    /* broker -> worker: one line to print */
 	IPC_PROC,        /* broker -> worker: container of a process */
+	IPC_GONE,        /* broker -> worker: a Unix connection has been closed */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
 	IPC_SCAN, /* worker -> broker: keys of a process are wanted; back, with the scanner's descriptor or none */
 	IPC_FILE, /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
 	IPC_STOP, /* broker -> worker: no more events will come; drain, finish, exit */
+	IPC_CT,          /* worker -> broker: a question to connection tracking */
 };
 
 struct ipc_proc {
@@ -69,7 +71,9 @@ struct ipc_msg {
 		struct ipc_proc proc;
 		struct ipc_loss loss;
 		struct ipc_scan scan;
+		uint64_t gone; /* conn_id */
 		struct ipc_event event;
+		struct ct_ask ct;
 	} u;
 };
 
