@@ -103,6 +103,7 @@ struct half {
 	bool unplaced; /* keys found by trial: which of them comes next is not known */
 	bool told_need, told_keys, closed, data_seen, finished;
 	uint8_t gen;             /* TLS 1.2: handshakes done, the present one counted */
+	uint32_t waits;          /* how often a record had to wait */
 	uint16_t unread;         /* records passed over as an unreadable handshake */
 	struct epoch_keys *keys; /* NULL: lacking */
 	uint64_t seq, pos;
@@ -246,6 +247,8 @@ void random_forget(struct tlsd_conn *c);
 bool trial_seq(struct tlsd *d, struct epoch_keys *k, const struct rec_in *r, uint64_t from, uint64_t limit,
                uint64_t *budget, uint64_t *seq, size_t *n, uint8_t *type);
 
+/* The ServerHello was not seen, the ClientHello was: do the secrets of its random fit by trial? */
+void trial_by_random(struct tlsd_conn *c, int dir);
 uint64_t be64_of(const uint8_t *p);
 
 /* ---- keyset.c ---- */

@@ -32,7 +32,7 @@ static void on_record(void *ctx, void *user, const struct tlsd_record *r)
 	s->records++;
 	s->trimmed += r->flags & TLSD_TRIMMED ? 1 : 0;
 	s->early += r->flags & TLSD_EARLY ? 1 : 0;
-	if (r->flags & TLSD_TRIMMED) {
+	if (s->trimmed) {
 		static const uint8_t zero[20000];
 		if (r->pos > s->text[r->dir].n)
 			buf_add(&s->text[r->dir], zero, r->pos - s->text[r->dir].n);
@@ -563,6 +563,349 @@ TEST(what_is_not_decrypted)
 	free_contexts(ctx);
 }
 
+/* ---- losses ---- */
+
+/* One record on the wire. */
+struct wire_rec {
+	size_t off, n;
+};
+
+static size_t records_of(const struct talk *t, int dir, size_t from, struct wire_rec *r, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; at + 5 <= t->wire[dir].n && n < max;) {
+		const uint8_t *p = t->wire[dir].p + at;
+		size_t len = 5 + (size_t)(p[3] << 8 | p[4]);
+		if (at >= from)
+			r[n++] = (struct wire_rec){at, len};
+		at += len;
+	}
+	return n;
+}
+
+static const struct tlsd_meta meta = {.ts_ns = 7};
+
+/* Feeds dir from `from` on, in pieces, without the lost stretches (sorted). */
+static void feed_lossy(struct tlsd_conn *c, const struct talk *t, int dir, size_t from, const struct wire_rec *lost,
+                       size_t nlost)
+{
+	for (size_t i = 0; i <= nlost; i++) {
+		size_t to = i < nlost ? lost[i].off : t->wire[dir].n;
+		if (to > from)
+			feed_piece(c, t, dir, from, to - from, SIZE_MAX);
+		if (i < nlost)
+			from = lost[i].off + lost[i].n;
+		/* Half of them are told of, half show as a jump. */
+		if (i < nlost && (i & 1))
+			tlsd_gap(c, dir, lost[i].n, &meta);
+	}
+}
+
+/* Every piece of s is a piece of what was said, in order: then nothing was invented. */
+struct strict {
+	struct seen s;
+	const struct talk *t;
+	size_t at[2]; /* in t->text: behind what was shown */
+	unsigned shown, trimmed, invented, inexact, misplaced;
+	bool exact[2];
+};
+
+static void strict_record(void *ctx, void *user, const struct tlsd_record *r)
+{
+	struct strict *x = user;
+	const struct buf *b = &x->t->text[r->dir];
+
+	(void)ctx;
+	if (r->type != TLSD_DATA || !r->data.n)
+		return;
+	const uint8_t *hit = memmem(b->p + x->at[r->dir], b->n - x->at[r->dir], r->data.p, r->data.n);
+	x->shown++;
+	x->trimmed += r->flags & TLSD_TRIMMED ? 1 : 0;
+	x->invented += !hit;
+	x->misplaced += hit && x->exact[r->dir] && r->pos != (uint64_t)(hit - b->p);
+	if (hit)
+		x->at[r->dir] = (size_t)(hit - b->p) + r->data.n;
+}
+
+static void strict_event(void *ctx, void *user, const struct tlsd_event *ev)
+{
+	struct strict *x = user;
+
+	on_event(ctx, &x->s, ev);
+	if (ev->kind == TLSD_EV_LOST && !ev->lost.exact)
+		x->exact[ev->dir] = false, x->inexact++;
+}
+
+/* Numbered text, so that every record is unlike any other. */
+static void say_unique(struct talk *t, int from, size_t n)
+{
+	static unsigned count;
+	uint8_t *p = calloc(1, n + 16);
+
+	for (size_t i = 0; i < n; i += 8)
+		snprintf((char *)p + i, 9, "%07u;", count++);
+	if (SSL_write(t->ssl[from], p, (int)n) != (int)n)
+		die_ssl("SSL_write");
+	buf_add(&t->text[from], p, n);
+	free(p);
+	carry(t, from);
+	take(t, !from);
+}
+
+static int by_off(const void *a, const void *b)
+{
+	const struct wire_rec *x = a, *y = b;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Random stretches of the server's stream behind the handshake, sorted, apart from each other. */
+static size_t lose(const struct talk *t, size_t from, struct wire_rec *lost, size_t max, size_t longest)
+{
+	size_t n = 0, kept = 0;
+
+	while (n < max) {
+		size_t off = from + (size_t)rand() % (t->wire[SERVER].n - from);
+		size_t len = 1 + (size_t)rand() % longest;
+		if (off + len > t->wire[SERVER].n)
+			continue;
+		lost[n++] = (struct wire_rec){off, len};
+	}
+	qsort(lost, n, sizeof(*lost), by_off);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || lost[i].off > lost[kept - 1].off + lost[kept - 1].n)
+			lost[kept++] = lost[i];
+	return kept;
+}
+
+static unsigned untouched(const struct wire_rec *r, size_t n, const struct wire_rec *lost, size_t nlost)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool hit = false;
+		for (size_t j = 0; j < nlost; j++)
+			hit |= r[i].off < lost[j].off + lost[j].n && lost[j].off < r[i].off + r[i].n;
+		count += !hit;
+	}
+	return count;
+}
+
+static void lossy_talk(struct talk *t, const char *cipher, int version, size_t longest)
+{
+	static struct wire_rec r[2000];
+	SSL_CTX *ctx[2];
+
+	talk_contexts(ctx, version, cipher);
+	talk_begin(t, ctx);
+	shake(t);
+	say_unique(t, SERVER, 16);
+	size_t from = t->wire[SERVER].n;
+	for (int i = 0; i < 120; i++)
+		say_unique(t, SERVER, 8 + 8 * (size_t)(rand() % (i % 7 ? 60 : 2500)));
+	size_t n = records_of(t, SERVER, from, r, 2000);
+	for (int round = 0; round < 12; round++) {
+		static const uint64_t start[2];
+		struct wire_rec lost[20];
+		struct strict x = {.t = t, .exact = {true, true}};
+		struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event};
+		struct tlsd *d = tlsd_new(&cfg);
+		struct tlsd_conn *c = tlsd_open(d, &x, start, 0);
+		size_t nlost = lose(t, from, lost, 1 + (size_t)round, longest);
+		bool late = round & 1;
+		if (!late)
+			give_secrets(d, t);
+		feed_piece(c, t, CLIENT, 0, t->wire[CLIENT].n, 0);
+		feed_lossy(c, t, SERVER, 0, lost, nlost);
+		if (late)
+			give_secrets(d, t);
+		tlsd_close(c);
+		unsigned want = untouched(r, n, lost, nlost) + 1;
+		/* What a stretch lost within a record leaves of it is shown where the suite allows. */
+		CHECK(x.shown >= want);
+		CHECK(x.invented == 0 && x.misplaced == 0);
+		if (x.shown < want || x.invented || x.misplaced)
+			printf("# %s round %d: %u shown of %u, invented %u, misplaced %u\n", cipher, round, x.shown,
+			       want, x.invented, x.misplaced);
+		CHECK(x.s.events[TLSD_EV_LOST] + x.trimmed > 0 && x.s.events[TLSD_EV_LOST] <= nlost);
+		struct tlsd_stats st;
+		tlsd_get_stats(d, &st);
+		CHECK(st.queued == 0);
+		tlsd_free(d);
+	}
+	free_contexts(ctx);
+}
+
+TEST(losses_are_overcome)
+{
+	for (size_t i = 0; i < NSUITES; i++) {
+		struct talk t = {0};
+		lossy_talk(&t, suites[i].cipher, suites[i].version, i & 1 ? 300 : 9000);
+		talk_end(&t);
+	}
+}
+
+/* Key updates and renegotiation among what is lost. */
+TEST(losses_over_key_changes)
+{
+	static const struct {
+		int version;
+		const char *cipher;
+	} list[] = {{TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},
+	            {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"},
+	            {TLS1_3_VERSION, "TLS_AES_128_CCM_SHA256"},
+	            {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256"},
+	            {TLS1_2_VERSION, "ECDHE-RSA-AES256-SHA384"}};
+	for (size_t i = 0; i < 5; i++) {
+		static const uint64_t start[2];
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, list[i].version, list[i].cipher);
+		SSL_CTX_set_options(ctx[SERVER], SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+		talk_begin(&t, ctx);
+		shake(&t);
+		say_unique(&t, SERVER, 800);
+		struct wire_rec lost = {t.wire[SERVER].n, 0};
+		for (int k = 0; k < 3; k++) {
+			if (list[i].version == TLS1_3_VERSION) {
+				SSL_key_update(t.ssl[SERVER], SSL_KEY_UPDATE_NOT_REQUESTED);
+			} else if (k == 0) {
+				SSL_renegotiate(t.ssl[CLIENT]);
+				shake(&t);
+				/* The hello messages are seen; ChangeCipherSpec is lost with what follows. */
+				lost.off = t.wire[SERVER].n - 60;
+			}
+			say_unique(&t, SERVER, 400);
+		}
+		lost.n = t.wire[SERVER].n - lost.off;
+		for (int k = 0; k < 5; k++)
+			say_unique(&t, SERVER, 800);
+		struct strict x = {.t = &t, .exact = {true, true}};
+		struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event};
+		struct tlsd *d = tlsd_new(&cfg);
+		struct tlsd_conn *c = tlsd_open(d, &x, start, 0);
+		give_secrets(d, &t);
+		feed_piece(c, &t, CLIENT, 0, t.wire[CLIENT].n, 0);
+		feed_lossy(c, &t, SERVER, 0, &lost, 1);
+		tlsd_close(c);
+		CHECK(x.shown == 6 && !x.invented && !x.misplaced);
+		if (x.shown != 6)
+			printf("# %s: %u\n", list[i].cipher, x.shown);
+		CHECK(x.s.events[TLSD_EV_LOST] == 1 && x.inexact == 1);
+		tlsd_free(d);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+/* Any one stretch lost anywhere, also of the handshake: nothing is invented, nothing waits for ever. */
+TEST(losses_in_the_handshake)
+{
+	for (size_t i = 0; i < NSUITES; i += 2) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		unsigned recovered = 0, rounds = 0;
+		talk_contexts(ctx, suites[i].version, suites[i].cipher);
+		talk_begin(&t, ctx);
+		shake(&t);
+		size_t end[2] = {t.wire[0].n, t.wire[1].n};
+		for (int k = 0; k < 20; k++)
+			say_unique(&t, k & 1, 400);
+		for (int dir = 0; dir < 2; dir++) {
+			for (size_t off = 0; off < end[dir]; off += 37) {
+				static const uint64_t start[2];
+				struct wire_rec lost = {off, 1 + (size_t)rand() % 400};
+				if (lost.off + lost.n > end[dir])
+					lost.n = end[dir] - lost.off;
+				struct strict x = {.t = &t, .exact = {true, true}};
+				struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event};
+				struct tlsd *d = tlsd_new(&cfg);
+				struct tlsd_conn *c = tlsd_open(d, &x, start, 0);
+				if (off & 1)
+					give_secrets(d, &t);
+				feed_lossy(c, &t, dir, 0, &lost, 1);
+				feed_piece(c, &t, !dir, 0, t.wire[!dir].n, 0);
+				if (!(off & 1))
+					give_secrets(d, &t);
+				tlsd_try_secrets(c);
+				tlsd_close(c);
+				CHECK(!x.invented && !x.misplaced);
+				rounds++;
+				recovered += x.shown == 20;
+				tlsd_free(d);
+			}
+		}
+		/* All but what TLS 1.2 cannot do without: the ServerHello. */
+		CHECK(recovered + (suites[i].version == TLS1_3_VERSION ? 0 : 3) >= rounds);
+		if (tap_failed_now)
+			printf("# %s: %u of %u\n", suites[i].cipher, recovered, rounds);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+/* ---- trimmed records ---- */
+
+TEST(trimmed_records)
+{
+	for (size_t i = 0; i < NSUITES; i++) {
+		static const uint64_t start[2];
+		static struct wire_rec r[100];
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		struct seen s = {0};
+		talk_contexts(ctx, suites[i].version, suites[i].cipher);
+		talk_begin(&t, ctx);
+		shake(&t);
+		say(&t, SERVER, 100);
+		size_t from = t.wire[SERVER].n;
+		for (int k = 0; k < 5; k++)
+			say(&t, SERVER, 16384);
+		say(&t, SERVER, 200);
+		struct tlsd *d = watcher((struct tlsd_cfg){0});
+		struct tlsd_conn *c = tlsd_open(d, &s, start, 0);
+		uint64_t cipher_at = 0, plain_at = 0;
+		give_secrets(d, &t);
+		feed_piece(c, &t, CLIENT, 0, t.wire[CLIENT].n, 0);
+		feed_piece(c, &t, SERVER, 0, from, 0);
+		bool cbc = !tlsd_at(c, SERVER, &cipher_at, &plain_at);
+		CHECK(cbc || (cipher_at == from && plain_at == 100));
+		size_t n = records_of(&t, SERVER, from, r, 100);
+		for (size_t k = 0; k < n; k++) {
+			size_t keep = r[k].n > 2000 ? 5 + 16 + k * 100 : r[k].n;
+			feed_piece(c, &t, SERVER, r[k].off, keep, k & 1 ? 0 : 77);
+			if (keep < r[k].n) {
+				tlsd_gap(c, SERVER, r[k].n - keep - 17, &meta);
+				feed_piece(c, &t, SERVER, r[k].off + r[k].n - 17, 17, 0);
+			}
+		}
+		tlsd_close(c);
+		if (cbc) {
+			CHECK(s.trimmed == 0 && s.records == 2 && s.events[TLSD_EV_LOST] == 1);
+		} else {
+			CHECK(s.trimmed >= 5 && s.events[TLSD_EV_LOST] == 0 && s.bad_pos == 0);
+			CHECK(s.text[SERVER].n == t.text[SERVER].n);
+			size_t same_bytes = 0;
+			for (size_t k = 0; k < s.text[SERVER].n; k++)
+				same_bytes += s.text[SERVER].p[k] == t.text[SERVER].p[k];
+			/* The rest is holes, which this test fills with zeros. */
+			CHECK(same_bytes >= 300 + 5 * 16);
+			for (size_t k = 0; k < s.text[SERVER].n; k++)
+				if (s.text[SERVER].p[k] && s.text[SERVER].p[k] != t.text[SERVER].p[k]) {
+					CHECK(!"a trimmed record's bytes are wrong");
+					break;
+				}
+		}
+		if (tap_failed_now)
+			printf("# %s: trimmed %u lost %u why %u bad_pos %u, %zu of %zu\n", suites[i].cipher, s.trimmed,
+			       s.events[TLSD_EV_LOST], s.why, s.bad_pos, s.text[SERVER].n, t.text[SERVER].n);
+		tlsd_free(d);
+		seen_free(&s);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
 int main(void)
 {
 	RUN(every_suite);
@@ -578,5 +921,9 @@ int main(void)
 	RUN(padding_and_small_fragments);
 	RUN(app_secrets_alone);
 	RUN(what_is_not_decrypted);
+	RUN(losses_are_overcome);
+	RUN(losses_over_key_changes);
+	RUN(losses_in_the_handshake);
+	RUN(trimmed_records);
 	return tap_done();
 }
