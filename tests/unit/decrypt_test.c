@@ -139,7 +139,8 @@ static void watch(const struct talk *t, struct way w, struct seen *s)
 static bool same(const struct talk *t, const struct seen *s)
 {
 	for (int dir = 0; dir < 2; dir++)
-		if (s->text[dir].n != t->text[dir].n || memcmp(s->text[dir].p, t->text[dir].p, t->text[dir].n))
+		if (s->text[dir].n != t->text[dir].n ||
+		    (t->text[dir].n && memcmp(s->text[dir].p, t->text[dir].p, t->text[dir].n)))
 			return false;
 	return true;
 }
