@@ -19,6 +19,7 @@
 #define MAX_STRING   4096
 #define MAX_SYMS     (8u << 20)
 #define MAX_STRTAB   (512ull << 20)
+#define MAX_RELA     (8u << 20)
 #define READ_BUDGET  (1ull << 30)
 #define FIND_BUDGET  (256ull << 20)
 #define BYTES_BUDGET (4u << 20)
@@ -58,6 +59,7 @@ struct elf {
 	size_t nsh;
 	struct symtab dynsym, symtab;
 	uint64_t dynstr, dynstrsz; /* file offset and size, 0 none */
+	uint64_t rela, nrela;      /* file offset and number of dynamic relocations */
 	uint32_t needed[MAX_NEEDED];
 	size_t nneeded;
 	char *runpath, *interp;
@@ -222,7 +224,7 @@ static void read_dynamic(struct elf *elf, const Elf64_Phdr *p)
 	if (n > MAX_DYN)
 		n = MAX_DYN;
 	Elf64_Dyn *d = rd_table(elf, p->p_offset, n, sizeof(*d));
-	uint64_t str = 0, sym = 0, rpath = 0, runpath = 0;
+	uint64_t str = 0, sym = 0, rpath = 0, runpath = 0, rela = 0, relasz = 0;
 	for (size_t i = 0; d && i < n && d[i].d_tag != DT_NULL; i++) {
 		uint64_t v = d[i].d_un.d_val;
 		if (d[i].d_tag == DT_STRTAB)
@@ -231,6 +233,10 @@ static void read_dynamic(struct elf *elf, const Elf64_Phdr *p)
 			elf->dynstrsz = v;
 		else if (d[i].d_tag == DT_SYMTAB)
 			sym = v;
+		else if (d[i].d_tag == DT_RELA)
+			rela = v;
+		else if (d[i].d_tag == DT_RELASZ)
+			relasz = v;
 		else if (d[i].d_tag == DT_RPATH)
 			rpath = v;
 		else if (d[i].d_tag == DT_RUNPATH)
@@ -239,6 +245,8 @@ static void read_dynamic(struct elf *elf, const Elf64_Phdr *p)
 			elf->needed[elf->nneeded++] = (uint32_t)v;
 	}
 	free(d);
+	if (rela && elf_addr_to_off(elf, rela, &elf->rela))
+		elf->nrela = relasz / sizeof(Elf64_Rela) < MAX_RELA ? relasz / sizeof(Elf64_Rela) : MAX_RELA;
 	if (!str || !elf_addr_to_off(elf, str, &elf->dynstr)) {
 		elf->dynstr = elf->dynstrsz = 0;
 		return;
@@ -447,39 +455,79 @@ bool elf_has_section(const struct elf *elf, const char *name)
 	return false;
 }
 
-bool elf_contains(const struct elf *elf, const char *text)
+bool elf_scan(const struct elf *elf, enum elf_part part, size_t overlap,
+              bool (*fn)(void *ctx, uint64_t addr, struct span bytes), void *ctx)
 {
-	size_t len = strlen(text);
 	uint64_t budget = FIND_BUDGET;
-	bool hit = false;
-	if (!len || len > TEXT_MAX)
-		return false;
-	if (!strcmp(elf->io->asked, text))
-		return elf->io->answer;
+	bool more = overlap <= TEXT_MAX;
 	uint8_t *block = malloc(BLOCK + TEXT_MAX);
-	for (size_t i = 0; block && i < elf->nph && !hit; i++) {
+	for (size_t i = 0; block && more && i < elf->nph; i++) {
 		const Elf64_Phdr *p = &elf->ph[i];
 		size_t keep = 0;
-		if (p->p_type != PT_LOAD)
+		if (p->p_type != PT_LOAD || (part == ELF_CODE && !(p->p_flags & PF_X)) ||
+		    (part == ELF_DATA && !(p->p_flags & PF_W)))
 			continue;
-		for (uint64_t at = 0; at < p->p_filesz && budget && !hit;) {
+		for (uint64_t at = 0; at < p->p_filesz && budget && more;) {
 			size_t n = p->p_filesz - at < BLOCK ? p->p_filesz - at : BLOCK;
 			if (n > budget)
 				n = budget;
 			if (p->p_offset > UINT64_MAX - at || !rd(elf, p->p_offset + at, block + keep, n))
 				break;
+			more = fn(ctx, p->p_vaddr + at - keep, span_of(block, keep + n));
 			budget -= n;
 			at += n;
-			hit = memmem(block, keep + n, text, len) != NULL;
 			size_t have = keep + n;
-			keep = have < len - 1 ? have : len - 1;
+			keep = have < overlap ? have : overlap;
 			memmove(block, block + have - keep, keep);
 		}
 	}
+	bool whole = block && budget;
 	free(block);
-	memcpy(elf->io->asked, text, len + 1);
-	elf->io->answer = hit;
-	return hit;
+	return whole;
+}
+
+struct find {
+	const char *text;
+	size_t len;
+	bool hit;
+};
+
+static bool find_text(void *ctx, uint64_t addr, struct span b)
+{
+	struct find *f = ctx;
+	(void)addr;
+	f->hit = memmem(b.p, b.n, f->text, f->len) != NULL;
+	return !f->hit;
+}
+
+bool elf_contains(const struct elf *elf, const char *text)
+{
+	struct find f = {text, strlen(text), false};
+	if (!f.len || f.len > TEXT_MAX)
+		return false;
+	if (!strcmp(elf->io->asked, text))
+		return elf->io->answer;
+	elf_scan(elf, ELF_ANY, f.len - 1, find_text, &f);
+	memcpy(elf->io->asked, text, f.len + 1);
+	elf->io->answer = f.hit;
+	return f.hit;
+}
+
+bool elf_relocated(const struct elf *elf, bool (*fn)(void *ctx, uint64_t addr, uint64_t value), void *ctx)
+{
+	const size_t per = BLOCK / sizeof(Elf64_Rela);
+	Elf64_Rela *r = elf->nrela ? malloc(per * sizeof(*r)) : NULL;
+	bool more = r != NULL;
+	for (uint64_t at = 0; more && at < elf->nrela; at += per) {
+		size_t n = elf->nrela - at < per ? elf->nrela - at : per;
+		if (!rd(elf, elf->rela + at * sizeof(*r), r, n * sizeof(*r)))
+			break;
+		for (size_t k = 0; more && k < n; k++)
+			if (ELF64_R_TYPE(r[k].r_info) == R_X86_64_RELATIVE)
+				more = fn(ctx, r[k].r_offset, (uint64_t)r[k].r_addend);
+	}
+	free(r);
+	return elf->nrela > 0;
 }
 
 void elf_needed(const struct elf *elf, bool (*fn)(void *ctx, const char *name), void *ctx)

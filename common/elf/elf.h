@@ -32,6 +32,15 @@ size_t elf_funcs(const struct elf *elf, const char *const *names, size_t n, stru
 bool elf_has_section(const struct elf *elf, const char *name);
 /* Do the loaded segments' file bytes contain this text (at most 64 bytes)? Looks at the first 256 MiB. */
 bool elf_contains(const struct elf *elf, const char *text);
+enum elf_part { ELF_ANY, ELF_CODE, ELF_DATA }; /* every loaded segment, the executable, the writable ones */
+/* Streams the loaded segments' file bytes through fn in blocks, each with the address of its first byte; within a
+ * segment a block begins with the last `overlap` (<= 64) bytes of the one before. fn returns false to stop; the bytes
+ * are valid during the call. At most 256 MiB are looked at; false when there was more. */
+bool elf_scan(const struct elf *elf, enum elf_part part, size_t overlap,
+              bool (*fn)(void *ctx, uint64_t addr, struct span bytes), void *ctx);
+/* Calls fn for each word that the loader fills in relative to where it maps the file (R_X86_64_RELATIVE), with what it
+ * would hold when mapped at 0; fn returns false to stop. False when the file has no such table. */
+bool elf_relocated(const struct elf *elf, bool (*fn)(void *ctx, uint64_t addr, uint64_t value), void *ctx);
 /* Is this address in a segment that is executable? */
 bool elf_is_code(const struct elf *elf, uint64_t addr);
 /* File offset of a virtual address; false when it is in no loaded segment of the file. */

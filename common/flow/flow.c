@@ -123,6 +123,20 @@ static void recent_put(struct flow *f, uint64_t id, enum recent_how how)
 	f->recent[mix(id) & (FLOW_RECENT - 1)] = (struct recent){id, (uint8_t)how};
 }
 
+void conn_tap(struct flow *f, struct conn *c, struct flow_tap t)
+{
+	if (!f->cfg.tap || (!c->number && t.what != TAP_CLOSE))
+		return;
+	t.number = c->number;
+	t.local = &c->local;
+	t.remote = &c->remote;
+	t.tls = c->tls;
+	t.attribution = c->attribution;
+	t.from_start = c->s[0].from_start || c->s[1].from_start;
+	t.user = &c->tap;
+	f->cfg.tap(f->cfg.ctx, &t);
+}
+
 static void decoder_free(struct conn *c)
 {
 	if (c->st)
@@ -136,6 +150,8 @@ static void decoder_free(struct conn *c)
 static void conn_drop(struct flow *f, struct conn *c)
 {
 	struct conn **p = slot_of(f, c->id);
+	if (c->tap)
+		conn_tap(f, c, (struct flow_tap){.what = TAP_CLOSE});
 	*p = c->hnext;
 	lru_unlink(f, c);
 	conn_waits(f, c, false);
@@ -154,6 +170,12 @@ static void conn_end(struct flow *f, struct conn *c, enum end_why why)
 		f->cur = c;
 		c->dec->end(c->st, 0, why, c->closing ? c->close_ns : f->now, &f->em);
 	}
+	for (int dir = 0; dir < 2 && c->tap; dir++)
+		if (why == END_RESET || why == END_CLOSED)
+			conn_tap(f, c,
+			         (struct flow_tap){.what = why == END_RESET ? TAP_RESET : TAP_FIN,
+			                           .dir = dir,
+			                           .ts_ns = c->closing ? c->close_ns : f->now});
 	recent_put(f, c->id, why == END_EVICTED ? RECENT_DROPPED : RECENT_ENDED);
 	conn_drop(f, c);
 }
@@ -217,7 +239,7 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 		return;
 	c->tls = d->tls;
 	if (d->attributed)
-		c->attribution = d->flags & FLOW_NESTED ? "nested" : "exact";
+		c->attribution = d->flags & FLOW_MATCHED ? "matched" : d->flags & FLOW_NESTED ? "nested" : "exact";
 }
 
 /* False when the connection is of no interest (c may be gone). */
@@ -257,6 +279,10 @@ void flow_data(struct flow *f, const struct flow_data *d)
 	if (c->state == CONN_IGNORED)
 		return;
 	conn_learn(c, d);
+	if (f->cfg.tls_only && !c->tls) {
+		conn_ignore(f, c);
+		return;
+	}
 	if (c->state == CONN_NEW && !conn_admit(f, c, d))
 		return;
 	stream_data(f, c, d);
@@ -441,6 +467,7 @@ void flow_free(struct flow *f)
 	buf_free(&f->body[0]);
 	buf_free(&f->body[1]);
 	buf_free(&f->note);
+	buf_free(&f->coding);
 	free(f->buckets);
 	free(f->recent);
 	free(f);

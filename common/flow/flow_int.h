@@ -21,6 +21,7 @@ struct item {
 	uint64_t off, n;   /* n: stream bytes, also of a missing stretch */
 	uint64_t ts_ns;
 	struct origin who;
+	const char *func;
 	uint8_t edge, missing, why; /* why: enum gap_why of a missing stretch */
 	uint32_t at;                /* b[at] is the byte at off */
 	uint8_t b[];
@@ -36,8 +37,9 @@ struct stream {
 	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
 	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */
 	struct item *head, *tail;
-	uint32_t queued;    /* cost of the queue in bytes */
-	uint32_t lost_seen; /* flow_data.lost at the last event */
+	uint32_t queued;        /* cost of the queue in bytes */
+	uint32_t lost_seen;     /* flow_data.lost at the last event */
+	struct dec_shape shape; /* that the source was told of */
 	bool known, from_start, fin, fin_done;
 };
 
@@ -68,6 +70,7 @@ struct conn {
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
 	const char *tls, *attribution;
+	void *tap; /* flow_cfg.tap's */
 	struct stream s[2];
 	uint8_t state, list, waiting, no_start, tls_looks;
 	uint8_t closing, why; /* ends when reorder_ns passed; why: enum end_why */
@@ -91,7 +94,7 @@ struct flow {
 	struct recent *recent;
 	size_t queued;
 	uint64_t counted; /* snapshots seen by the counting emitter */
-	struct buf body[2], note;
+	struct buf body[2], note, coding;
 };
 
 /* What a run of a stream may do without waiting any longer. */
@@ -99,6 +102,10 @@ enum { EXP_HOLE = 1, EXP_FORCE = 4 };
 #define EXP(what, dir) ((unsigned)(what) << (dir))
 #define EXP_HOLES      (EXP(EXP_HOLE, 0) | EXP(EXP_HOLE, 1))
 #define EXP_ALL        (EXP_HOLES | EXP(EXP_FORCE, 0) | EXP(EXP_FORCE, 1))
+
+/* ---- flow.c ---- */
+/* Tells flow_cfg.tap; t has what, dir, ts_ns and what belongs to its kind. */
+void conn_tap(struct flow *f, struct conn *c, struct flow_tap t);
 
 /* ---- stream.c ---- */
 /* Puts an event into its direction and feeds what is in order. */

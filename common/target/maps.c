@@ -43,7 +43,9 @@ bool maps_parse(const char *line, struct map_line *out)
 		return false;
 	if (strnlen(p, 5) < 5 || p[4] != ' ')
 		return false;
+	out->write = p[1] == 'w';
 	out->exec = p[2] == 'x';
+	out->priv = p[3] == 'p';
 	p += 5;
 	if (!number(&p, 16, ' ', &out->off) || !number(&p, 16, ':', &major) || !number(&p, 16, ' ', &minor))
 		return false;
@@ -56,7 +58,7 @@ bool maps_parse(const char *line, struct map_line *out)
 	return out->start < out->end;
 }
 
-int maps_each(uint32_t pid, void (*fn)(void *ctx, const struct map_line *m), void *ctx)
+int maps_walk(uint32_t pid, bool (*fn)(void *ctx, const struct map_line *m), void *ctx)
 {
 	char path[64], *line = NULL;
 	size_t cap = 0;
@@ -69,12 +71,31 @@ int maps_each(uint32_t pid, void (*fn)(void *ctx, const struct map_line *m), voi
 		struct map_line m;
 		if (line[n - 1] == '\n')
 			line[n - 1] = 0;
-		if (maps_parse(line, &m) && m.exec && m.ino)
-			fn(ctx, &m);
+		if (maps_parse(line, &m) && !fn(ctx, &m))
+			break;
 	}
 	free(line);
 	fclose(f);
 	return 0;
+}
+
+struct code {
+	void (*fn)(void *ctx, const struct map_line *m);
+	void *ctx;
+};
+
+static bool code_only(void *ctx, const struct map_line *m)
+{
+	struct code *c = ctx;
+	if (m->exec && m->ino)
+		c->fn(c->ctx, m);
+	return true;
+}
+
+int maps_each(uint32_t pid, void (*fn)(void *ctx, const struct map_line *m), void *ctx)
+{
+	struct code c = {fn, ctx};
+	return maps_walk(pid, code_only, &c);
 }
 
 /* The process's path, resolved as the process would: an absolute symlink leads into its root, not into ours. */

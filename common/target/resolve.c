@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "elf/elf.h"
+#include "tls/keyprobe.h"
 #include "tls/plan.h"
 #include "tls/tls.h"
 
@@ -22,6 +23,7 @@ int plan_resolve(int fd, const char *path, struct plan *out, struct err *e)
 			continue;
 		out->lib = (uint8_t)tls_libs[i]->id;
 		tls_libs[i]->plan(elf, out);
+		keyprobe_find(elf, &out->key);
 		break;
 	}
 	elf_close(elf);

@@ -17,15 +17,27 @@
 struct plan_site {
 	char prog[24];   /* BPF program name */
 	uint64_t offset; /* in the file */
+	uint64_t cookie; /* handed to the program, on kernels that have attach cookies */
 	uint8_t ret;     /* 1: at return */
-	uint8_t pad[7];
+	uint8_t late;    /* 1: dear, so only in processes that need it (attacher_late); one per file */
+	uint8_t pad[6];
+};
+
+/* Where each secret of a handshake passes. */
+struct plan_key {
+	char prog[24];   /* BPF program name; "" none */
+	uint64_t offset; /* in the file: an instruction that the kernel emulates, where there is one */
+	uint64_t cookie; /* event.h, KEY_COOKIE_*: which registers hold what */
+	uint64_t entry;  /* the function's first instruction: the place on kernels without attach cookies (cookie 0) */
+	char how[80];    /* what was found, for --coverage; or why nothing was */
 };
 
 struct plan {
-	uint8_t lib; /* enum tls_lib_id; TLS_NONE: not a TLS library */
+	uint8_t lib; /* enum tls_lib_id; TLS_NONE: not a TLS library, or only a part of one */
 	uint8_t pad[3];
 	uint32_t nsites;
 	struct plan_site site[PLAN_MAX_SITES];
+	struct plan_key key;
 	char how[160]; /* for --coverage */
 	char why[160]; /* lib != TLS_NONE and nsites 0: why nothing can be hooked, with the remedy */
 };
