@@ -145,6 +145,7 @@ struct tlsd_conn {
 	bool hello_again;         /* the ClientHello that answers a HelloRetryRequest was seen */
 	bool dead, hashed;
 	struct tlsd_conn *rnext; /* others of the same hash of client random */
+	uint64_t wake;           /* the last tlsd.wakes that woke it */
 };
 
 struct gcm_key;
@@ -165,6 +166,7 @@ struct tlsd {
 	struct secmem mem;
 	struct secret_entry *secrets[SECRET_BUCKETS], *sec_first, *sec_last;
 	uint64_t sec_added; /* ever */
+	uint64_t wakes;
 	struct tlsd_conn *by_random[SECRET_BUCKETS];
 	void *pool[2][POOL_KEEP]; /* record buffers: REC_SMALL, REC_MAX */
 	uint8_t npool[2];
@@ -195,15 +197,15 @@ bool record_proves(struct tlsd_conn *c, int dir, const struct rec_in *r);
  * too, or lost. */
 void trial_adopted(struct tlsd_conn *c, int dir, uint64_t seq);
 /* Works off both queues as far as they go. */
-void conn_run(struct tlsd_conn *c);
+void tls_conn_run(struct tlsd_conn *c);
 /* What is queued is lost for want of keys. */
 void queue_give_up(struct tlsd_conn *c, int dir);
 /* Tells of what was lost, when there is something: known: the records are counted exactly. */
 void loss_tell(struct tlsd_conn *c, int dir, uint64_t records, const struct tlsd_meta *m);
 void event_tell(struct tlsd_conn *c, int dir, enum tlsd_event_kind kind, const struct tlsd_meta *m);
-void conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m);
+void tls_conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m);
 /* One whole message (RFC 8446 section 4), or with body NULL one whose body is not kept. */
-void message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m);
+void hs_message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m);
 
 /* ---- epochs.c ---- */
 /* The keys of dir's present epoch, derived when they can be. False: lacking. */

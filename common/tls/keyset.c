@@ -555,7 +555,7 @@ unsigned tlsd_try_keys(struct tlsd_conn *c, struct tlsd_keyset *ks)
 	for (int dir = 0; dir < 2 && !c->dead; dir++)
 		if (lacks(&c->h[dir]))
 			try_dir(c, dir, ks);
-	conn_run(c);
+	tls_conn_run(c);
 	for (int dir = 0; dir < 2; dir++)
 		dirs |= c->h[dir].keys ? 1u << dir : 0;
 	return dirs;

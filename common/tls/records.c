@@ -87,7 +87,7 @@ void loss_tell(struct tlsd_conn *c, int dir, uint64_t records, const struct tlsd
 		c->d->cfg.event(c->d->cfg.ctx, c->user, &ev);
 }
 
-void conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m)
+void tls_conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m)
 {
 	struct tlsd_event ev = {.kind = TLSD_EV_GAVE_UP, .dir = (uint8_t)dir, .why = (uint8_t)why};
 
@@ -247,7 +247,7 @@ static void on_server_hello(struct tlsd_conn *c, int dir, struct span body, cons
 	if (!body.p || !hello_server(c, dir, body, m))
 		return;
 	if (c->facts.version < 0x0303 || c->facts.version > 0x0304) {
-		conn_give_up(c, dir, TLSD_WHY_VERSION, m);
+		tls_conn_give_up(c, dir, TLSD_WHY_VERSION, m);
 		return;
 	}
 	if (c->answers == answers) /* HelloRetryRequest */
@@ -255,7 +255,7 @@ static void on_server_hello(struct tlsd_conn *c, int dir, struct span body, cons
 	event_tell(c, dir, TLSD_EV_SERVER_HELLO, m);
 	const struct suite *s = c->hs[c->answers & 1].suite;
 	if (!s || !cipher_known(c->d->env, s->enc) || suite_is_13(s) != (c->facts.version == 0x0304)) {
-		conn_give_up(c, dir, TLSD_WHY_SUITE, m);
+		tls_conn_give_up(c, dir, TLSD_WHY_SUITE, m);
 		return;
 	}
 	if (c->facts.version != 0x0304)
@@ -274,7 +274,7 @@ static void on_finished(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
 	check_established(c, dir, m);
 }
 
-void message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m)
+void hs_message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m)
 {
 	struct half *h = &c->h[dir];
 	bool hello_time = h->epoch == EP_CLEAR || h->epoch == EP_12 || (c->facts.retried && h->epoch == EP_HS);
@@ -735,7 +735,7 @@ static enum proc clear(struct tlsd_conn *c, int dir, const struct rec_in *r)
 		epoch_begin(c, dir, EP_12);
 		return record_process(c, dir, r);
 	}
-	conn_give_up(c, dir, TLSD_WHY_NOT_TLS, &r->m);
+	tls_conn_give_up(c, dir, TLSD_WHY_NOT_TLS, &r->m);
 	return PROC_DONE;
 }
 
@@ -834,7 +834,7 @@ static bool run_half(struct tlsd_conn *c, int dir)
 	return moved;
 }
 
-void conn_run(struct tlsd_conn *c)
+void tls_conn_run(struct tlsd_conn *c)
 {
 	/* Now and then: each time it costs a few trials. */
 	for (int dir = 0; dir < 2 && c->facts.joined && c->facts.has_random; dir++)
