@@ -118,6 +118,7 @@ struct half {
 	size_t set_retry;              /* with so many records waiting all are tried on the last one */
 	struct epoch_keys *maybe;      /* a bare key with 32 bits of proof */
 	uint64_t maybe_off;
+	uint64_t store_at; /* secrets of the store tried so far */
 };
 
 /* One handshake's parameters; with renegotiation two are under way. */
@@ -141,7 +142,6 @@ struct tlsd_conn {
 	uint32_t hellos, answers; /* ClientHellos (retries not counted) and ServerHellos seen */
 	uint8_t early;            /* enum early */
 	uint8_t early_word;       /* the server's, EARLY_NONE: not heard yet */
-	uint64_t store_at;        /* secrets of the store tried so far */
 	bool hello_again;         /* the ClientHello that answers a HelloRetryRequest was seen */
 	bool dead, hashed;
 	struct tlsd_conn *rnext; /* others of the same hash of client random */

@@ -245,15 +245,17 @@ unsigned tlsd_try_secrets(struct tlsd_conn *c)
 	struct tlsd_session s;
 	unsigned dirs = 0;
 
-	for (const struct secret_entry *e = c->d->sec_first; e && !c->dead; e = e->next) {
-		if (e->number <= c->store_at)
+	for (int dir = 0; dir < 2; dir++) {
+		struct half *h = &c->h[dir];
+		if (!lacks_keys(h))
 			continue;
-		if (!lacks_keys(&c->h[0]) && !lacks_keys(&c->h[1]))
-			break;
-		if (session_of(c, &e->s, &s))
-			dirs |= tlsd_try_session(c, &s);
+		for (const struct secret_entry *e = c->d->sec_first; e && !h->keys; e = e->next)
+			if (e->number > h->store_at && session_of(c, &e->s, &s) && try_dir(c, dir, &s))
+				dirs |= 1u << dir;
+		h->store_at = c->d->sec_added;
 	}
-	c->store_at = c->d->sec_added;
+	if (dirs)
+		tls_conn_run(c);
 	secmem_wipe(&s, sizeof(s));
 	return dirs;
 }

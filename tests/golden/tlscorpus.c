@@ -3,11 +3,11 @@
 /*
  * tlscorpus.c - captures of HTTPS of every suite and kind of handshake, each with its key log in the file itself.
  *
- *   tlscorpus DIR [NAME]
+ *   tlscorpus DIR [NAME [BODY]]
  *
  * OpenSSL's two ends talk in memory; what they sent is written as TCP packets to DIR/NAME.pcapng, with a Decryption
  * Secrets Block, and the same secrets to DIR/NAME.keys. Keys are new each time: the captures differ, what they carry
- * does not.
+ * does not. Answer i has i * i * BODY bytes (700).
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -69,6 +69,8 @@ static const struct scene {
     {"12_dribbled", TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", SMALL},
 };
 
+static size_t body_unit = 700;
+
 /* ---- what is said ---- */
 
 static void say_text(struct talk *t, int from, const char *head, size_t body)
@@ -89,7 +91,7 @@ static void say_text(struct talk *t, int from, const char *head, size_t body)
 static void exchange(struct talk *t, const char *name, int i)
 {
 	char head[300];
-	size_t body = (size_t)(i * i * 700);
+	size_t body = (size_t)(i * i) * body_unit;
 
 	snprintf(head, sizeof(head), "GET /%s/%d?q=1 HTTP/1.1\r\nHost: peer.example\r\nAccept: text/plain\r\n\r\n",
 	         name, i);
@@ -335,6 +337,8 @@ int main(int argc, char **argv)
 {
 	char path[4200];
 
+	if (argc > 3)
+		body_unit = strtoul(argv[3], NULL, 10);
 	for (size_t i = 0; argc > 1 && i < sizeof(scenes) / sizeof(scenes[0]); i++) {
 		struct talk t = {0};
 		if (argc > 2 && strcmp(argv[2], scenes[i].name))
