@@ -171,7 +171,7 @@ static void shake(struct talk *t)
 }
 
 /* n bytes of application data, in records as OpenSSL makes them. */
-static void say(struct talk *t, int from, size_t n)
+static inline void say(struct talk *t, int from, size_t n)
 {
 	static unsigned count;
 	uint8_t *p = malloc(n);
