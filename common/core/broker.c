@@ -630,7 +630,7 @@ static void on_requests(struct broker *b)
 		if (m.type == IPC_SCAN)
 			scan(b, &m);
 		else if (m.type == IPC_CT && b->nfct)
-			ct_answer(b, &m.u.ct);
+			ct_reply(b, &m.u.ct);
 	}
 }
 

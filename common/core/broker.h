@@ -61,7 +61,7 @@ void olds_add(struct olds *o, uint32_t pid);
 void olds_tell(struct olds *o);
 void olds_free(struct olds *o);
 /* Answers a question of the worker. */
-void ct_answer(struct broker *b, const struct ct_ask *q);
+void ct_reply(struct broker *b, const struct ct_ask *q);
 
 double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */

@@ -30,7 +30,7 @@ enum ipc_type {
 	IPC_SCAN, /* worker -> broker: keys of a process are wanted; back, with the scanner's descriptor or none */
 	IPC_FILE, /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
 	IPC_STOP, /* broker -> worker: no more events will come; drain, finish, exit */
-	IPC_CT,          /* worker -> broker: a question to connection tracking */
+	IPC_CT,   /* worker -> broker: a question to connection tracking */
 };
 
 struct ipc_proc {

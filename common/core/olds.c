@@ -14,7 +14,7 @@
 #include "target/nfct.h"
 #include "target/sockdiag.h"
 
-#define SEND_MS     2000
+#define SEND_MS 2000
 
 enum { ST_ESTABLISHED = 1, ST_CLOSE_WAIT = 8, ST_LISTEN = 10 };
 
@@ -145,7 +145,7 @@ void olds_tell(struct olds *o)
 	o->diag = NULL;
 }
 
-void ct_answer(struct broker *b, const struct ct_ask *q)
+void ct_reply(struct broker *b, const struct ct_ask *q)
 {
 	struct ipc_msg m = {.type = IPC_EVENT, .u.event.size = sizeof(struct ev_ct)};
 	struct ev_ct out;

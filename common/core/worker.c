@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "core/analysis.h"
-#include "core/keys.h"
+#include "core/keyring.h"
 #include "core/live.h"
 #include "core/log.h"
 #include "core/ring.h"
@@ -42,7 +42,7 @@ struct worker {
 	struct analysis analysis;
 	struct writer writer;
 	struct ring data, small, secrets;
-	struct keys *keys; /* NULL: the keys engine is off */
+	struct keyring *keys; /* NULL: the keys engine is off */
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
 	uint64_t start_ns, second_ns;
@@ -69,7 +69,7 @@ static bool on_event(void *ctx, const void *data, size_t size)
 
 static bool on_secret(void *ctx, const void *data, size_t size)
 {
-	keys_event(((struct worker *)ctx)->keys, data, size);
+	keyring_event(((struct worker *)ctx)->keys, data, size);
 	return true;
 }
 
@@ -163,7 +163,7 @@ static void on_message(struct worker *w)
 		break;
 	case IPC_SCAN:
 		if (w->keys)
-			keys_scanner(w->keys, &m.u.scan, fd);
+			keyring_scanner(w->keys, &m.u.scan, fd);
 		fd = w->keys ? -1 : fd;
 		break;
 	case IPC_PROC:
@@ -213,12 +213,12 @@ static int loop(struct worker *w)
 			if (ev[i].data.fd == w->run->sock)
 				on_message(w);
 			else if (w->keys)
-				keys_ready(w->keys, ev[i].data.fd);
+				keyring_ready(w->keys, ev[i].data.fd);
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);
 		if (w->keys)
-			keys_tick(w->keys, now);
+			keyring_tick(w->keys, now);
 		analysis_tick(&w->analysis, now);
 		if (now - w->second_ns >= SEC_NS) {
 			w->second_ns = now;
@@ -237,7 +237,7 @@ static int loop(struct worker *w)
 	publish(w);
 	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
-	keys_free(w->keys);
+	keyring_free(w->keys);
 	return wrote ? wrote : rc;
 }
 
@@ -274,13 +274,13 @@ static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)
 
 	(void)conn_id;
 	if (w->keys)
-		keys_wanted(w->keys, pid);
+		keyring_wanted(w->keys, pid);
 }
 
 static int open_keys(struct worker *w, struct err *e)
 {
 	struct run *r = w->run;
-	struct keys_cfg cfg = {
+	struct keyring_cfg cfg = {
 	    .flow = w->live.flow,
 	    .sock = r->sock,
 	    .epoll = w->epoll,
@@ -290,7 +290,7 @@ static int open_keys(struct worker *w, struct err *e)
 
 	if (!ring_open(&w->secrets, r->ls.secrets_ring_fd))
 		return err_set(e, EXIT_RUNTIME, "cannot map the ring of secrets: %s", strerror(errno));
-	w->keys = keys_new(&cfg, e);
+	w->keys = keyring_new(&cfg, e);
 	return w->keys ? 0 : -1;
 }
 

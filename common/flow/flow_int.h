@@ -75,6 +75,7 @@ struct conn {
 	const char *tls, *attribution;
 	void *tap;             /* flow_cfg.tap's */
 	struct sealed *sealed; /* owned: CONN_SEALED */
+	const char *role;      /* of what a TLS connection carries: "client", "server" */
 	uint64_t outer;        /* id of the TLS connection that carries this one, 0: none */
 	struct stream s[2];
 	uint8_t state, list, waiting, no_start, tls_looks;
@@ -127,7 +128,7 @@ void stream_clear(struct flow *f, struct stream *s);
 /* ---- detect.c ---- */
 /* Looks for the protocol in first, the bytes at s->next of dir. >0: decoded now, 0: more bytes are needed, <0: not here
  * (the connection may be ignored now). */
-int conn_detect(struct flow *f, struct conn *c, int dir, struct span first);
+int conn_detect(struct flow *f, struct conn *c, int dir, uint32_t pid, struct span first);
 
 /* ---- flow.c ---- */
 /* Nothing more of it is wanted. */
@@ -142,7 +143,7 @@ struct conn *flow_find(struct flow *f, uint64_t id);
 /* ---- sealed.c ---- */
 bool sealed_new(struct flow *f);
 /* Is first the start of TLS records, and can they be decrypted? Then c is CONN_SEALED from now on. */
-bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bool from_start);
+bool sealed_begin(struct flow *f, struct conn *c, uint32_t pid, struct span first, bool from_start);
 /* The bytes of k, at c->s[dir].next. */
 void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k);
 void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns);

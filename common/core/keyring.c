@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keys.c - see keys.h.
+ * keyring.c - see keyring.h.
  *
  * A process's memory is read when connections of it wait for keys and nothing else yields them: at once the first time,
  * then only after what was found did not suffice, each time later than before.
@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "core/keys.h"
+#include "core/keyring.h"
 #include "core/log.h"
 #include "target/memscan.h"
 #include "tls/decrypt.h"
@@ -28,6 +28,7 @@ struct proc {
 	uint32_t pid;       /* 0: free */
 	bool wanted;        /* records wait for keys */
 	int fd;             /* of the scanner at work, -1 */
+	bool again;         /* records came that what an earlier scan found was not tried on */
 	bool asked;         /* the broker was asked and has not answered */
 	unsigned scans;     /* so far */
 	uint64_t due_ns;    /* not before */
@@ -36,8 +37,8 @@ struct proc {
 	struct tlsd_keyset *set;
 };
 
-struct keys {
-	struct keys_cfg cfg;
+struct keyring {
+	struct keyring_cfg cfg;
 	struct tlsd *tlsd;
 	uint64_t now_ns;
 	struct proc proc[MAX_PROCS];
@@ -46,7 +47,7 @@ struct keys {
 
 /* What flow_lacking's callbacks share. */
 struct look {
-	struct keys *k;
+	struct keyring *k;
 	struct proc *p;
 	const struct ev_secret *secret; /* whose client random may be in the session's object */
 	uint8_t random[TLS_RANDOM_LEN];
@@ -54,9 +55,9 @@ struct look {
 	unsigned waiting;
 };
 
-struct keys *keys_new(const struct keys_cfg *cfg, struct err *e)
+struct keyring *keyring_new(const struct keyring_cfg *cfg, struct err *e)
 {
-	struct keys *k = calloc(1, sizeof(*k));
+	struct keyring *k = calloc(1, sizeof(*k));
 
 	if (!k) {
 		err_set(e, EXIT_RUNTIME, "out of memory");
@@ -71,7 +72,7 @@ struct keys *keys_new(const struct keys_cfg *cfg, struct err *e)
 
 /* ---- secrets ---- */
 
-static void keylog_write(struct keys *k, const struct tls_secret *s)
+static void keylog_write(struct keyring *k, const struct tls_secret *s)
 {
 	char line[TLS_KEYLOG_LINE_MAX];
 	size_t n;
@@ -100,7 +101,7 @@ static void look_in_object(void *ctx, struct tlsd_conn *c, const struct tlsd_nee
 	l->found = true;
 }
 
-void keys_event(struct keys *k, const void *data, size_t size)
+void keyring_event(struct keyring *k, const void *data, size_t size)
 {
 	const struct ev_secret *ev = data;
 	struct tls_secret s = {0};
@@ -130,7 +131,7 @@ void keys_event(struct keys *k, const void *data, size_t size)
 
 /* ---- memory ---- */
 
-static struct proc *proc_find(struct keys *k, uint32_t pid)
+static struct proc *proc_find(struct keyring *k, uint32_t pid)
 {
 	for (size_t i = 0; i < MAX_PROCS; i++)
 		if (k->proc[i].pid == pid)
@@ -148,7 +149,7 @@ static void proc_clear(struct proc *p)
 }
 
 /* A place for the process: a free one, else that of one which nothing waits for. */
-static struct proc *proc_get(struct keys *k, uint32_t pid)
+static struct proc *proc_get(struct keyring *k, uint32_t pid)
 {
 	struct proc *p = proc_find(k, pid);
 
@@ -191,11 +192,14 @@ static void count_lacking(void *ctx, struct tlsd_conn *c, const struct tlsd_need
 	l->salts |= n->version != 0x0304;
 }
 
-void keys_wanted(struct keys *k, uint32_t pid)
+void keyring_wanted(struct keyring *k, uint32_t pid)
 {
 	struct proc *p = k->cfg.scan && pid ? proc_get(k, pid) : NULL;
 
-	if (!p || p->wanted)
+	if (!p)
+		return;
+	p->again = true;
+	if (p->wanted)
 		return;
 	p->wanted = true;
 	p->wanted_ns = k->now_ns;
@@ -203,39 +207,46 @@ void keys_wanted(struct keys *k, uint32_t pid)
 		p->due_ns = k->now_ns;
 }
 
-static void ask(struct keys *k, struct proc *p)
+/* Is there anything that a scan could help? What earlier ones found is tried first. */
+static bool lacks(struct keyring *k, struct proc *p, struct look *l)
 {
-	struct look l = {.k = k, .p = p};
-	struct ipc_msg m = {.type = IPC_SCAN, .u.scan.pid = p->pid};
-
-	/* What an earlier scan found may do for records that came since. */
-	if (p->set) {
-		flow_lacking(k->cfg.flow, try_set, &l);
-		l.waiting = 0;
-	}
-	flow_lacking(k->cfg.flow, count_lacking, &l);
-	if (!l.waiting) {
-		p->wanted = l.fresh;
+	*l = (struct look){.k = k, .p = p};
+	if (p->set && p->again)
+		flow_lacking(k->cfg.flow, try_set, l);
+	p->again = false;
+	l->waiting = 0;
+	flow_lacking(k->cfg.flow, count_lacking, l);
+	if (!l->waiting && !l->fresh)
+		p->wanted = false;
+	else if (!l->waiting)
 		p->due_ns = p->wanted_ns + GRACE_NS;
-		return;
-	}
-	m.u.scan.salts = l.salts;
-	m.u.scan.deep = l.salts && p->scans + 1 >= DEEP_FROM;
+	return l->waiting > 0;
+}
+
+static void ask(struct keyring *k, struct proc *p, const struct look *l)
+{
+	struct ipc_msg m = {.type = IPC_SCAN, .u.scan.pid = p->pid, .u.scan.salts = l->salts};
+
+	m.u.scan.deep = l->salts && p->scans + 1 >= DEEP_FROM;
 	if (ipc_send(k->cfg.sock, &m, -1) == 0)
 		p->asked = true;
 }
 
-void keys_tick(struct keys *k, uint64_t now_ns)
+void keyring_tick(struct keyring *k, uint64_t now_ns)
 {
+	struct look l;
+
 	k->now_ns = now_ns;
 	for (size_t i = 0; i < MAX_PROCS; i++) {
 		struct proc *p = &k->proc[i];
-		if (p->pid && p->wanted && !p->asked && p->fd < 0 && now_ns >= p->due_ns)
-			ask(k, p);
+		if (!p->pid || !p->wanted || p->asked || p->fd >= 0)
+			continue;
+		if ((p->again || now_ns >= p->due_ns) && lacks(k, p, &l) && now_ns >= p->due_ns)
+			ask(k, p, &l);
 	}
 }
 
-static void scan_over(struct keys *k, struct proc *p)
+static void scan_over(struct keyring *k, struct proc *p)
 {
 	struct look l = {.k = k, .p = p};
 
@@ -256,7 +267,7 @@ static void scan_over(struct keys *k, struct proc *p)
 	p->step_ns = AGAIN_NS;
 }
 
-void keys_scanner(struct keys *k, const struct ipc_scan *s, int fd)
+void keyring_scanner(struct keyring *k, const struct ipc_scan *s, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
 	struct proc *p = proc_find(k, s->pid);
@@ -275,12 +286,12 @@ void keys_scanner(struct keys *k, const struct ipc_scan *s, int fd)
 	tlsd_keyset_clear(p->set);
 }
 
-static void take(struct keys *k, struct proc *p)
+static void take(struct keyring *k, struct proc *p)
 {
 	const struct memscan_msg *m = &k->msg;
 
 	if (m->kind == MEMSCAN_KEY)
-		tlsd_keyset_add(p->set, m->key, m->len, span_of(m->near, m->nnear));
+		tlsd_keyset_add(p->set, m->key, m->len, span_of(m->near, m->nnear), SIZE_MAX);
 	else if (m->kind == MEMSCAN_SALTS)
 		for (uint32_t i = 0; i + 4 <= m->nnear; i += 4)
 			tlsd_keyset_salt(p->set, m->near + i);
@@ -289,7 +300,7 @@ static void take(struct keys *k, struct proc *p)
 		           (unsigned long long)m->bytes, m->us);
 }
 
-bool keys_ready(struct keys *k, int fd)
+bool keyring_ready(struct keyring *k, int fd)
 {
 	struct proc *p = NULL;
 	int rc;
@@ -307,7 +318,7 @@ bool keys_ready(struct keys *k, int fd)
 	return true;
 }
 
-void keys_free(struct keys *k)
+void keyring_free(struct keyring *k)
 {
 	if (!k)
 		return;
