@@ -75,7 +75,6 @@ struct conn {
 	const char *tls, *attribution;
 	void *tap;             /* flow_cfg.tap's */
 	struct sealed *sealed; /* owned: CONN_SEALED */
-	const char *role;      /* of what a TLS connection carries: "client", "server" */
 	uint64_t outer;        /* id of the TLS connection that carries this one, 0: none */
 	struct stream s[2];
 	uint8_t state, list, waiting, no_start, tls_looks;
@@ -148,6 +147,8 @@ bool sealed_begin(struct flow *f, struct conn *c, uint32_t pid, struct span firs
 void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k);
 void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns);
 void sealed_fin(struct flow *f, struct conn *c, int dir);
+/* "client", "server" as the handshake told; NULL unknown. */
+const char *sealed_role(struct flow *f, uint64_t outer);
 /* Forgets what it knows of c; with an end, that of what it carries follows. */
 void sealed_drop(struct flow *f, struct conn *c);
 void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns);

@@ -52,9 +52,7 @@ static void carry(struct sealed *s, int dir, const struct tlsd_meta *m, uint64_t
 	}
 	s->plain[dir] += want;
 	flow_data(f, &d);
-	struct conn *inner = flow_find(f, d.conn_id);
-	if (inner)
-		inner->role = s->role;
+	const struct conn *inner = flow_find(f, d.conn_id);
 	s->over |= inner && inner->state == CONN_IGNORED;
 }
 
@@ -201,6 +199,13 @@ bool sealed_new(struct flow *f)
 		f->cfg.max_conns = 4;
 	f->tlsd = tlsd_new(&cfg);
 	return f->tlsd != NULL;
+}
+
+const char *sealed_role(struct flow *f, uint64_t outer)
+{
+	const struct conn *c = flow_find(f, outer);
+
+	return c && c->sealed ? c->sealed->role : NULL;
 }
 
 struct tlsd *flow_tlsd(struct flow *f)

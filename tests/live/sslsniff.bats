@@ -9,7 +9,7 @@ load tlslib
 @test "curl, client: every byte of every call, with its socket; text, hex and JSON tell the same" {
 	start_server
 	local at="https://127.0.0.1:$PORT"
-	"$TOOLS/sslsniff" --json -- curl -sk --http1.1 "$at/a" "$at/b" -o /dev/null -o /dev/null >"$T/out" 2>"$T/err"
+	"$TOOLS/sslsniff" --json --via calls -- curl -sk --http1.1 "$at/a" "$at/b" -o /dev/null -o /dev/null >"$T/out" 2>"$T/err"
 	"$TOOLS/sslsniff" -q -- curl -sk --http1.1 "$at/text" -o /dev/null >"$T/text" 2>>"$T/err"
 	"$TOOLS/sslsniff" -q --hex --max 16 -- curl -sk --http1.1 "$at/hex" -o /dev/null >"$T/hex" 2>>"$T/err"
 	"$TOOLS/sslsniff" -q -x --dir in -- curl -sk --http1.1 "$at/extra" -o /dev/null >"$T/extra" 2>>"$T/err"

@@ -18,6 +18,7 @@ close_books() { kill -TERM "$SERVER" && wait_until 100 gone "$SERVER"; }
 # drive PORT CONNS COUNT - the peer as client: its older connections are open when this returns; go_on, then hang_up.
 drive()
 {
+	rm -f "$T/orders"
 	mkfifo "$T/orders"
 	python3 "$TLSPEER" drive "$1" "$2" "$3" "$T/books" <"$T/orders" >"$T/drive" 2>"$T/drive.err" 3>&- &
 	DRIVER=$!
@@ -34,7 +35,7 @@ agree() { python3 "$TLSPEER" check "$T/out" "$T/books" "$1"; }
 start_echo()
 {
 	read -r ECHO < <(free_ports 1)
-	start_nginx "server { listen 127.0.0.1:$ECHO ssl; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem;
+	start_nginx "server { listen 127.0.0.1:$ECHO ssl; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
 		location / { return 200 \"you asked for \$request_uri\\n\"; } }"
 }
 
