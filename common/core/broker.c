@@ -98,16 +98,27 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 	return 0;
 }
 
-static void tell_container(struct broker *b, const struct proc_info *pi)
+/* What records say of a process; lib: of attacher_lib. */
+static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib)
 {
-	struct ipc_msg m = {.type = IPC_PROC, .u.proc.pid = pi->pid};
+	struct ipc_msg m = {.type = IPC_PROC, .u.proc = {.pid = pi->pid, .lib = lib}};
 
-	if (!pi->container[0])
-		return;
 	memcpy(m.u.proc.container, pi->container, sizeof(m.u.proc.container));
-	/* Behind a stopped reader nothing is taken: rather no container in the records than a broker that hangs. */
+	/* Behind a stopped reader nothing is taken: rather less in the records than a broker that hangs. */
 	if (can_send(b->run->sock, 0))
 		ipc_send(b->run->sock, &m, -1);
+}
+
+int scan_process(struct broker *b, uint32_t pid, bool fresh)
+{
+	int n = tls_calls(b) ? attacher_scan(b->attacher, pid) : 0;
+	struct proc_info pi;
+	uint8_t lib = 0;
+	bool news = tls_calls(b) && attacher_lib(b->attacher, pid, &lib);
+
+	if ((news || fresh) && proc_read(pid, &pi) && (lib || pi.container[0]))
+		tell_process(b, &pi, lib);
+	return n;
 }
 
 /* target_scan's callback: a process that is there now. */
@@ -117,14 +128,12 @@ static int found(void *ctx, const struct proc_info *pi)
 
 	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
 		log_note("cannot trace pid %u: too many processes", pi->pid);
-	tell_container(b, pi);
+	scan_process(b, pi->pid, true);
 	if (b->windows)
 		windows_add(b->windows, pi->pid);
 	olds_add(b->olds, pi->pid);
-	if (tls_calls(b)) {
-		attacher_scan(b->attacher, pi->pid);
+	if (tls_calls(b))
 		watch_add(b, pi->pid);
-	}
 	b->present++;
 	return 0;
 }
@@ -519,13 +528,10 @@ static int on_proc(void *ctx, void *data, size_t size)
 	if (!proc_read(p->h.pid, &pi))
 		return 0;
 	b->present += p->what != PROC_MMAP;
-	if (p->what == PROC_EXEC)
-		tell_container(b, &pi);
 	windows_add(b->windows, p->h.pid);
-	if (tls_calls(b)) {
-		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
+	tell_late(p->h.pid, scan_process(b, p->h.pid, p->what == PROC_EXEC || p->what == PROC_FORK));
+	if (tls_calls(b))
 		watch_add(b, p->h.pid);
-	}
 	return 0;
 }
 

@@ -23,7 +23,7 @@ enum ipc_type {
 	IPC_RESOLVE = 1, /* broker -> worker: path, with the ELF file's descriptor */
 	IPC_PLAN,        /* worker -> broker: the answer */
 	IPC_COVERAGE,    /* broker -> worker: one line to print */
-	IPC_PROC,        /* broker -> worker: container of a process */
+	IPC_PROC,        /* broker -> worker: container and TLS library of a process */
 	IPC_GONE,        /* broker -> worker: a Unix connection has been closed */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
@@ -36,6 +36,7 @@ enum ipc_type {
 struct ipc_proc {
 	uint32_t pid;
 	char container[65];
+	uint8_t lib; /* enum tls_lib_id of what it has mapped; 0: none, several, or not known */
 };
 
 struct ipc_loss {

@@ -14,11 +14,13 @@
 
 #define PIDS_SLOTS 4096
 
-/* Containers by pid: direct-mapped, a collision forgets the older one (then the key is absent, never wrong). */
+/* Containers and TLS libraries by pid: direct-mapped, a collision forgets the older one (then the key is absent, never
+ * wrong). */
 struct pids {
 	struct {
 		uint32_t pid;
 		char container[65];
+		uint8_t lib;
 	} slot[PIDS_SLOTS];
 };
 
@@ -75,7 +77,8 @@ struct rec_str pipeline_container(const struct pipeline *p, uint32_t pid)
 
 	if (!p->pids || !pid || p->pids->slot[i].pid != pid)
 		return (struct rec_str){0};
-	return (struct rec_str){p->pids->slot[i].container, strlen(p->pids->slot[i].container)};
+	const char *id = p->pids->slot[i].container;
+	return (struct rec_str){*id ? id : NULL, strlen(id)};
 }
 
 static void set_container(struct pipeline *p, struct rec_base *b)
@@ -116,7 +119,14 @@ void pipeline_table(struct pipeline *p)
 		p->sink->table(p->sink_state);
 }
 
-void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
+uint8_t pipeline_lib(const struct pipeline *p, uint32_t pid)
+{
+	unsigned i = pid % PIDS_SLOTS;
+
+	return p->pids && pid && p->pids->slot[i].pid == pid ? p->pids->slot[i].lib : 0;
+}
+
+void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container, uint8_t lib)
 {
 	if (!p->pids)
 		p->pids = calloc(1, sizeof(*p->pids));
@@ -126,6 +136,7 @@ void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
 	p->pids->slot[i].pid = pid;
 	memcpy(p->pids->slot[i].container, container, sizeof(p->pids->slot[i].container));
 	p->pids->slot[i].container[64] = 0;
+	p->pids->slot[i].lib = lib;
 }
 
 void pipeline_flush(struct pipeline *p)

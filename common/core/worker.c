@@ -26,6 +26,7 @@
 #include "core/run.h"
 #include "core/sandbox.h"
 #include "core/writer.h"
+#include "tls/tls.h"
 
 #define TICK_MS       10
 #define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
@@ -167,7 +168,7 @@ static void on_message(struct worker *w)
 		fd = w->keys ? -1 : fd;
 		break;
 	case IPC_PROC:
-		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
+		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container, m.u.proc.lib);
 		break;
 	default:
 		w->stop = true;
@@ -277,6 +278,11 @@ static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)
 		keyring_wanted(w->keys, pid);
 }
 
+static const char *on_tls_name(void *ctx, uint32_t pid)
+{
+	return tls_lib_name(pipeline_lib(&((struct worker *)ctx)->pipe, pid));
+}
+
 static int open_keys(struct worker *w, struct err *e)
 {
 	struct run *r = w->run;
@@ -344,6 +350,7 @@ static int setup(struct worker *w, struct err *e)
 	if (with_keys(r)) {
 		fc.decrypt = true;
 		fc.needs_keys = on_needs_keys;
+		fc.tls_name = on_tls_name;
 	}
 	w->live.flow = flow_new(&fc);
 	if (!w->live.flow)

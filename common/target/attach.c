@@ -67,6 +67,7 @@ struct proc {
 	uint64_t used;
 	struct seen *v;
 	size_t n;
+	uint8_t told;   /* attacher_lib */
 	size_t skipped; /* mappings beyond MAX_SEEN */
 	char why[160];  /* why the first unread file was not read; "" none */
 };
@@ -249,6 +250,33 @@ static void proc_drop(struct attacher *a, struct proc **at)
 	free(p->v);
 	free(p);
 	a->nprocs--;
+}
+
+/* enum tls_lib_id of the one library among its files, 0: none, or several. */
+static uint8_t only_lib(const struct attacher *a, const struct proc *p)
+{
+	uint8_t lib = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		int what = p->v[i].what;
+		if (what < 0 || !a->tls[what]->lib || a->tls[what]->lib == lib)
+			continue;
+		if (lib)
+			return 0;
+		lib = a->tls[what]->lib;
+	}
+	return lib;
+}
+
+bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib)
+{
+	struct proc *p = *proc_slot(a, pid);
+
+	*lib = p ? only_lib(a, p) : 0;
+	if (!p || p->told == *lib)
+		return false;
+	p->told = *lib;
+	return true;
 }
 
 void attacher_forget(struct attacher *a, uint32_t pid)
