@@ -70,7 +70,13 @@ static bool on_event(void *ctx, const void *data, size_t size)
 
 static bool on_secret(void *ctx, const void *data, size_t size)
 {
-	keyring_event(((struct worker *)ctx)->keys, data, size);
+	struct worker *w = ctx;
+	const struct ev_secret *s = data;
+
+	if (size < offsetof(struct ev_secret, object))
+		return true;
+	pipeline_lib_used(&w->pipe, s->h.pid, s->lib);
+	keyring_event(w->keys, data, size);
 	return true;
 }
 

@@ -158,7 +158,8 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 	unsigned n = 0;
 	bool keys = a->cfg.keys && plan->key.prog[0], calls = a->cfg.calls && !keys && (plan->lib || !a->cfg.keys);
 	if (keys) {
-		site[n] = (struct plan_site){.offset = plan->key.offset, .cookie = plan->key.cookie};
+		site[n] = (struct plan_site){.offset = plan->key.offset,
+		                             .cookie = plan->key.cookie | (uint64_t)plan->lib << KEY_COOKIE_LIB};
 		memcpy(site[n++].prog, plan->key.prog, sizeof(plan->key.prog));
 		snprintf(f->how, sizeof(f->how), "keys: %.80s", plan->key.how);
 	}
