@@ -37,6 +37,7 @@
 #define LOAD_FILES   1024 /* descriptors, at least, while loading */
 #define CMD_GRACE_MS 2000
 #define ASKS_A_TURN  64
+#define EARLY_SCANS  8
 
 double now_s(void)
 {
@@ -99,9 +100,9 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 }
 
 /* What records say of a process; lib: of attacher_lib. */
-static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib)
+static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib, bool tls)
 {
-	struct ipc_msg m = {.type = IPC_PROC, .u.proc = {.pid = pi->pid, .lib = lib}};
+	struct ipc_msg m = {.type = IPC_PROC, .u.proc = {.pid = pi->pid, .lib = lib, .tls = tls}};
 
 	memcpy(m.u.proc.container, pi->container, sizeof(m.u.proc.container));
 	/* Behind a stopped reader nothing is taken: rather less in the records than a broker that hangs. */
@@ -109,15 +110,96 @@ static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t l
 		ipc_send(b->run->sock, &m, -1);
 }
 
+/* May memory be read at all? Who named nobody has named no process whose memory may be. */
+static bool scans_memory(const struct broker *b)
+{
+	const struct target_spec *ts = &b->run->rc.target;
+
+	return tls_calls(b) && b->run->rc.via != VIA_CALLS && !b->run->rc.no_memory_scan && !b->run->rc.coverage &&
+	       (b->by_pid || ts->comm || ts->has_uid || ts->cgroup || ts->container);
+}
+
+/* The worker is not trusted to name processes: only those that are traced are read. */
+struct wanted {
+	uint32_t pid;
+	bool found;
+};
+
+static int is_wanted(void *ctx, const struct proc_info *pi)
+{
+	struct wanted *w = ctx;
+
+	return w->found = pi->pid == w->pid;
+}
+
+static bool may_scan(struct broker *b, uint32_t pid)
+{
+	struct wanted w = {.pid = pid};
+	struct err e = {0};
+
+	if (!scans_memory(b))
+		return false;
+	if (b->by_pid)
+		return loader_target_has(b->loader, pid);
+	target_scan(&b->run->rc.target, (uint32_t)getpid(), is_wanted, &w, &e);
+	return w.found;
+}
+
+/* Starts the scanner of a process and hands the worker its end. */
+static void scan_start(struct broker *b, struct ipc_scan *q)
+{
+	struct memscan_req req = {.pid = q->pid, .salts = q->salts, .deep = q->deep};
+	struct ipc_msg m = {.type = IPC_SCAN};
+	struct err e = {0};
+	pid_t child;
+	int fd = memscan_start(&req, &child, &e);
+
+	if (fd < 0)
+		log_detail("pid %u: no keys from its memory: %s", req.pid, e.text);
+	q->error = fd < 0;
+	m.u.scan = *q;
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The worker asks for the keys of a process. */
+static void on_scan(struct broker *b, struct ipc_scan *q)
+{
+	struct ipc_msg m = {.type = IPC_SCAN};
+
+	if (may_scan(b, q->pid)) {
+		scan_start(b, q);
+		return;
+	}
+	q->error = 1;
+	m.u.scan = *q;
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, -1);
+}
+
+/* A process that is there already: its connections may be gone before anything of them was seen. The first few are read
+ * at once, others when the worker asks. */
+static bool early_scan(struct broker *b, uint32_t pid)
+{
+	struct ipc_scan q = {.pid = pid, .salts = true};
+
+	if (b->run->sh->tracing || !scans_memory(b) || b->early_scans >= EARLY_SCANS)
+		return false;
+	b->early_scans++;
+	scan_start(b, &q);
+	return true;
+}
 int scan_process(struct broker *b, uint32_t pid, bool fresh)
 {
 	int n = tls_calls(b) ? attacher_scan(b->attacher, pid) : 0;
 	struct proc_info pi;
 	uint8_t lib = 0;
-	bool news = tls_calls(b) && attacher_lib(b->attacher, pid, &lib);
+	bool tls = false, news = tls_calls(b) && attacher_lib(b->attacher, pid, &lib, &tls);
 
-	if ((news || fresh) && proc_read(pid, &pi) && (lib || pi.container[0]))
-		tell_process(b, &pi, lib);
+	if ((news || fresh) && proc_read(pid, &pi) && (tls || pi.container[0]))
+		tell_process(b, &pi, lib, tls && !early_scan(b, pid));
 	return n;
 }
 
@@ -572,55 +654,6 @@ static void each_tick(struct broker *b)
 		b->stop = true;
 }
 
-/* The worker is not trusted to name processes: only those that are traced are read. */
-struct wanted {
-	uint32_t pid;
-	bool found;
-};
-
-static int is_wanted(void *ctx, const struct proc_info *pi)
-{
-	struct wanted *w = ctx;
-
-	return w->found = pi->pid == w->pid;
-}
-
-static bool may_scan(struct broker *b, uint32_t pid)
-{
-	const struct target_spec *ts = &b->run->rc.target;
-	struct wanted w = {.pid = pid};
-	struct err e = {0};
-
-	if (b->run->rc.no_memory_scan || !b->run->tool->tls_calls)
-		return false;
-	if (b->by_pid)
-		return loader_target_has(b->loader, pid);
-	/* Who named nobody has not named this one. */
-	if (ts->comm || ts->has_uid || ts->cgroup || ts->container)
-		target_scan(ts, (uint32_t)getpid(), is_wanted, &w, &e);
-	return w.found;
-}
-
-/* The worker asks for the keys of a process. */
-static void scan(struct broker *b, struct ipc_msg *m)
-{
-	struct memscan_req req = {.pid = m->u.scan.pid, .salts = m->u.scan.salts, .deep = m->u.scan.deep};
-	struct err e = {0};
-	pid_t child;
-	int fd = -1;
-
-	if (may_scan(b, req.pid)) {
-		fd = memscan_start(&req, &child, &e);
-		if (fd < 0)
-			log_detail("pid %u: no keys from its memory: %s", req.pid, e.text);
-	}
-	m->u.scan.error = fd < 0;
-	if (can_send(b->run->sock, 0))
-		ipc_send(b->run->sock, m, fd);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* What the worker wants; so many at a time. */
 static void on_requests(struct broker *b)
 {
@@ -634,7 +667,7 @@ static void on_requests(struct broker *b)
 		if (fd >= 0)
 			close(fd);
 		if (m.type == IPC_SCAN)
-			scan(b, &m);
+			on_scan(b, &m.u.scan);
 		else if (m.type == IPC_CT && b->nfct)
 			ct_reply(b, &m.u.ct);
 	}

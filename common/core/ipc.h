@@ -37,6 +37,7 @@ struct ipc_proc {
 	uint32_t pid;
 	char container[65];
 	uint8_t lib; /* enum tls_lib_id of what it has mapped; 0: none, several, or not known */
+	bool tls;    /* it has mapped some TLS library */
 };
 
 struct ipc_loss {

@@ -175,6 +175,8 @@ static void on_message(struct worker *w)
 		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container, m.u.proc.lib);
+		if (w->keys && m.u.proc.tls && !w->run->sh->tracing)
+			keyring_present(w->keys, m.u.proc.pid);
 		break;
 	default:
 		w->stop = true;

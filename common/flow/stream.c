@@ -361,7 +361,7 @@ void conn_run(struct flow *f, struct conn *c, unsigned expire)
 		int dir = older_dir(c);
 		moved = stream_step(f, c, dir, expire) || stream_step(f, c, !dir, expire);
 	}
-	bool waits = c->closing;
+	bool waits = c->closing || sealed_holds(c);
 	for (int dir = 0; dir < 2; dir++) {
 		struct stream *s = &c->s[dir];
 		if (!stream_waits(f, c, s))
