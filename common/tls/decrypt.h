@@ -193,7 +193,7 @@ size_t tlsd_secrets_of(const struct tlsd *d, const uint8_t client_random[TLS_RAN
 /* A session as learnt from a target's memory. What is unknown is left zero. */
 struct tlsd_session {
 	uint16_t version; /* 0x0303: master and both randoms are set; 0x0304: app */
-	uint16_t cipher;  /* 0: each suite that fits is tried */
+	uint16_t cipher;  /* 0: each suite that fits is tried, but CBC with etm: its MAC does not tell the cipher */
 	bool etm;
 	uint8_t secret_len;             /* of app[]: 32 or 48; 0: both are tried */
 	uint8_t master[TLS_SECRET_MAX]; /* TLS 1.2 */

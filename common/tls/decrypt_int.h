@@ -179,6 +179,8 @@ enum proc { PROC_DONE, PROC_WAIT };
 /* ---- framing.c ---- */
 void frame_feed(struct tlsd_conn *c, int dir, struct span b, const struct tlsd_meta *m);
 void frame_gap(struct tlsd_conn *c, int dir, uint64_t n, const struct tlsd_meta *m);
+/* dir ends: a record begun will not be completed. */
+void frame_end(struct tlsd_conn *c, int dir);
 /* Gives the record buffer up. */
 void frame_drop(struct tlsd *d, struct half *h);
 /* RFC 8446 section 5.1: could these five bytes be a record's header? */
@@ -251,6 +253,8 @@ bool trial_seq(struct tlsd *d, struct epoch_keys *k, const struct rec_in *r, uin
 
 /* The ServerHello was not seen, the ClientHello was: do the secrets of its random fit by trial? */
 void trial_by_random(struct tlsd_conn *c, int dir);
+/* Does a record of these keys tell its number, whatever it is? */
+bool trial_reads_seq(const struct epoch_keys *k);
 uint64_t be64_of(const uint8_t *p);
 
 /* ---- keyset.c ---- */

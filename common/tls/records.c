@@ -450,6 +450,8 @@ static bool later_seq(struct tlsd_conn *c, int dir, const struct rec_in *r, stru
 
 	if (limit > c->d->cfg.max_trials)
 		limit = c->d->cfg.max_trials;
+	if (trial_reads_seq(h->keys))
+		return trial_seq(c->d, h->keys, r, h->seq, 2, &h->loss.budget, &o->seq, &o->n, &o->type);
 	if (trial_seq(c->d, h->keys, r, h->seq + h->loss.tried, limit, &h->loss.budget, &o->seq, &o->n, &o->type))
 		return true;
 	h->loss.tried += limit;
