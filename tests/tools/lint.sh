@@ -32,7 +32,7 @@ declare -A may=(
 )
 # System headers that belong to one part alone: pattern, then the parts that may include it.
 foreign=(
-	'bpf/(bpf|btf)\.h|libelf|gelf' "target elf"
+	'bpf/(bpf|btf)\.h|libelf|gelf' "target elf core"
 	'bpf/libbpf\.h' "target core"
 	'pcap' "flow"
 	'Zydis' "elf tls target"
@@ -71,6 +71,11 @@ check_includes()
 			case " ${may[$part]} " in
 			*" $target "*) ;;
 			*) echo "$f: $part must not include $target ($inc)" ;;
+			esac
+			# Of TLS, flow knows decryption and nothing of libraries or probes.
+			case $part:$inc in
+			flow:tls/decrypt.h | flow:tls/keylog.h) ;;
+			flow:tls/*) echo "$f: flow must not include $inc" ;;
 			esac
 		done < <(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*"([^"]+)".*/\1/p' "$f")
 		[ "$part" = bpf ] && continue
