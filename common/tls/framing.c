@@ -170,6 +170,24 @@ static void drain(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
 	}
 }
 
+uint8_t *frame_take(struct tlsd_conn *c, int dir, struct span *rest)
+{
+	struct half *h = &c->h[dir];
+	const uint8_t *from = h->sync != SYNC_NO && !h->want ? h->head : h->rec;
+	uint8_t *b = h->have && from && !h->nholes && !h->dropping ? malloc(h->have) : NULL;
+
+	*rest = (struct span){0};
+	if (b) {
+		memcpy(b, from, h->have);
+		*rest = span_of(b, h->have);
+	} else if (h->have) {
+		record_lost(c, dir, h->have, 0, TLSD_WHY_GAP);
+	}
+	rec_done(c, h);
+	h->sync = SYNC_NO;
+	return b;
+}
+
 void frame_end(struct tlsd_conn *c, int dir)
 {
 	static const struct tlsd_meta none;

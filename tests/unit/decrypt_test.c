@@ -1064,6 +1064,39 @@ TEST(keys_of_a_memory_scan)
 	}
 }
 
+/* What looks like a header in the middle of a record is believed as long as there are no keys, and no longer. */
+TEST(false_header_before_the_keys)
+{
+	static const uint8_t false_header[] = {23, 3, 3, 0x20, 0};
+	for (size_t i = 0; i < 4; i++) {
+		struct old o;
+		struct seen s = {0};
+		old_begin(&o, gcm_suites[i].version, gcm_suites[i].cipher, 3);
+		struct tlsd *d = watcher((struct tlsd_cfg){0});
+		struct tlsd_conn *c = tlsd_open(d, &s, NULL, 0);
+		struct tlsd_keyset *ks = tlsd_keyset_new(d, 10);
+		for (int k = 0; k < 40; k++)
+			say(&o.t, SERVER, 500);
+		/* The stream as if it had begun a little earlier. */
+		tlsd_feed(c, SERVER, o.from[SERVER] - 5, span_of(false_header, 5), &meta);
+		feed_piece(c, &o.t, SERVER, o.from[SERVER], o.t.wire[SERVER].n - o.from[SERVER], 1000);
+		add_key(ks, &o.t, SERVER);
+		tlsd_try_keys(c, ks);
+		say(&o.t, SERVER, 700);
+		feed_piece(c, &o.t, SERVER, o.t.step[o.t.nsteps - 1].off, o.t.step[o.t.nsteps - 1].n, 0);
+		tlsd_try_keys(c, ks);
+		CHECK(s.text[SERVER].n >= 30 * 500 + 700);
+		/* TLS 1.3 needs a first record that proves the key; with the key all others are found again. */
+		CHECK(!memcmp(s.text[SERVER].p + s.text[SERVER].n - 700, o.t.text[SERVER].p + o.t.text[SERVER].n - 700,
+		              700));
+		tlsd_close(c);
+		tlsd_keyset_free(ks);
+		tlsd_free(d);
+		seen_free(&s);
+		old_end(&o);
+	}
+}
+
 TEST(bare_keys_survive_losses)
 {
 	for (size_t i = 0; i < 4; i++) {
@@ -1523,6 +1556,7 @@ int main(void)
 	RUN(losses_in_the_handshake);
 	RUN(trimmed_records);
 	RUN(keys_of_a_memory_scan);
+	RUN(false_header_before_the_keys);
 	RUN(bare_keys_survive_losses);
 	RUN(bare_keys_and_key_update);
 	RUN(one_record_is_not_enough_for_a_bare_key);
