@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "flow/flow_int.h"
+#include "proto/tlsdata.h"
 #include "tls/decrypt.h"
 
 struct sealed {
@@ -69,6 +70,49 @@ static void on_record(void *ctx, void *user, const struct tlsd_record *r)
 	carry(s, dir, &r->m, r->data.n, r->data, 0);
 }
 
+static struct rec_str text(const char *s)
+{
+	return (struct rec_str){s, s ? strlen(s) : 0};
+}
+
+/* A handshake that is over, or an alert, as a record of the connection that is carried. */
+static void report(struct sealed *s, const struct tlsd_event *ev, const char *kind)
+{
+	const struct tlsd_facts *facts = tlsd_facts(s->tc);
+	struct flow *f = s->f;
+	struct tlsdata d;
+	struct record r = {&tlsdata_schema, &d};
+
+	if (!f->cfg.handshakes)
+		return;
+	carry(s, ev->dir, &ev->m, 0, (struct span){0}, 0);
+	struct conn *inner = flow_find(f, s->c->id | FLOW_CARRIED);
+	if (!inner || inner->state == CONN_IGNORED)
+		return;
+	if (!inner->number)
+		inner->number = ++f->stats.decoded;
+	rec_clear(&r);
+	d.base.kind = kind;
+	d.base.time_ns = ev->m.ts_ns;
+	d.base.pid = ev->m.who.pid;
+	d.base.tid = ev->m.who.tid;
+	d.base.comm = (struct rec_str){ev->m.who.comm, strnlen(ev->m.who.comm, sizeof(ev->m.who.comm))};
+	if (ev->kind == TLSD_EV_ALERT) {
+		d.dir = ev->dir ? "out" : "in";
+		d.alert = tlsd_alert_name(ev->code);
+	} else {
+		d.version = facts->version == 0x0304 ? "TLSv1.3" : "TLSv1.2";
+		d.cipher = facts->cipher_name;
+		d.sni = text(facts->sni);
+		d.alpn = text(facts->alpn);
+		if (facts->hello_ns && facts->established_ns >= facts->hello_ns) {
+			d.base.time_ns = facts->hello_ns;
+			d.handshake_us = (facts->established_ns - facts->hello_ns) / 1000;
+		}
+	}
+	complete_record(f, inner, &r);
+}
+
 static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 {
 	struct sealed *s = user;
@@ -80,6 +124,12 @@ static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 		if (!s->ending && ev->lost.plain_bytes)
 			carry(s, ev->dir, &ev->m, ev->lost.plain_bytes, (struct span){0},
 			      ev->lost.exact ? 0 : FLOW_BREAK);
+		break;
+	case TLSD_EV_ESTABLISHED:
+		report(s, ev, "handshake");
+		break;
+	case TLSD_EV_ALERT:
+		report(s, ev, "alert");
 		break;
 	case TLSD_EV_CLOSE_NOTIFY:
 		flow_fin(s->f, s->c->id | FLOW_CARRIED, ev->dir, s->plain[ev->dir], ev->m.ts_ns);

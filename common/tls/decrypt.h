@@ -158,6 +158,8 @@ void tlsd_flush(struct tlsd_conn *c);
 void tlsd_close(struct tlsd_conn *c);
 
 const struct tlsd_facts *tlsd_facts(const struct tlsd_conn *c);
+/* RFC 8446 section 6: "handshake_failure"; NULL for a code without a name. */
+const char *tlsd_alert_name(unsigned code);
 
 /* Where dir stands: everything of the stream below *cipher is decrypted (or lost), and the plaintext byte decrypted
  * next has position *plain. False while there are no keys, or where records of this suite cannot be read trimmed (CBC).
