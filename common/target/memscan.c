@@ -24,6 +24,8 @@
 #include "target/memscan_deep.h"
 #include "tls/aes_schedule.h"
 
+_Static_assert(sizeof(struct read_session) <= MEMSCAN_NEAR && sizeof(struct read_session) % 4 == 0, "fits a message");
+
 #define NEAR_BEFORE 2048
 #define NEAR_AFTER  (MEMSCAN_NEAR - NEAR_BEFORE) /* the schedule itself included */
 
@@ -35,7 +37,8 @@ struct scan {
 	struct scan_key *keys;   /* found so far; locked memory */
 	uint32_t *slots;         /* hash table over keys: index + 1 */
 	uint32_t nslots, n, max, dropped;
-	bool gone; /* nobody reads any more */
+	uint64_t sig_max, next_session; /* largest signature; sessions were looked for below this address */
+	bool gone;                      /* nobody reads any more */
 };
 
 static void *locked(size_t n)
@@ -94,11 +97,41 @@ static bool send_key(struct scan *s, const struct scan_key *k, uint64_t addr, ui
 	return send_msg(s);
 }
 
+static size_t view_read(void *ctx, uint64_t addr, void *buf, size_t n)
+{
+	return memory_at(ctx, addr, buf, n);
+}
+
+/* Sessions whose signature stands in b. A session is at least 16 bytes long, so that one in the overlap was seen. */
+static void look_sessions(struct scan *s, uint64_t addr, struct span b)
+{
+	const struct offsets *o = s->req->offsets;
+	const struct mem_view view = {view_read, s->mem};
+	struct read_session r;
+	for (size_t i = 0; i + 8 <= b.n && !s->gone; i += 8) {
+		uint64_t v;
+		memcpy(&v, b.p + i, sizeof(v));
+		if (v - s->req->lib_base > s->sig_max || addr + i < s->next_session)
+			continue;
+		if (offsets_read(o, &view, addr + i - o->sig_off, s->req->lib_base, &r)) {
+			*s->msg = (struct memscan_msg){.kind = MEMSCAN_SESSION, .nnear = sizeof(r), .addr = r.addr};
+			memcpy(s->msg->near, &r, sizeof(r));
+			send_msg(s);
+		}
+		secmem_wipe(&r, sizeof(r));
+	}
+	s->next_session = addr + (b.n & ~(size_t)7);
+}
+
 static bool look(void *ctx, uint64_t addr, struct span b)
 {
 	struct scan *s = ctx;
 	struct aes_found f;
 	bool fresh;
+	if (s->req->offsets)
+		look_sessions(s, addr, b);
+	if (s->req->no_keys)
+		return !s->gone;
 	for (size_t at = 0; !s->gone && aes_schedule_next(b, &at, &f);) {
 		uint32_t i = key_index(s, &f, addr + f.at, &fresh);
 		if (i == UINT32_MAX)
@@ -135,6 +168,9 @@ static uint64_t now_us(void)
 static void scan(struct scan *s)
 {
 	struct memory_stats st, more = {0};
+	for (uint32_t i = 0; s->req->offsets && i < s->req->offsets->nsig; i++)
+		if (s->req->offsets->sig[i] > s->sig_max)
+			s->sig_max = s->req->offsets->sig[i];
 	uint64_t from = now_us(), max = s->req->max_bytes ? s->req->max_bytes : 8ull << 30;
 	/* A schedule that lies across two blocks begins in the overlap; 256 > 240. */
 	memory_read(s->mem, max, 256, look, s, &st);
@@ -193,7 +229,10 @@ static void child(struct scan *s)
 int memscan_start(const struct memscan_req *r, pid_t *pid, struct err *e)
 {
 	int sv[2], size = 1 << 20;
-	struct scan s = {.req = r, .mem = memory_open(r->pid, e)};
+	struct scan s = {.req = r, .mem = NULL};
+	if (r->offsets && !offsets_valid(r->offsets))
+		return err_set(e, EXIT_RUNTIME, "offsets that make no sense");
+	s.mem = memory_open(r->pid, e);
 	if (!s.mem)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv)) {
@@ -216,6 +255,11 @@ int memscan_start(const struct memscan_req *r, pid_t *pid, struct err *e)
 	return err_set(e, EXIT_RUNTIME, "cannot start a process: %s", strerror(why));
 }
 
+void memscan_session(const struct memscan_msg *m, struct read_session *out)
+{
+	memcpy(out, m->near, sizeof(*out));
+}
+
 int memscan_next(int fd, struct memscan_msg *m)
 {
 	const size_t head = offsetof(struct memscan_msg, near);
@@ -225,6 +269,8 @@ int memscan_next(int fd, struct memscan_msg *m)
 	if (n < (ssize_t)head || m->nnear > MEMSCAN_NEAR || (size_t)n != head + m->nnear || m->nnear % 4)
 		return -1;
 	if (m->kind == MEMSCAN_KEY && m->len != 16 && m->len != 32)
+		return -1;
+	if (m->kind == MEMSCAN_SESSION && m->nnear != sizeof(struct read_session))
 		return -1;
 	return m->kind >= MEMSCAN_KEY && m->kind <= MEMSCAN_DONE ? 1 : -1;
 }

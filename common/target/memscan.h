@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "tls/offsets.h"
 
 struct memscan_req {
 	uint32_t pid;
@@ -20,11 +21,15 @@ struct memscan_req {
 	 * pointers to it, and whatever stands before a small number as a salt stands before its counter; takes twice as
 	 * long. */
 	bool salts, deep;
+	/* Also sessions by learnt offsets, where their library is mapped in this process; copied. NULL: none. */
+	const struct offsets *offsets;
+	uint64_t lib_base;
+	bool no_keys;       /* sessions only */
 	uint64_t max_bytes; /* read at most so much; 0: 8 GiB */
 	uint32_t max_keys;  /* 0: 65536 */
 };
 
-enum memscan_kind { MEMSCAN_KEY = 1, MEMSCAN_SALTS, MEMSCAN_DONE };
+enum memscan_kind { MEMSCAN_KEY = 1, MEMSCAN_SALTS, MEMSCAN_SESSION, MEMSCAN_DONE };
 
 #define MEMSCAN_NEAR 3584
 
@@ -49,6 +54,8 @@ struct memscan_msg {
 /* Broker. Starts the child; the descriptor from which its answers are read (non-blocking, for the worker), and *child
  * to wait for. -1 with e: the process cannot be looked at. */
 int memscan_start(const struct memscan_req *r, pid_t *child, struct err *e);
+/* The session of a MEMSCAN_SESSION message. */
+void memscan_session(const struct memscan_msg *m, struct read_session *out);
 /* Worker. 1: *m is the next message, checked; 0: none yet; -1: the child has ended. Wipe *m after use. */
 int memscan_next(int fd, struct memscan_msg *m);
 

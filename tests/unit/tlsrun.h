@@ -29,21 +29,27 @@ struct runtime {
 	const char *name, *needs; /* a command that must exist */
 	const char *server;       /* shell: $T is the directory with cert.pem, key.pem and keys.p12, $PORT the port */
 	const char *prepare;
-	int conns; /* that it serves at once */
+	int conns;   /* that it serves at once */
+	bool libssl; /* OpenSSL as a shared library that ours can load */
 };
 
 static const struct runtime runtimes[] = {
     {"openssl", "openssl",
-     "exec openssl s_server -accept 127.0.0.1:$PORT -cert $T/cert.pem -key $T/key.pem -rev -quiet 2>/dev/null", NULL,
-     1},
+     "exec openssl s_server -accept 127.0.0.1:$PORT -cert $T/cert.pem -key $T/key.pem -rev -quiet 2>/dev/null", NULL, 1,
+     true},
+    {"openssl1.1", "build/tests/prog/ossld build/cache/libssl/1.1/libssl.so.1.1",
+     "exec build/tests/prog/ossld build/cache/libssl/1.1/libcrypto.so.1.1 build/cache/libssl/1.1/libssl.so.1.1 "
+     "$T/cert.pem $T/key.pem $PORT",
+     NULL, CONNS, true},
     {"nginx", "nginx", "exec nginx -p $T -c nginx.conf",
      "{ echo 'daemon off; master_process off; pid nginx.pid; error_log stderr crit; events{} http { access_log off;'; "
      "echo "
      "\"server { listen 127.0.0.1:$PORT ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem; ssl_protocols "
      "TLSv1.2 TLSv1.3; return 200 ok; } }\"; } >$T/nginx.conf",
-     CONNS},
-    {"python", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT", NULL, CONNS},
-    {"asyncio", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT asyncio", NULL, CONNS},
+     CONNS, true},
+    {"python", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT", NULL, CONNS, true},
+    {"asyncio", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT asyncio", NULL, CONNS,
+     true},
     {"node", "node", "exec node tests/live/servers/echo.js $T/cert.pem $T/key.pem $PORT", NULL, CONNS},
     {"go", "go", "exec $T/echo_go $T/cert.pem $T/key.pem $PORT",
      "go build -ldflags='-s -w' -o $T/echo_go tests/live/servers/echo.go", CONNS},
@@ -234,7 +240,7 @@ static int each_runtime(int argc, char **argv, void (*fn)(const struct runtime *
 			asked |= !strcmp(argv[k], r->name);
 		if (!asked)
 			continue;
-		if (shell("for f in %s; do command -v $f >/dev/null || exit 1; done", r->needs)) {
+		if (shell("for f in %s; do command -v $f >/dev/null || [ -e $f ] || exit 1; done", r->needs)) {
 			printf("ok %d - %s # SKIP needs %s\n", ++tap_n, r->name, r->needs);
 			continue;
 		}
