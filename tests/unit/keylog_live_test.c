@@ -106,6 +106,7 @@ static const char *image_of(const char *runtime)
 	                                        {"openssl1.1", "/libssl.so"},
 	                                        {"asyncio", "/libssl.so"},
 	                                        {"node", "/node"},
+	                                        {"bun", "/bun"},
 	                                        {"gnutls", "/libgnutls.so"}};
 	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
 		if (!strcmp(runtime, images[i][0]))
@@ -201,8 +202,8 @@ static void learn_live(const struct runtime *r, pid_t pid, const struct client *
 static void each(const struct runtime *r, pid_t pid, int port)
 {
 	struct sites s = {.pid = (uint32_t)pid};
-	if (!strcmp(r->name, "java")) {
-		printf("# java keeps its secrets to itself: its memory serves\n");
+	if (!strcmp(r->name, "java") || !strcmp(r->name, "deno")) {
+		printf("# %s has no key-log function that is known: its memory serves\n", r->name);
 		return;
 	}
 	maps_each(s.pid, attach, &s);
