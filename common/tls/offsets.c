@@ -332,7 +332,7 @@ static bool parse_line(const char *line, struct offsets *o)
 		o->sig[o->nsig++] = rel;
 		return true;
 	}
-	if (sscanf(line, "%15s %u %u %u %u", name, &v[0], &v[1], &v[2], &v[3]) != 5 || v[0] > 2 || v[1] > 1)
+	if (sscanf(line, "%15s %u %u %u %u", name, &v[0], &v[1], &v[2], &v[3]) != 5 || v[0] < 1 || v[0] > 2 || v[1] > 1)
 		return false;
 	for (int f = 0; f < SESSION_FIELDS; f++)
 		if (!strcmp(name, names[f])) {

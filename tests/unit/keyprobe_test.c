@@ -183,6 +183,7 @@ TEST(go_programs)
 	/* Older toolchains, where they are in the module cache. */
 	go_program("GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=go1.21.13");
 	go_program("GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=go1.23.4");
+	go_program("GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=go1.27.3");
 }
 
 /* Files that read key logs, or have nothing of the kind. */
