@@ -102,12 +102,9 @@ static void learn_live(const struct runtime *r, pid_t pid, const struct client *
 /* The mapped file that holds the library, where sessions are found again by pointers into it. */
 static const char *image_of(const char *runtime)
 {
-	static const char *const images[][2] = {{"nginx", "/libssl.so"},
-	                                        {"openssl1.1", "/libssl.so"},
-	                                        {"asyncio", "/libssl.so"},
-	                                        {"node", "/node"},
-	                                        {"bun", "/bun"},
-	                                        {"gnutls", "/libgnutls.so"}};
+	static const char *const images[][2] = {{"nginx", "/libssl.so"},   {"openssl1.1", "/libssl.so"},
+	                                        {"asyncio", "/libssl.so"}, {"node", "/node"},
+	                                        {"bun", "/bun"},           {"gnutls", "/libgnutls.so"}};
 	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
 		if (!strcmp(runtime, images[i][0]))
 			return images[i][1];

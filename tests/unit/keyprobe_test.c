@@ -12,6 +12,7 @@
 
 #include "elf/elf.h"
 #include "event.h"
+#include "sh.h"
 #include "tap.h"
 #include "tls/keyprobe.h"
 #include "tls/sites.h"
@@ -164,7 +165,7 @@ static void go_program(const char *how)
 	         "echo.go",
 	         strstr(how, "GO") ? how : "", strstr(how, "GO") ? "" : how, a, strstr(how, "GO") ? how : "",
 	         strstr(how, "GO") ? "" : how, c);
-	if (system("command -v go >/dev/null") || system(cmd)) {
+	if (sh("command -v go >/dev/null") || sh("%s", cmd)) {
 		printf("# no Go that builds (%s)\n", how);
 		return;
 	}
@@ -199,7 +200,6 @@ TEST(no_key_log_function)
 
 int main(void)
 {
-	char cmd[64];
 	if (!mkdtemp(dir))
 		return 1;
 	RUN(openssl_libraries);
@@ -208,6 +208,5 @@ int main(void)
 	RUN(static_boringssl);
 	RUN(go_programs);
 	RUN(no_key_log_function);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	return system(cmd) || tap_done();
+	return sh("rm -rf %s", dir) || tap_done();
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/keylogin.h"
+#include "sh.h"
 #include "tap.h"
 #include "target/offcache.h"
 #include "tls/offsets.h"
@@ -200,7 +201,7 @@ TEST(places_are_learnt)
 
 TEST(offsets_are_kept)
 {
-	char dir[] = "/tmp/sources_test.XXXXXX", cache[64], path[160], cmd[96];
+	char dir[] = "/tmp/sources_test.XXXXXX", cache[64], path[160];
 	struct offsets o = {.sig_off = 48,
 	                    .nsig = 1,
 	                    .sig = {0x66dc0},
@@ -219,8 +220,7 @@ TEST(offsets_are_kept)
 	CHECK(!chmod(path, 0620) && !offcache_load(cache, id, &back)); /* others could have written it */
 	CHECK(!chmod(path, 0600) && offcache_load(cache, id, &back));
 	CHECK(!chmod(cache, 0777) && !offcache_load(cache, id, &back) && offcache_store(cache, id, &o, &e));
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	CHECK(!system(cmd));
+	CHECK(!sh("rm -rf %s", dir));
 }
 
 int main(void)

@@ -9,13 +9,13 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sh.h"
 #include "tap.h"
 #include "tls/cipher.h"
 #include "tls/keylog.h"
@@ -62,17 +62,6 @@ static const struct runtime runtimes[] = {
     {"java", "java", "exec java tests/live/servers/Echo.java $T/keys.p12 secret $PORT", NULL, CONNS},
 };
 
-static int shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static int shell(const char *fmt, ...)
-{
-	char cmd[2048];
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof(cmd), fmt, ap);
-	va_end(ap);
-	return system(cmd);
-}
-
 static int free_port(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -99,7 +88,7 @@ static pid_t start_server(const struct runtime *r, int port)
 	char p[16];
 	snprintf(p, sizeof(p), "%d", port);
 	setenv("PORT", p, 1);
-	if (r->prepare && shell("exec >&2; %s", r->prepare))
+	if (r->prepare && sh("%s", r->prepare))
 		return -1;
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -149,7 +138,7 @@ static void said(struct client *c, char *line)
 	int k = 0;
 	for (char *t = strtok_r(line, " \n", &save); t && k < 6; t = strtok_r(NULL, " \n", &save))
 		w[k++] = t;
-	int nr = k > 1 ? atoi(w[1]) : CONNS;
+	int nr = k > 1 ? (int)strtol(w[1], NULL, 10) : CONNS;
 	if (nr >= CONNS || k < 4)
 		return;
 	struct conn *o = &c->conn[nr];
@@ -233,9 +222,13 @@ static int each_runtime(int argc, char **argv, void (*fn)(const struct runtime *
 	if (!mkdtemp(dir))
 		return 1;
 	setenv("T", dir, 1);
-	if (shell("cd $T && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj "
-	          "/CN=localhost 2>/dev/null && openssl pkcs12 -export -in cert.pem -inkey key.pem -out keys.p12 "
-	          "-passout pass:secret"))
+	/* What a test may have that the machine has not; without a network those are skipped. */
+	sh("timeout 90 sh tests/tools/fetch-libssl.sh >/dev/null 2>&1; timeout 300 sh tests/tools/fetch-runtimes.sh "
+	   ">/dev/null "
+	   "2>&1");
+	if (sh("cd $T && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj "
+	       "/CN=localhost 2>/dev/null && openssl pkcs12 -export -in cert.pem -inkey key.pem -out keys.p12 "
+	       "-passout pass:secret"))
 		return 1;
 	for (size_t i = 0; i < sizeof(runtimes) / sizeof(runtimes[0]); i++) {
 		const struct runtime *r = &runtimes[i];
@@ -244,7 +237,7 @@ static int each_runtime(int argc, char **argv, void (*fn)(const struct runtime *
 			asked |= !strcmp(argv[k], r->name);
 		if (!asked)
 			continue;
-		if (shell("for f in %s; do command -v $f >/dev/null || [ -e $f ] || exit 1; done", r->needs)) {
+		if (sh("for f in %s; do command -v $f >/dev/null || [ -e $f ] || exit 1; done", r->needs)) {
 			printf("ok %d - %s # SKIP needs %s\n", ++tap_n, r->name, r->needs);
 			continue;
 		}
@@ -261,7 +254,7 @@ static int each_runtime(int argc, char **argv, void (*fn)(const struct runtime *
 		tap_bad += tap_failed_now != 0;
 		fflush(stdout);
 	}
-	shell("rm -rf $T");
+	sh("rm -rf $T");
 	return tap_done();
 }
 

@@ -44,8 +44,9 @@ int main(int argc, char **argv)
 {
 	if (argc != 6 || !dlopen(argv[1], RTLD_NOW | RTLD_GLOBAL) || !(lib = dlopen(argv[2], RTLD_NOW | RTLD_GLOBAL)))
 		return 2;
-	struct sockaddr_in a = {
-	    .sin_family = AF_INET, .sin_port = htons(atoi(argv[5])), .sin_addr.s_addr = htonl(0x7f000001)};
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	                        .sin_port = htons((int)strtol(argv[5], NULL, 10)),
+	                        .sin_addr.s_addr = htonl(0x7f000001)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	ctx = ((void *(*)(void *))fn("SSL_CTX_new"))(((void *(*)(void))fn("TLS_method"))());
 	if (((int (*)(void *, const char *, int))fn("SSL_CTX_use_certificate_file"))(ctx, argv[3], 1) != 1 ||
