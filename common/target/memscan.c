@@ -37,6 +37,9 @@ struct scan {
 	struct scan_key *keys;   /* found so far; locked memory */
 	uint32_t *slots;         /* hash table over keys: index + 1 */
 	uint32_t nslots, n, max, dropped;
+	struct scan_place *places; /* of all schedules */
+	uint32_t nplaces;
+	uint64_t next_key;              /* keys were looked for below this address */
 	uint64_t sig_max, next_session; /* largest signature; sessions were looked for below this address */
 	bool gone;                      /* nobody reads any more */
 };
@@ -88,10 +91,13 @@ static bool send_key(struct scan *s, const struct scan_key *k, uint64_t addr, ui
 	*m = (struct memscan_msg){.kind = MEMSCAN_KEY, .len = k->len, .swapped = k->swapped, .addr = k->addr};
 	memcpy(m->key, k->key, sizeof(m->key));
 	if (n) {
-		uint64_t from = addr > before ? addr - before : 0;
+		uint64_t from = addr > before ? addr - before : 0, page = addr & ~4095ull;
 		m->nnear = (uint32_t)memory_at(s->mem, from, m->near, n);
-		if (m->nnear <= before) /* a hole in front: from the page on */
-			m->nnear = (uint32_t)memory_at(s->mem, addr & ~4095ull, m->near, n - before);
+		if (from + m->nnear <= addr) { /* a hole in front: from the page on */
+			size_t most = (size_t)(addr - page) + n - before;
+			m->nnear = (uint32_t)memory_at(s->mem, addr - page < before ? page : from, m->near,
+			                               most < n ? most : n);
+		}
 		m->nnear &= ~3u;
 	}
 	return send_msg(s);
@@ -133,10 +139,17 @@ static bool look(void *ctx, uint64_t addr, struct span b)
 	if (s->req->no_keys)
 		return !s->gone;
 	for (size_t at = 0; !s->gone && aes_schedule_next(b, &at, &f);) {
+		if (addr + f.at < s->next_key)
+			continue; /* in the overlap: seen with the block before */
+		s->next_key = addr + f.at + 4;
 		uint32_t i = key_index(s, &f, addr + f.at, &fresh);
-		if (i == UINT32_MAX)
+		if (i == UINT32_MAX) {
 			s->dropped++;
-		else if (fresh || (s->req->salts && s->keys[i].addr != addr + f.at))
+			continue;
+		}
+		if (s->nplaces < 2 * s->max)
+			s->places[s->nplaces++] = (struct scan_place){addr + f.at, i, 0};
+		if (fresh || s->req->salts)
 			send_key(s, &s->keys[i], addr + f.at, NEAR_BEFORE, s->req->salts ? MEMSCAN_NEAR : 0);
 	}
 	secmem_wipe(&f, sizeof(f));
@@ -175,7 +188,13 @@ static void scan(struct scan *s)
 	/* A schedule that lies across two blocks begins in the overlap; 256 > 240. */
 	memory_read(s->mem, max, 256, look, s, &st);
 	if (s->req->deep && !s->gone && !st.error) {
-		struct deep d = {.keys = s->keys, .n = s->n, .near = deep_near, .salts = deep_salts, .ctx = s};
+		struct deep d = {.keys = s->keys,
+		                 .n = s->n,
+		                 .places = s->places,
+		                 .nplaces = s->nplaces,
+		                 .near = deep_near,
+		                 .salts = deep_salts,
+		                 .ctx = s};
 		if (deep_begin(&d)) {
 			memory_read(s->mem, max, 16, deep_look, &d, &more);
 			deep_end(&d);
@@ -218,7 +237,8 @@ static void child(struct scan *s)
 	s->msg = locked(sizeof(*s->msg));
 	s->keys = locked(s->max * sizeof(*s->keys));
 	s->slots = locked(s->nslots * sizeof(*s->slots));
-	if (s->msg && s->keys && s->slots && confine(s))
+	s->places = locked(2 * s->max * sizeof(*s->places));
+	if (s->msg && s->keys && s->slots && s->places && confine(s))
 		scan(s);
 	/* Pages are wiped, not only given back: the kernel clears them late. */
 	if (s->keys)
