@@ -16,7 +16,13 @@ CFLAGS   += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -fstack-protector-strong -fPIE \
             -D_FORTIFY_SOURCE=2 $(WERROR)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now
-LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lcrypto
+LDLIBS   := -lbpf -lelf -lz -lpcap -lbrotlidec -lzstd -lZydis -lcrypto -lmnl
+# The decoding process's system call filter; SECCOMP=no builds without (then --version says so).
+SECCOMP  ?= $(shell echo '\#include <seccomp.h>' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes || echo no)
+ifeq ($(SECCOMP),yes)
+CPPFLAGS += -DHAVE_SECCOMP
+LDLIBS   += -lseccomp
+endif
 BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_x86 -Icommon -Ibpf/lib -Wall -Wno-missing-declarations \
             -Wno-compare-distinct-pointer-types $(WERROR)
 
@@ -26,10 +32,14 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB      := $(BUILD)/libsnoop.a
 BINS     := $(TOOLS:%=$(BUILD)/bin/%)
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
+CORPORA  := $(patsubst tests/golden/%.c,$(BUILD)/tests/golden/%,$(wildcard tests/golden/*.c))
 PROGS    := $(patsubst tests/live/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/live/prog/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all clean deps deps-check demo check check-kernels check-unit bench fuzz lint fmt docs install uninstall progs tests-build
+# Libraries that a test names for itself in a line of its own.
+ldlibs_of = $(shell sed -n 's|^/\* LDLIBS: \(.*\) \*/$$|\1|p' $(1))
+
+.PHONY: all clean deps deps-check demo check check-kernels check-unit bench bench-worker fuzz lint fmt docs install uninstall progs tests-build
 .SECONDARY:
 all: $(BINS)
 
@@ -59,18 +69,27 @@ $(BUILD)/bpf/%.embed.o: $(BUILD)/bpf/%.bpf.o
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) \
+		$(call ldlibs_of,$<)
+
+$(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) $(call ldlibs_of,$<)
 
 $(BUILD)/tests/prog/%: tests/live/prog/%.c
 	@mkdir -p $(@D)
-	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(shell sed -n 's|^/\* LDLIBS: \(.*\) \*/$$|\1|p' tests/live/prog/$*.c)
+	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(call ldlibs_of,$<)
+
+$(BUILD)/tests/golden/%: tests/golden/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) $(call ldlibs_of,$<)
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $(LIB_SRC) $(LDLIBS)
 
 progs: $(PROGS)
-tests-build: all $(UNIT) $(PROGS)
+tests-build: all $(UNIT) $(PROGS) $(CORPORA)
 
 deps:
 	sh tests/tools/deps.sh build
@@ -100,6 +119,10 @@ check-unit:
 bench: all progs
 	bash tests/bench/run.sh
 
+# What an exchange costs the worker, without a kernel; instructions: run it under valgrind --tool=callgrind.
+bench-worker: $(BUILD)/tests/bench/worker
+	for mode in none text json; do $< $$mode 400000 >/dev/null || exit 1; done
+
 FUZZ_SECONDS ?= 30
 fuzz: $(FUZZERS)
 	bash tests/fuzz/run.sh $(FUZZ_SECONDS)
@@ -116,7 +139,8 @@ docs: all
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark
+	install -m 644 share/wireshark/snoopkit.lua $(DESTDIR)$(PREFIX)/share/snoopkit/wireshark/
 	for t in $(TOOLS); do \
 		install -m 755 $(BUILD)/bin/$$t $(DESTDIR)$(PREFIX)/bin/$$t && \
 		install -m 644 man/$$t.8 $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 && \
@@ -126,6 +150,7 @@ install: all
 	done
 
 uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/share/snoopkit
 	for t in $(TOOLS); do \
 		rm -f $(DESTDIR)$(PREFIX)/bin/$$t $(DESTDIR)$(PREFIX)/share/man/man8/$$t.8 \
 			$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$t \

@@ -7,7 +7,8 @@
 #include "syscalls.bpf.h"
 #include "uring.bpf.h"
 #include "proc.bpf.h"
-#include "tls.bpf.h"
+#include "mmap.bpf.h"
+#include "cipher.bpf.h"
 #include "keylog.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -11,12 +11,14 @@
 #define SNOOP_EVENT_H
 
 enum ev_type {
-	EV_DATA = 1,   /* data ring: struct ev_data, bytes of one direction of a stream */
-	EV_EOF = 2,    /* data ring: struct ev_data without bytes: a read returned 0 */
-	EV_UNIX = 3,   /* data ring, before a Unix connection's first data: struct ev_unix */
-	EV_CLOSE = 4,  /* small ring: struct ev_close */
-	EV_PROC = 5,   /* process ring (broker): struct ev_proc */
-	EV_SECRET = 6, /* secrets ring: struct ev_secret */
+	EV_DATA = 1,     /* data ring: struct ev_data, bytes of one direction of a stream */
+	EV_EOF = 2,      /* data ring: struct ev_data without bytes: a read returned 0 */
+	EV_UNIX = 3,     /* data ring, before a Unix connection's first data: struct ev_unix */
+	EV_CLOSE = 4,    /* small ring: struct ev_close */
+	EV_PROC = 5,     /* process ring (broker): struct ev_proc */
+	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
+	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
+	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -32,8 +34,13 @@ enum ev_data_flags {
 	EVF_FROM_START = 2, /* the connection was seen from its byte 0 in this direction's stream */
 	EVF_NOCOPY = 4,     /* want bytes passed by without being copied on purpose (sendfile, splice, io_uring) */
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
-	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
+	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
+	EVF_SKIPPED = 64,   /* what of want is not in buf belongs to a body that is not needed (ctl_slot.shape) */
+	EVF_BREAK = 128, /* nobody knows how many bytes are missing here: want is EV_BREAK_STEP, no number of bytes */
 };
+/* By how much a stream's position goes on where an unknown number of bytes is missing: more than what may be. */
+#define EV_BREAK_STEP (1U << 30)
 
 /* Common head of every event. Sizes: 48 bytes. */
 struct ev_hdr {
@@ -102,8 +109,18 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. */
-enum ev_proc_what { PROC_EXEC = 1, PROC_EXIT = 2, PROC_MMAP = 3, PROC_FORK = 4, PROC_UNIX = 5 };
+/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+ * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
+ * without a hook. */
+enum ev_proc_what {
+	PROC_EXEC = 1,
+	PROC_EXIT = 2,
+	PROC_MMAP = 3,
+	PROC_FORK = 4,
+	PROC_UNIX = 5,
+	PROC_SEEKS = 6,
+	PROC_SPLICE = 7,
+};
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
 #define PROC_MMAP_QUIET_NS 2000000
@@ -115,6 +132,150 @@ struct ev_proc {
 	__u32 ppid;
 };
 
+/*
+ * TCP windows: what tcpwin and zerowin are made of. The same event comes from three sources: the kernel programs
+ * (bpf/lib/window.bpf.h), the broker's sock_diag dumps (WIN_OLD, WIN_POLL) and the tracker of a capture's segments
+ * (-r). A number that the source does not know is WIN_UNKNOWN, a 64-bit one WIN_UNKNOWN64; an enum's unknown is 0.
+ *
+ * Directions are enum ev_dir of the segments that carry the window: DIR_OUT is the window that we announce (our
+ * process reads), DIR_IN the one that the peer announces (the remote reads). A zero-window episode starts at the first
+ * segment of that direction without SYN, FIN, RST whose window field is 0, and ends at its first one (FIN included)
+ * with another value, at a reset, or at the close.
+ *
+ * For zerowin: a stall is ZERO .. RECOVER or CLOSE of one direction (DIR_IN: side "peer", DIR_OUT: side "local"), with
+ * the facts for its cause in the same events; CHANGE is not needed (bpf_cfg.win_kinds). Both tools' objects are built
+ * from the same bpf/lib/window.bpf.h; common/tcp/conns.h keeps connections for both analyzers. With -r, as
+ * everywhere, local is the client's end.
+ *
+ * Which connection: h.conn_id where the source is the kernel or the tracker (never reused). The broker's events carry
+ * 0: they are about the connection with that netns and those addresses; the kernel's later events of it carry its id.
+ */
+enum win_what {
+	WIN_OPEN = 1, /* established: scaling, MSS */
+	WIN_OLD = 2,  /* at start: a connection older than the tool, as it stands; also a stall that is open already */
+	WIN_CHANGE = 3,  /* the window of `dir` differs from the last one told by as much as was asked for */
+	WIN_ZERO = 4,    /* the window of `dir` is 0 from here on */
+	WIN_RECOVER = 5, /* and is no longer: zero_ns[dir] still tells since when it was */
+	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
+	WIN_POLL = 7,    /* every --interval: how it stands now */
+	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
+	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
+};
+
+/* How the owner in the event's head is known. */
+enum win_owner {
+	OWNER_NONE = 0,
+	OWNER_CONNECT,  /* it called connect */
+	OWNER_ACCEPT,   /* it called accept */
+	OWNER_LISTENER, /* nobody has accepted it: whoever listens */
+	OWNER_FD,       /* it has a descriptor of it (found in /proc) */
+	OWNER_READ,     /* it read from it last */
+};
+
+/* Why window scaling is off. */
+enum win_noscale {
+	NOSCALE_NOT = 0,    /* it is on, or nothing is known */
+	NOSCALE_LOCAL = 1,  /* net.ipv4.tcp_window_scaling was 0 here when it was opened */
+	NOSCALE_PEER = 2,   /* we would have, the peer did not offer it (or did not take our offer) */
+	NOSCALE_COOKIE = 3, /* perhaps the peer did not offer it, perhaps a SYN cookie without timestamps lost it */
+	NOSCALE_BOTH = 4,   /* -r: neither SYN offers it */
+	NOSCALE_OLD = 5,    /* it is off, and how it was opened was not seen */
+};
+
+enum win_flags {
+	WINF_PASSIVE = 1,        /* we accepted it */
+	WINF_ACTIVE = 2,         /* we opened it; neither: not known */
+	WINF_WSCALE = 4,         /* scaling negotiated; see WINF_WSCALE_KNOWN */
+	WINF_WSCALE_KNOWN = 8,   /* else nothing is said about scaling */
+	WINF_RCVBUF_LOCKED = 16, /* SO_RCVBUF was set: no auto-tuning */
+	WINF_SNDBUF_LOCKED = 32,
+	WINF_MPTCP = 64,     /* a subflow of MPTCP */
+	WINF_TFO = 128,      /* opened with data in the SYN */
+	WINF_OLDER = 256,    /* older than the tool, or than the capture */
+	WINF_RESET = 512,    /* WIN_CLOSE: by RST */
+	WINF_FAILED = 1024,  /* WIN_CLOSE: timed out or unreachable */
+	WINF_STOPPED = 2048, /* broker: all of the owner's threads are stopped (state T) */
+	WINF_WAITING = 4096, /* -r, where sndq is not known: data waited for the window of `dir` to open */
+};
+
+#define WIN_UNKNOWN   (~0U)
+#define WIN_UNKNOWN64 (~0ULL)
+
+struct ev_win {
+	struct ev_hdr h; /* type EV_WIN; pid, tid, comm: the owner; pid 0: not known */
+	struct ev_addr addr;
+	__u64 cookie;     /* socket cookie, 0 not known */
+	__u64 open_ns;    /* when it was opened, 0: before us */
+	__u64 zero_ns[2]; /* per enum ev_dir: since when its window has been zero; 0: it is not. A RECOVER's own: until
+	                     now */
+	__u64 bytes_acked, bytes_received;                 /* payload in its life so far */
+	__u64 busy_us, rwnd_limited_us, sndbuf_limited_us; /* time with data in flight; of that held up by each */
+	__u64 read_ns;                                     /* when its process last took data out, 0 not known */
+	__u64 read_gap_ns; /* of the open DIR_OUT episode: the longest time up to now without a read, 0 not known; then
+	                      read_tid and stack are of the read before that gap */
+	__u32 read_tid;    /* by which thread, 0 not known */
+	__u32 netns;       /* inode number of its network namespace; -r: 0 */
+	__u32 ino;         /* socket inode, 0 not known */
+	__u32 uid;
+	__u32 wnd[2]; /* bytes, scaled, as the direction's last segment said: [DIR_OUT] ours, [DIR_IN] the peer's */
+	__u32 wnd_min[2], wnd_max[2]; /* since the connection's last event */
+	__u32 mss, cwnd;              /* bytes; segments */
+	__u32 srtt_us, rcv_rtt_us;
+	__u32 inflight;                   /* sent, not acknowledged */
+	__u32 sndq, notsent;              /* all that waits for acknowledgement; of that never sent */
+	__u32 rcvq;                       /* received, not read */
+	__u32 rmem, rcvbuf, wmem, sndbuf; /* memory charged for, and limits: kernel's count with overhead */
+	__u32 rcvbuf_max;                 /* net.ipv4.tcp_rmem[2]: how far auto-tuning may go */
+	__u32 rcv_ssthresh, window_clamp;
+	__u32 retrans;   /* segments, in its life */
+	__u32 mem_limit; /* how often the protocol's or cgroup's memory limit was hit for it (sock_exceed_buf_limit) */
+	__u32 stack;     /* the reader's user stack at read_ns: id in map `stacks` + 1, 0 none */
+	__u32 flags;     /* enum win_flags */
+	__u8 what;       /* enum win_what */
+	__u8 dir;        /* CHANGE, ZERO, RECOVER: enum ev_dir */
+	__u8 owner;      /* enum win_owner */
+	__u8 noscale;    /* enum win_noscale */
+	__u8 wscale[2];  /* shift per direction; 255 not known */
+	__u8 state;      /* TCP state, 0 not known */
+	__u8 probes;     /* persist probes unanswered */
+	__u8 backoff;    /* persist or retransmission timer's exponent */
+	__u8 sysctl_wscale; /* net.ipv4.tcp_window_scaling here: 0, 1; 255 not known */
+	__u8 pad[6];
+};
+
+/* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
+#define WIN_BUCKETS 33
+struct win_hist {
+	__u64 size[2][WIN_BUCKETS]; /* per enum ev_dir; those with payload; as handed to and by the device (GSO, GRO) */
+	__u64 wnd[2][WIN_BUCKETS];
+};
+/* From the broker at the end (EV_WIN_HIST). */
+struct ev_win_hist {
+	struct ev_hdr h;
+	struct win_hist hist;
+};
+
+/*
+ * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
+ * listeners, by netns << 16 | port).
+ */
+struct win_old {
+	__u64 zero_ns[2]; /* as in ev_win: a stall that is open already */
+	__u32 pid, tid;   /* 0 not known */
+	__u32 flags;      /* enum win_flags, to be added */
+	__u8 wanted;      /* listeners: the process is one to trace */
+	__u8 noscale;     /* enum win_noscale */
+	__u8 pad[2];
+	char comm[16];
+};
+
+/* The switch of all programs. */
+enum bpf_on {
+	ON_NOT = 0,
+	ON = 1,
+	ON_SEEDING = 2, /* opens and closes are seen; sockets that are not known are left alone until the broker has
+	                 * looked at those that are there */
+};
 enum ev_secret_flags {
 	SECRET_RANDOM = 1, /* client_random is the session's */
 	SECRET_OBJECT = 2, /* object holds the head of the session: the client random may be in it */
@@ -156,6 +317,13 @@ enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORING
 
 #define SNOOP_MAX_PORTS 16
 
+/*
+ * Set of traced processes, first look: slot tgid % TARGET_SLOTS holds a tgid that is one, 0 for none, or TARGET_ASK.
+ * Anything but 0 and the tgid itself: map `targets` tells. Never 0 again once it was not. Written by both sides.
+ */
+#define TARGET_SLOTS 8192
+#define TARGET_ASK   (~0ULL)
+
 /* Which conditions of struct bpf_cfg apply. All given ones must hold. */
 enum filter_bits {
 	FILTER_PID = 1,
@@ -173,17 +341,24 @@ struct bpf_cfg {
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;       /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level;  /* 0: the tool is in the initial pid namespace (set by the loader) */
-	__u32 wake_bytes;   /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;    /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;    /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher;  /* copy TLS records too (keys engine) */
-	__u32 pidns_inum;   /* inode number of the tool's pid namespace (set by the loader) */
-	__u32 uring_args;   /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
-	__u32 direct_reads; /* the kernel has bpf_rdonly_cast (set by the loader) */
-	__u32 cookies;      /* the kernel has attach cookies, and they are given (set by the loader) */
-	__u32 pad0;
+	__u32 follow;         /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level;    /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;     /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;      /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;      /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher;    /* copy TLS records too (keys engine) */
+	__u32 tls_only;       /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
+	__u32 pidns_inum;     /* inode number of the tool's pid namespace (set by the loader) */
+	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
+	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
+	__u32 win_min_change; /* bytes by which a window must change to be told; 0: when it doubles or halves */
+	__u32 win_small;      /* crossing this many bytes is a change, too; 0: none */
+	__u32 win_hist;       /* count segments by size and window */
+	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
+	__u32 win_stacks;     /* user stacks of readers */
+	__u32 win_accept;     /* accept is observed (set by the loader) */
+	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
+	__u32 cookies;        /* the kernel has attach cookies, and they are given (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };
@@ -206,8 +381,19 @@ struct ctl_slot {
 	__u64 skip[2]; /* per direction: positions below this are not needed */
 	__u64 last_ns; /* kernel: when bytes were last skipped on behalf of this slot */
 	__u32 verdict; /* enum conn_verdict; 0: no opinion */
-	__u32 pad0;
+	__u32 shape;   /* SHAPE() of the last responses' heads, whose bodies are not needed; 0: do not look */
 };
+
+/*
+ * How the last responses of a connection began: with a head of so many bytes, in which the decimal digits of
+ * Content-Length stand at a place. Where a call passes a response that begins in just that way, as the kernel checks
+ * byte by byte, its body need not be copied. dir: enum ev_dir of the responses.
+ */
+#define SHAPE_HEAD_MAX       1024
+#define SHAPE(head, at, dir) ((__u32)(head) | (__u32)(at) << 12 | (__u32)(dir) << 24)
+#define shape_head(s)        ((s)&0xfff)
+#define shape_at(s)          ((s) >> 12 & 0xfff)
+#define shape_dir(s)         ((s) >> 24 & 1)
 
 /* Counters, one per CPU slot in an mmapable array; the reader adds them up. */
 #define STAT_CPUS 256

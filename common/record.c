@@ -14,35 +14,6 @@ const struct field *schema_find(const struct schema *s, const char *key)
 	return 0;
 }
 
-int rec_known(const struct record *r, const struct field *f)
-{
-	const void *p = (const char *)r->data + f->off;
-
-	switch (f->type) {
-	case FT_TIME:
-	case FT_NUM:
-	case FT_US:
-	case FT_BYTES:
-		return *(const rec_u64 *)p != REC_UNKNOWN;
-	case FT_ID:
-		return *(const unsigned int *)p != 0;
-	case FT_TRUE:
-		return *(const unsigned char *)p == 1;
-	case FT_BOOL:
-		return *(const unsigned char *)p < 2;
-	case FT_NAME:
-		return *(const char *const *)p != 0;
-	case FT_STR:
-	case FT_BODY:
-		return ((const struct rec_str *)p)->p != 0;
-	case FT_ADDR:
-		return ((const struct rec_addr *)p)->family != 0;
-	case FT_HEADERS:
-		return ((const struct rec_headers *)p)->v != 0;
-	}
-	return 0;
-}
-
 void rec_clear(const struct record *r)
 {
 	for (unsigned long i = 0; i < r->schema->n; i++) {

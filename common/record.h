@@ -31,12 +31,13 @@ enum field_type {
 };
 
 enum field_flags {
-	FF_TEXT = 1,    /* in the default text columns */
-	FF_FLEX = 2,    /* takes the remaining terminal width; cut there, never when piped */
-	FF_NOCOL = 4,   /* not a column (headers, bodies): printed as a block below the line */
-	FF_RIGHT = 8,   /* right aligned */
-	FF_STATUS = 16, /* coloured by status class on a terminal */
-	FF_REMARK = 32, /* text: appended to the line as key=value when known (error, lost_bytes) */
+	FF_TEXT = 1,     /* in the default text columns */
+	FF_FLEX = 2,     /* takes the remaining terminal width; cut there, never when piped */
+	FF_NOCOL = 4,    /* not a column (headers, bodies): printed as a block below the line */
+	FF_RIGHT = 8,    /* right aligned */
+	FF_STATUS = 16,  /* coloured by status class on a terminal */
+	FF_REMARK = 32,  /* text: appended to the line as key=value when known (error, lost_bytes) */
+	FF_STREAM = 128, /* a body that is a piece of a stream: its block has no marks, and is not made pretty */
 	FF_WIDE = 64, /* of the default columns, left out where a terminal is too narrow for all; the rightmost first */
 };
 
@@ -129,9 +130,37 @@ struct rec_base {
 
 /* Field of that key, or 0. record.c */
 const struct field *schema_find(const struct schema *s, const char *key);
-/* True when the record has a value there (see the rules for unknown values above). record.c */
-int rec_known(const struct record *r, const struct field *f);
 /* Sets every field of r to unknown. record.c */
 void rec_clear(const struct record *r);
+
+/* True when the record has a value there (see the rules for unknown values above). */
+static inline int rec_known(const struct record *r, const struct field *f)
+{
+	const void *p = (const char *)r->data + f->off;
+
+	switch (f->type) {
+	case FT_TIME:
+	case FT_NUM:
+	case FT_US:
+	case FT_BYTES:
+		return *(const rec_u64 *)p != REC_UNKNOWN;
+	case FT_ID:
+		return *(const unsigned int *)p != 0;
+	case FT_TRUE:
+		return *(const unsigned char *)p == 1;
+	case FT_BOOL:
+		return *(const unsigned char *)p < 2;
+	case FT_NAME:
+		return *(const char *const *)p != 0;
+	case FT_STR:
+	case FT_BODY:
+		return ((const struct rec_str *)p)->p != 0;
+	case FT_ADDR:
+		return ((const struct rec_addr *)p)->family != 0;
+	case FT_HEADERS:
+		return ((const struct rec_headers *)p)->v != 0;
+	}
+	return 0;
+}
 
 #endif

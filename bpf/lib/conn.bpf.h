@@ -9,7 +9,8 @@
 #ifndef SNOOP_CONN_BPF_H
 #define SNOOP_CONN_BPF_H
 
-#include "filter.bpf.h"
+#include "ident.bpf.h"
+#include "rings.bpf.h"
 
 enum conn_kind { CONN_SOCKET = 0, CONN_TLS = 1 };
 
@@ -31,6 +32,8 @@ enum conn_flags {
 	CONN_FD = 256,       /* session: fd is set and not yet resolved */
 	CONN_BORN = 512,     /* session: seen from its creation */
 	CONN_COUNTED = 1024, /* in bpf_stats.tls_conns */
+	CONN_MATCHED = 2048, /* session: its socket was found by ciphertext */
+	CONN_MEMORY = 4096,  /* session: it reads and writes memory, so calls made inside its own tell nothing */
 };
 
 struct conn {
@@ -38,11 +41,11 @@ struct conn {
 	__u64 link;      /* socket: id of the session on it; session: id of its socket */
 	__u64 link_ptr;  /* socket: the session's object; session: its struct sock */
 	__u32 link_tgid; /* socket: of the session's key */
-	__u32 pad;
-	__u64 pos[2];  /* end of what was seen, per direction */
-	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
-	                * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
-	__u32 lost[2]; /* bytes lost to a full ring */
+	__u32 tries;     /* socket: how often its ciphertext was looked at (cipher.bpf.h) */
+	__u64 pos[2];    /* end of what was seen, per direction */
+	__u32 base[2];   /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
+	                  * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
+	__u32 lost[2];   /* bytes lost to a full ring */
 	__u32 ino;
 	__u32 pid, tid; /* last user */
 	__u32 flags;
@@ -58,21 +61,6 @@ struct {
 	__type(value, struct conn);
 } conns SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, STAT_CPUS);
-	__type(key, __u32);
-	__type(value, struct bpf_stats);
-} stats SEC(".maps");
-
-static __always_inline struct bpf_stats *stat_slot(void)
-{
-	__u32 cpu = bpf_get_smp_processor_id() % STAT_CPUS;
-
-	return bpf_map_lookup_elem(&stats, &cpu);
-}
-
 /*
  * Which inode numbers are newer than our hooks (filled once they are attached). Numbers are handed out from batches of
  * 1024, one batch per CPU at a time (get_next_ino): per batch in use, the last number that was taken. Under
@@ -86,13 +74,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } ino_refs SEC(".maps");
-
-#define STAT_ADD(field, n)                                                                                             \
-	do {                                                                                                           \
-		struct bpf_stats *st_ = stat_slot();                                                                   \
-		if (st_)                                                                                               \
-			__sync_fetch_and_add(&st_->field, (n));                                                        \
-	} while (0)
 
 /*
  * What a global function needs to know of a call, in one scalar (5.10 takes nothing else): bits 0-31 the key's tgid,
@@ -136,25 +117,6 @@ static __always_inline void conn_drop(__u64 ptr, __u64 meta)
 	bpf_map_delete_elem(&conns, &key);
 }
 
-/* Unique in a run, and its low bits are spread (they pick the control slot): a bijection of (time, CPU). */
-static __always_inline __u64 new_id(void)
-{
-	__u64 x = bpf_ktime_get_ns() << 8 | (bpf_get_smp_processor_id() & 255);
-
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdULL;
-	x ^= x >> 33;
-	return x;
-}
-
-/* Inode number of the socket: sockets live as long as their inode, so a different one is a different life. */
-static __always_inline __u32 sock_ino(struct sock *sk)
-{
-	struct socket_alloc *sa = (void *)KREAD(struct sock, sk, sk_socket);
-
-	return sa ? KREAD(struct socket_alloc, sa, vfs_inode.i_ino) : 0;
-}
-
 /*
  * Was this socket made after the hooks were attached? False when that cannot be told. Numbers wrap at 2^32: beyond
  * 2^16 batches from the last one known nothing is claimed.
@@ -171,23 +133,6 @@ static __always_inline bool ino_is_new(__u32 ino)
 		return true;
 	ref = bpf_map_lookup_elem(&ino_refs, &batch);
 	return ref && ino > *ref;
-}
-
-/* Ports in host order. Read again while the peer is unknown (TCP fast open). */
-static __always_inline void read_addr(struct sock *sk, struct ev_addr *a)
-{
-	a->family = KREAD(struct sock, sk, __sk_common.skc_family);
-	if (a->family == AF_UNIX)
-		return;
-	a->lport = KREAD(struct sock, sk, __sk_common.skc_num);
-	a->rport = bpf_ntohs(KREAD(struct sock, sk, __sk_common.skc_dport));
-	if (a->family == AF_INET) {
-		BPF_CORE_READ_INTO((__u32 *)a->laddr, sk, __sk_common.skc_rcv_saddr);
-		BPF_CORE_READ_INTO((__u32 *)a->raddr, sk, __sk_common.skc_daddr);
-	} else {
-		BPF_CORE_READ_INTO((struct in6_addr *)a->laddr, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO((struct in6_addr *)a->raddr, sk, __sk_common.skc_v6_daddr);
-	}
 }
 
 /* Has the kernel's TLS taken the socket over? Then its callers pass plaintext and TCP's positions count ciphertext. */
@@ -323,8 +268,10 @@ __noinline int conn_new(__u64 skp, __u64 meta, __u64 ret)
 	if (!sock_wanted(sk))
 		return -1;
 	c = conn_blank();
-	if (!c)
+	if (!c) {
+		STAT_ADD(lost_events, 1);
 		return -1;
+	}
 	c->id = new_id();
 	c->ino = sock_ino(sk);
 	read_addr(sk, &c->addr);

@@ -20,6 +20,58 @@ struct {
 	__type(value, __u32);
 } targets SEC(".maps");
 
+/* A look at it that costs next to nothing: see TARGET_SLOTS. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TARGET_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} target_slots SEC(".maps");
+
+static __always_inline __u64 *target_slot(__u32 tgid)
+{
+	__u32 i = tgid % TARGET_SLOTS;
+
+	return bpf_map_lookup_elem(&target_slots, &i);
+}
+
+static __always_inline bool is_target(__u32 tgid)
+{
+	__u64 *slot = target_slot(tgid);
+
+	if (slot && (*slot == tgid || !*slot))
+		return *slot;
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+static __always_inline void target_add(__u32 tgid)
+{
+	__u64 *slot = target_slot(tgid);
+	__u32 one = 1;
+
+	bpf_map_update_elem(&targets, &tgid, &one, BPF_ANY);
+	if (slot && !*slot)
+		*slot = tgid;
+}
+
+static __always_inline void target_del(__u32 tgid)
+{
+	__u64 *slot = target_slot(tgid);
+
+	if (slot && *slot == tgid)
+		*slot = TARGET_ASK;
+	bpf_map_delete_elem(&targets, &tgid);
+}
+
+/* Processes with TLS sessions whose socket no call tells: only they pay for looking at ciphertext (cipher.bpf.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} seekers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
 	__uint(max_entries, 1);
@@ -96,7 +148,7 @@ static __always_inline bool task_wanted(void)
 	if (!on || !tgid || tgid == cfg.self_tgid)
 		return false;
 	if (cfg.filters & FILTER_PID) {
-		if (!bpf_map_lookup_elem(&targets, &tgid))
+		if (!is_target(tgid))
 			return false;
 	} else {
 		struct task_struct *parent = KREAD(struct task_struct, bpf_get_current_task(), real_parent);

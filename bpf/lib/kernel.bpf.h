@@ -31,14 +31,18 @@ typedef __u16 __sum16;
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PROG_ARRAY = 3,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_STACK_TRACE = 7,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_MMAPABLE = 1024, BPF_F_RDONLY_PROG = 128 };
+enum { BPF_F_USER_STACK = 256, BPF_F_FAST_STACK_CMP = 512, BPF_F_REUSE_STACKID = 1024 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
-enum { BPF_RB_AVAIL_DATA = 0 };
+enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_PROD_POS = 3 };
 
 /* x86-64 registers as saved at kernel entry: an ABI, not relocated. */
 struct pt_regs {
@@ -69,7 +73,7 @@ struct syscall_exit_ctx { /* format of tracepoints syscalls/sys_exit_* */
 };
 
 enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
-enum { SOCK_STREAM = 1, IPPROTO_TCP = 6, RCV_SHUTDOWN = 1, SOCK_DONE_BIT = 1 };
+enum { SOCK_STREAM = 1, IPPROTO_TCP = 6, IPPROTO_MPTCP = 262, RCV_SHUTDOWN = 1, SOCK_DONE_BIT = 1 };
 enum { MSG_OOB = 1, MSG_PEEK = 2, MSG_TRUNC = 0x20, MSG_ERRQUEUE = 0x2000 };
 enum { EPIPE = 32, ENOSYS = 38, ECONNABORTED = 103, ECONNRESET = 104 };
 enum {
@@ -84,21 +88,47 @@ enum {
 	TCP_LAST_ACK,
 	TCP_LISTEN,
 	TCP_CLOSING,
+	TCP_NEW_SYN_RECV,
 };
+enum { SOCK_SNDBUF_LOCK = 1, SOCK_RCVBUF_LOCK = 2 }; /* sock.sk_userlocks */
+enum { PF_KTHREAD = 0x200000 };
 enum { PF_IO_WORKER = 0x10 }; /* task_struct.flags: io_uring's worker or submission thread (5.12+) */
 enum { TS_COMPAT = 2 };       /* thread_info.status: in a 32-bit system call */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+/* Records of tracepoints, after 8 bytes that all have. */
+struct trace_event_raw_sock_msg_length { /* sock_send_length, sock_recv_length */
+	void *sk;
+	int ret, flags;
+};
+struct trace_event_raw_tcp_event_sk { /* tcp_rcv_space_adjust */
+	const void *skaddr;
+};
+
 typedef struct {
 	int counter;
 } atomic_t;
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+typedef struct {
+	__u32 val;
+} kuid_t;
 
+struct list_head {
+	struct list_head *next;
+};
 struct ns_common {
 	unsigned int inum;
 };
+struct netns_ipv4 {
+	int sysctl_tcp_rmem[3];
+	__u8 sysctl_tcp_window_scaling, sysctl_tcp_syncookies; /* int before 5.13: read as bit fields */
+};
 struct net {
 	struct ns_common ns;
+	struct netns_ipv4 ipv4;
 };
 typedef struct {
 	struct net *net;
@@ -161,6 +191,7 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
 	unsigned long skc_flags;
 };
 struct sk_buff_head {
@@ -174,6 +205,12 @@ struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
 	struct socket *sk_socket;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+	int sk_rcvbuf, sk_sndbuf, sk_wmem_queued;
+	__u8 sk_userlocks;
+	kuid_t sk_uid;
 	__u16 sk_type, sk_protocol;
 	int sk_err;
 	__u8 sk_shutdown;
@@ -182,10 +219,31 @@ struct socket {
 	struct file *file;
 	struct sock *sk;
 };
+struct net_device {
+	possible_net_t nd_net;
+};
 struct sk_buff {
 	struct sock *sk;
+	struct net_device *dev;
 	unsigned int len;
 	char cb[48];
+	__be16 protocol;
+	__u16 transport_header, network_header;
+	unsigned char *head, *data;
+};
+struct iphdr {
+	__u8 ihl : 4, version : 4;
+	__u8 protocol;
+	__be32 saddr, daddr;
+};
+struct ipv6hdr {
+	__u8 nexthdr;
+	struct in6_addr saddr, daddr;
+};
+struct tcphdr {
+	__be16 source, dest;
+	__u16 doff : 4, fin : 1, syn : 1, rst : 1;
+	__be16 window;
 };
 struct socket_alloc {
 	struct socket socket;
@@ -200,11 +258,26 @@ struct inet_sock {
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	const struct tcp_ulp_ops *icsk_ulp_ops;
+	__u8 icsk_backoff, icsk_probes_out;
+};
+struct tcp_options_received {
+	__u16 tstamp_ok : 1, wscale_ok : 1, sack_ok : 3, snd_wscale : 4, rcv_wscale : 4;
 };
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 copied_seq, rcv_nxt, snd_nxt, snd_una, write_seq;
 	__u64 bytes_received, bytes_acked, bytes_sent, bytes_retrans;
+	__u32 snd_wnd, rcv_wnd, mss_cache, snd_cwnd, srtt_us, total_retrans, rcv_ssthresh, window_clamp;
+	struct {
+		__u32 rtt_us;
+	} rcv_rtt_est;
+	struct tcp_options_received rx_opt;
+	__u32 chrono_start, chrono_stat[3];
+	__u8 chrono_type;
+	__u8 syn_data, syn_fastopen, syn_fastopen_child, is_mptcp;
+};
+struct mptcp_sock {
+	struct sock *first;
 };
 struct sockaddr_un {
 	unsigned short sun_family;
@@ -258,5 +331,19 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define KREAD(T, p, ...)                                                                                               \
 	(cfg.direct_reads ? ___arrow(((T *)bpf_rdonly_cast((void *)(p), bpf_core_type_id_kernel(T))), __VA_ARGS__)     \
 	                  : BPF_CORE_READ((T *)(p), __VA_ARGS__))
+
+/* The same for an integer field that is a bit field on some kernels, or has another width there. */
+#define KBITS(T, p, field)                                                                                             \
+	({                                                                                                             \
+		T *k_ = (T *)(p);                                                                                      \
+		__u64 v_;                                                                                              \
+		if (cfg.direct_reads) {                                                                                \
+			k_ = (T *)bpf_rdonly_cast((void *)(p), bpf_core_type_id_kernel(T));                            \
+			v_ = BPF_CORE_READ_BITFIELD(k_, field);                                                        \
+		} else {                                                                                               \
+			v_ = BPF_CORE_READ_BITFIELD_PROBED(k_, field);                                                 \
+		}                                                                                                      \
+		v_;                                                                                                    \
+	})
 
 #endif

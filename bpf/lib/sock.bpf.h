@@ -9,33 +9,27 @@
 
 #include "emit.bpf.h"
 
-static __always_inline struct file *fd_file(__u32 fd)
+/*
+ * Is descriptor fd of the current task this very socket? A socket's file is known to it, so that two pointers tell.
+ * KREAD's way, where the task's type is known to the verifier (5.11+).
+ */
+static __always_inline bool fd_is_sock(__u32 fd, struct sock *sk)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
-	struct fdtable *fdt = KREAD(struct task_struct, t, files, fdt);
-	struct file **slots, *f = NULL;
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct socket *so = (void *)KREAD(struct sock, sk, sk_socket);
+	struct file *of_sock, *of_fd = NULL;
+	struct file **slots;
 
-	if (fd >= KREAD(struct fdtable, fdt, max_fds))
-		return NULL;
-	slots = KREAD(struct fdtable, fdt, fd);
-	bpf_probe_read_kernel(&f, sizeof(f), slots + fd);
-	return f;
-}
-
-/* The sock behind a file that is a socket, else NULL. */
-static __always_inline struct sock *file_sock(struct file *f)
-{
-	struct socket *so;
-
-	if (!f || (KREAD(struct file, f, f_inode, i_mode) & 0170000) != 0140000)
-		return NULL;
-	so = KREAD(struct file, f, private_data);
-	return BPF_CORE_READ(so, sk); /* a number to the verifier, as global functions take it */
-}
-
-static __always_inline struct sock *fd_sock(__u32 fd)
-{
-	return file_sock(fd_file(fd));
+	if (!so || fd >= KREAD(struct task_struct, t, files, fdt, max_fds))
+		return false;
+	of_sock = KREAD(struct socket, so, file);
+	slots = KREAD(struct task_struct, t, files, fdt, fd);
+	/* A list_head begins with a pointer, as the slot is one: the verifier wants a type. */
+	if (cfg.direct_reads)
+		of_fd = (void *)KREAD(struct list_head, slots + fd, next);
+	else
+		bpf_probe_read_kernel(&of_fd, sizeof(of_fd), slots + fd);
+	return of_fd && of_fd == of_sock;
 }
 
 /* Byte streams only: TCP (not MPTCP, SMC) and Unix stream sockets. */
@@ -134,11 +128,18 @@ __noinline int sock_zero(__u64 skp, __u64 meta)
 static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u64 ptr_to, __u64 cnt)
 {
 	struct conn *c;
+	__u64 seen, off;
 
 	if (ret == 0)
 		return sock_zero((__u64)sk, meta);
 	c = sock_conn(sk, meta, ret);
-	return c ? stream_data(c, (__u64)sk, meta, ptr_to, cnt, (__u32)ret, sock_advance(c, sk, meta, ret)) : 0;
+	if (!c)
+		return 0;
+	seen = c->pos[meta_dir(meta)];
+	off = sock_advance(c, sk, meta, ret);
+	if (meta_dir(meta) == DIR_IN && off > seen)
+		tell_once(PROC_SPLICE);
+	return stream_data(c, (__u64)sk, meta, ptr_to, cnt, (__u32)ret, off);
 }
 
 /* The same for hooks that have a large stack frame already. */
@@ -183,7 +184,6 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	struct sock *sk = (void *)ctx->args[0];
 	__u32 old = ctx->args[1], new = ctx->args[2], why;
 	struct conn *c = conn_find((__u64)sk, 0), *session;
-	int err;
 
 	if (!c)
 		return 0;
@@ -196,15 +196,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
 		why = CLOSE_LOCAL;
 	} else if (new == TCP_CLOSE || new == TCP_TIME_WAIT) {
-		err = KREAD(struct sock, sk, sk_err);
-		if (err == ECONNRESET || err == EPIPE || err == ECONNABORTED)
-			why = CLOSE_RESET;
-		else if (err)
-			why = CLOSE_FREE; /* timed out, unreachable */
-		else if (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT)
-			why = CLOSE_RESET; /* our side aborts */
-		else
-			why = CLOSE_FIN;
+		why = close_why(sk, old);
 	} else {
 		return 0;
 	}
@@ -212,8 +204,10 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (!(c->flags & CONN_OWN_POS)) {
 		__u64 end = tcp_pos(sk, DIR_IN, c->base[DIR_IN]);
 
-		if (end > c->pos[DIR_IN])
+		if (end > c->pos[DIR_IN]) {
 			c->pos[DIR_IN] = end;
+			tell_once(PROC_SPLICE);
+		}
 	}
 	if (c->flags & CONN_EMITTED)
 		emit_close(c, why);

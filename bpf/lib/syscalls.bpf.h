@@ -210,16 +210,14 @@ static __always_inline bool mmsg_step(struct call *c, __s64 ret)
 
 __noinline int uring_note(__u64 skp, __u64 meta, __u64 ret);
 
-static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 dir)
+static __always_inline int on_length(struct sock *sk, __s64 ret, __u64 flags, __u32 dir)
 {
-	struct sock *sk = (void *)ctx->args[0];
-	__s64 ret = (__s32)ctx->args[1];
 	struct regs r;
 	struct call c;
 
 	if (!task_wanted() || !sock_is_stream(sk))
 		return 0;
-	if (dir == DIR_IN && !recv_is_stream(ctx->args[2], ret))
+	if (dir == DIR_IN && !recv_is_stream(flags, ret))
 		return 0;
 	if (is_compat()) {
 		STAT_ADD(compat_calls, 1);
@@ -232,7 +230,7 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 	 */
 	if (r.ax != (__u64)-ENOSYS || !decode_call(&r, dir, &c))
 		return ret >= 0 ? uring_note((__u64)sk, dir ? META_DIR : 0, ret) : 0;
-	if (fd_sock(c.fd) != sk)
+	if (!fd_is_sock(c.fd, sk))
 		return 0;
 	if (c.vector && !mmsg_step(&c, ret))
 		return 0;
@@ -240,7 +238,7 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 		return 0;
 	if (r.nr == NR_RECVMMSG && r.r8) /* may have ended by its timeout, unseen: the count could be off */
 		c.meta &= ~META_SRC(15);
-	c.meta = flags_to_src(sk, c.meta, dir ? c.flags : ctx->args[2]);
+	c.meta = flags_to_src(sk, c.meta, dir ? c.flags : flags);
 	return sock_call(sk, c.meta, ret, c.ptr, c.cnt);
 }
 
@@ -248,27 +246,42 @@ static __always_inline int on_length(struct bpf_raw_tracepoint_args *ctx, __u32 
 SEC("raw_tp/sock_send_length")
 int sock_send(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_length(ctx, DIR_OUT);
+	return on_length((void *)ctx->args[0], (__s32)ctx->args[1], ctx->args[2], DIR_OUT);
 }
 
 SEC("raw_tp/sock_recv_length")
 int sock_recv(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_length(ctx, DIR_IN);
+	return on_length((void *)ctx->args[0], (__s32)ctx->args[1], ctx->args[2], DIR_IN);
+}
+
+/*
+ * The same by the tracepoints' records (..._rec, here and below), which cost more. From 7.0 on raw tracepoints run
+ * preemptibly: while a task is put off inside a program, the kernel leaves that program out for all others on the CPU.
+ * Where records are made it does not preempt.
+ */
+SEC("tracepoint")
+int sock_send_rec(struct trace_event_raw_sock_msg_length *ctx)
+{
+	return on_length(ctx->sk, ctx->ret, ctx->flags, DIR_OUT);
+}
+
+SEC("tracepoint")
+int sock_recv_rec(struct trace_event_raw_sock_msg_length *ctx)
+{
+	return on_length(ctx->sk, ctx->ret, ctx->flags, DIR_IN);
 }
 
 /*
  * splice from a TCP socket passes no receive call; what it took shows as positions that moved.
  */
-SEC("raw_tp/tcp_rcv_space_adjust")
-int splice_recv(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int on_space_adjust(struct sock *sk)
 {
-	struct sock *sk = (void *)ctx->args[0];
 	struct pt_regs *regs = task_regs();
 	struct conn *c;
 	__u64 end;
 
-	if (regs->orig_ax != NR_SPLICE || regs->ax != (unsigned long)-ENOSYS || fd_sock(regs->di) != sk)
+	if (regs->orig_ax != NR_SPLICE || regs->ax != (unsigned long)-ENOSYS || !fd_is_sock(regs->di, sk))
 		return 0;
 	c = conn_find((__u64)sk, 0);
 	if (!c || (c->flags & CONN_OWN_POS) || !task_wanted())
@@ -277,6 +290,18 @@ int splice_recv(struct bpf_raw_tracepoint_args *ctx)
 	if (end <= c->pos[DIR_IN])
 		return 0;
 	return sock_call(sk, 0, end - c->pos[DIR_IN], 0, 0);
+}
+
+SEC("raw_tp/tcp_rcv_space_adjust")
+int splice_recv(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_space_adjust((void *)ctx->args[0]);
+}
+
+SEC("tracepoint")
+int splice_recv_rec(struct trace_event_raw_tcp_event_sk *ctx)
+{
+	return on_space_adjust((void *)ctx->skaddr);
 }
 
 /*

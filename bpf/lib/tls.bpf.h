@@ -9,6 +9,7 @@
 #define SNOOP_TLS_BPF_H
 
 #include "sock.bpf.h"
+#include "uprobe.bpf.h"
 
 struct tls_call {
 	__u64 ssl; /* 0: no call */
@@ -25,12 +26,22 @@ struct tls_call {
 struct tls_calls {
 	struct tls_call c[2];
 };
+/* Never LRU: a thread may wait in a read for long. Gone with the call's return or the thread's end. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct tls_calls);
 } calls SEC(".maps");
+
+SEC("raw_tp/sched_process_exit")
+int calls_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&calls, &tid);
+	return 0;
+}
 
 static __always_inline __u64 session_meta(__u64 meta)
 {
@@ -60,8 +71,8 @@ __noinline int session_new(__u64 ssl, __u64 meta, __u64 born)
 	return 0;
 }
 
-/* The session runs on socket skp: both entries name each other. */
-__noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 nested)
+/* The session runs on socket skp: both entries name each other. how: CONN_NESTED, CONN_MATCHED or 0. */
+__noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 how)
 {
 	struct conn *c = conn_find(ssl, meta), *s = conn_find(skp, 0);
 
@@ -71,9 +82,7 @@ __noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 nested)
 	c->link_ptr = skp;
 	c->ino = s->ino;
 	__builtin_memcpy(&c->addr, &s->addr, sizeof(c->addr));
-	c->flags &= ~(CONN_FD | CONN_NESTED);
-	if (nested)
-		c->flags |= CONN_NESTED;
+	c->flags = (c->flags & ~(CONN_FD | CONN_NESTED | CONN_MATCHED)) | how;
 	s->link = c->id;
 	s->link_ptr = ssl;
 	s->link_tgid = (__u32)meta;
@@ -101,10 +110,19 @@ __noinline int tls_nested(__u64 skp)
 		session_new(call->ssl, meta, 0);
 		c = conn_find(call->ssl, meta);
 	}
-	if (c && !c->link && !(c->flags & CONN_FD))
-		session_link(call->ssl, meta, skp, 1);
+	if (c && !c->link && !(c->flags & (CONN_FD | CONN_MEMORY)))
+		session_link(call->ssl, meta, skp, CONN_NESTED);
 	s = conn_find(skp, 0);
 	return s && (s->flags & CONN_KTLS) ? 1 : 0;
+}
+
+/* A session of this process has to be found by its ciphertext. The broker attaches what that needs. */
+static __always_inline void seek(void)
+{
+	__u32 tgid = current_ids() >> 32, one = 1;
+
+	if (!bpf_map_lookup_elem(&seekers, &tgid) && !bpf_map_update_elem(&seekers, &tgid, &one, BPF_NOEXIST))
+		emit_proc(tgid, 0, PROC_SEEKS);
 }
 
 /* len bytes of plaintext of a session passed at buf. */
@@ -120,15 +138,21 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 		session_new(ssl, meta, 0);
 		c = conn_find(ssl, meta);
 	}
-	if (!c)
+	if (!c) {
+		STAT_ADD(lost_events, 1);
+		STAT_ADD(lost_bytes, len);
 		return -1;
+	}
 	if (c->flags & CONN_FD) {
 		sk = fd_sock(c->fd);
 		if (!sk || !sock_is_stream(sk) || !sock_conn(sk, 0, 0) || session_link(ssl, meta, (__u64)sk, 0))
 			c->flags &= ~CONN_FD;
 	}
-	if (!c->link && !(c->flags & CONN_BORN))
-		count_tls(c, true);
+	if (!c->link) {
+		seek();
+		if (!(c->flags & CONN_BORN))
+			count_tls(c, true);
+	}
 	c->pid = ids >> 32;
 	c->tid = (__u32)ids;
 	off = c->pos[dir];
@@ -136,10 +160,30 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 	/* With a condition on the socket, a session whose socket is not known to meet it stays unseen. */
 	if ((cfg.filters & (FILTER_PORT | FILTER_NETNS)) && !c->link)
 		return 0;
-	return stream_data(c, ssl, meta | META_SRC(SRC_BUF), buf, 0, (__u32)len, off);
+	return stream_data(c, ssl, meta | META_SRC(buf ? SRC_BUF : SRC_NONE), buf, 0, (__u32)len, off);
 }
 
-static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, bool ex)
+/*
+ * A call in direction meta_dir(meta) may have moved bytes that nobody saw. What comes later must not be taken for what
+ * follows on what was seen before. A session that is not known will be one that was joined late.
+ */
+__noinline int session_break(__u64 ssl, __u64 meta)
+{
+	struct conn *c = conn_find(ssl, meta);
+	__u64 off;
+
+	STAT_ADD(lost_events, 1);
+	if (!c)
+		return 0;
+	off = c->pos[meta_dir(meta)];
+	c->pos[meta_dir(meta)] += EV_BREAK_STEP;
+	if (put(c, (meta & ~META_CHECK) | META_EVF(EVF_BREAK), 0, EV_BREAK_STEP, off, 0) == PUT_FULL)
+		note_loss(ssl, meta, 1);
+	return 0;
+}
+
+/* A call on session ssl begins that moves up to num bytes at buf (0: not to be had); lenp as in struct tls_call. */
+static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, __u64 buf, __u64 num, __u64 lenp)
 {
 	__u64 tid = bpf_get_current_pid_tgid();
 	struct tls_calls *t, fresh = {};
@@ -148,9 +192,9 @@ static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, bool ex)
 	if (!task_wanted())
 		return 0;
 	c->ssl = ctx->di;
-	c->buf = ctx->si;
-	c->num = ex ? ctx->dx : (__u32)ctx->dx;
-	c->lenp = ex ? ctx->cx : 0;
+	c->buf = buf;
+	c->num = num;
+	c->lenp = lenp;
 	c->sp = ctx->sp;
 	c->meta = meta;
 	t = bpf_map_lookup_elem(&calls, &tid);
@@ -161,7 +205,10 @@ static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, bool ex)
 		return 0;
 	}
 	/* None, or one whose return was never seen (a longjmp, a stack that was left). */
-	bpf_map_update_elem(&calls, &tid, &fresh, BPF_ANY);
+	if (t && t->c[0].ssl)
+		session_break(t->c[0].ssl, session_meta(t->c[0].meta));
+	if (bpf_map_update_elem(&calls, &tid, &fresh, BPF_ANY))
+		session_break(c->ssl, session_meta(meta));
 	return 0;
 }
 
@@ -190,59 +237,68 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 		len = c.num + 1;
 	if (len > c.num) {
 		STAT_ADD(faults, 1);
-		return 0;
+		return session_break(c.ssl, session_meta(c.meta));
 	}
 	return len ? session_data(c.ssl, session_meta(c.meta), c.buf, len) : 0;
 }
 
-/* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms and ssl_read_internal, ssl_write_internal ---- */
+/* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms, ssl_read_internal and ssl_write_internal ---- */
 
-#define OSSL_CALL(name, dir, ex)                                                                                       \
-	SEC("uprobe") int ossl_##name##_enter(struct pt_regs *ctx)                                                     \
+#define OSSL_CALL(name, dir, buf, num, lenp)                                                                           \
+	UPROBE(ossl_##name##_enter)                                                                                    \
 	{                                                                                                              \
-		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), ex);                                             \
+		return call_enter(ctx, META_LIB(TLS_OPENSSL) | (dir), buf, num, lenp);                                 \
 	}
 
-OSSL_CALL(read, 0, false)
-OSSL_CALL(read_ex, 0, true)
-OSSL_CALL(write, META_DIR, false)
-OSSL_CALL(write_ex, META_DIR, true)
+OSSL_CALL(read, 0, ctx->si, (__u32)ctx->dx, 0)
+OSSL_CALL(read_ex, 0, ctx->si, ctx->dx, ctx->cx)
+OSSL_CALL(write, META_DIR, ctx->si, (__u32)ctx->dx, 0)
+OSSL_CALL(write_ex, META_DIR, ctx->si, ctx->dx, ctx->cx)
+/* With flags before the place of the length (3.3+). */
+OSSL_CALL(write_ex2, META_DIR, ctx->si, ctx->dx, ctx->r8)
+/* SSL_sendfile(ssl, fd, offset, size, flags), where the kernel encrypts: counted, the bytes are in a file. */
+OSSL_CALL(sendfile, META_DIR, 0, ctx->cx, 0)
 
 /* The return of any of them: what was called was noted at the entry. */
-SEC("uretprobe")
-int ossl_exit(struct pt_regs *ctx)
+URETPROBE(ossl_exit)
 {
 	return call_exit(ctx);
 }
 
-/* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. On a used session: a new connection. */
-SEC("uprobe")
-int ossl_set_fd(struct pt_regs *ctx)
+/* The session is given what it shall run on. On a used session: a new connection. */
+static __always_inline struct conn *session_base(__u64 ssl, __u64 meta)
+{
+	struct conn *c = conn_find(ssl, meta);
+
+	if (c && (c->pos[0] || c->pos[1] || c->link)) {
+		if (c->flags & CONN_EMITTED)
+			emit_close(c, CLOSE_FREE);
+		conn_drop(ssl, meta);
+		session_new(ssl, meta, 1);
+	} else if (!c) {
+		session_new(ssl, meta, 0);
+	}
+	return conn_find(ssl, meta);
+}
+
+/* SSL_set_fd, SSL_set_rfd, SSL_set_wfd: resolved at the next data call. */
+UPROBE(ossl_set_fd)
 {
 	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
 	struct conn *c;
 
 	if (!task_wanted())
 		return 0;
-	c = conn_find(ssl, meta);
-	if (c && (c->pos[0] || c->pos[1])) {
-		emit_close(c, CLOSE_FREE);
-		conn_drop(ssl, meta);
-		session_new(ssl, meta, 1);
-	} else if (!c) {
-		session_new(ssl, meta, 0);
-	}
-	c = conn_find(ssl, meta);
+	c = session_base(ssl, meta);
 	if (!c)
 		return 0;
 	c->fd = ctx->si;
-	c->flags |= CONN_FD;
+	c->flags = (c->flags & ~CONN_MEMORY) | CONN_FD;
 	return 0;
 }
 
 /* SSL_new returns a session: a new life at that address. */
-SEC("uretprobe")
-int ossl_new_exit(struct pt_regs *ctx)
+URETPROBE(ossl_new_exit)
 {
 	__u64 ssl = ctx->ax, meta = session_meta(META_LIB(TLS_OPENSSL));
 
@@ -252,8 +308,7 @@ int ossl_new_exit(struct pt_regs *ctx)
 	return session_new(ssl, meta, 1);
 }
 
-SEC("uprobe")
-int ossl_free(struct pt_regs *ctx)
+UPROBE(ossl_free)
 {
 	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
 	struct conn *c;

@@ -28,8 +28,7 @@ static inline bool buf_add(struct buf *b, const void *p, size_t n)
 {
 	if (!buf_reserve(b, n))
 		return false;
-	if (n)
-		memcpy(b->p + b->n, p, n);
+	copy_short(b->p + b->n, p, n);
 	b->n += n;
 	return true;
 }

@@ -26,6 +26,31 @@ struct cursor {
 	bool bad;
 };
 
+/* memcpy for lengths that are only known at run time and mostly small: a call would cost more than the copy. */
+static inline void copy_short(uint8_t *to, const uint8_t *from, size_t n)
+{
+	if (__builtin_constant_p(n) || n > 16) {
+		memcpy(to, from, n);
+	} else if (n >= 8) { /* the first and the last 8, which may overlap */
+		uint64_t a, b;
+		memcpy(&a, from, 8);
+		memcpy(&b, from + n - 8, 8);
+		memcpy(to, &a, 8);
+		memcpy(to + n - 8, &b, 8);
+	} else if (n >= 4) {
+		uint32_t a, b;
+		memcpy(&a, from, 4);
+		memcpy(&b, from + n - 4, 4);
+		memcpy(to, &a, 4);
+		memcpy(to + n - 4, &b, 4);
+	} else if (n) {
+		uint8_t a = from[0], b = from[n / 2], c = from[n - 1];
+		to[0] = a;
+		to[n / 2] = b;
+		to[n - 1] = c;
+	}
+}
+
 static inline struct span span_of(const void *p, size_t n)
 {
 	return (struct span){p, n};
@@ -43,7 +68,7 @@ static inline struct span span_sub(struct span s, size_t at, size_t n)
 		at = s.n;
 	if (n > s.n - at)
 		n = s.n - at;
-	return (struct span){s.p + at, n};
+	return (struct span){at ? s.p + at : s.p, n};
 }
 
 static inline bool span_eq(struct span a, struct span b)
@@ -81,6 +106,37 @@ static inline bool span_is_token(struct span s)
 		if (!ascii_is_tchar(s.p[i]))
 			return false;
 	return s.n > 0;
+}
+
+/* Is any of the 8 bytes no printable ASCII? As a loaded word, in any byte order. */
+static inline bool ascii_odd8(uint64_t v)
+{
+	const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
+
+	/* x - ones has a high bit where a byte of x was 0 (or follows one, which is a false alarm at worst) */
+	return (v | (v - 0x20 * ones) | ((v ^ 0x7f * ones) - ones)) & high;
+}
+
+/* Bytes of printable ASCII (0x20 to 0x7e) at the start of s. */
+static inline size_t ascii_run(struct span s)
+{
+	size_t i = 0;
+	uint64_t v;
+
+	while (s.n - i >= 8) {
+		memcpy(&v, s.p + i, 8);
+		if (ascii_odd8(v))
+			break;
+		i += 8;
+	}
+	if (i && s.n - i < 8) { /* the last 8, some of them again */
+		memcpy(&v, s.p + s.n - 8, 8);
+		if (!ascii_odd8(v))
+			return s.n;
+	}
+	while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f)
+		i++;
+	return i;
 }
 
 static inline struct cursor cur_of(struct span s)

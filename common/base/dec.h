@@ -10,15 +10,27 @@
 
 #define DEC_MAX 20 /* digits of the largest 64-bit number */
 
+/* Two digits of v, below 100. */
+static inline void dec_two(char *out, unsigned v)
+{
+	out[0] = (char)('0' + v / 10);
+	out[1] = (char)('0' + v % 10);
+}
+
 /* Writes v so that it ends at out + DEC_MAX, without NUL; returns where it starts in out. */
 static inline size_t dec_right(char out[DEC_MAX], uint64_t v)
 {
 	size_t at = DEC_MAX;
 
-	do {
-		out[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
+	for (; v >= 100; v /= 100) {
+		dec_two(out + at - 2, (unsigned)(v % 100));
+		at -= 2;
+	}
+	if (v >= 10) {
+		dec_two(out + at - 2, (unsigned)v);
+		return at - 2;
+	}
+	out[--at] = (char)('0' + v);
 	return at;
 }
 
@@ -31,13 +43,6 @@ static inline size_t dec_u64(char *out, uint64_t v)
 	for (size_t i = at; i < DEC_MAX; i++)
 		out[i - at] = digits[i];
 	return DEC_MAX - at;
-}
-
-/* Two digits of v, below 100. */
-static inline void dec_two(char *out, unsigned v)
-{
-	out[0] = (char)('0' + v / 10);
-	out[1] = (char)('0' + v % 10);
 }
 
 #endif

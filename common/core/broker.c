@@ -24,6 +24,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/outfile.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -41,8 +42,7 @@ double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Would a message be taken within so many milliseconds? */
-static bool can_send(int sock, int ms)
+bool can_send(int sock, int ms)
 {
 	struct pollfd p = {.fd = sock, .events = POLLOUT};
 
@@ -108,6 +108,8 @@ static int found(void *ctx, const struct proc_info *pi)
 	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
 		log_note("cannot trace pid %u: too many processes", pi->pid);
 	tell_container(b, pi);
+	if (b->windows)
+		windows_add(b->windows, pi->pid);
 	if (b->run->tool->tls_calls) {
 		attacher_scan(b->attacher, pi->pid);
 		watch_add(b, pi->pid);
@@ -132,6 +134,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
 	c->tls_calls = b->run->tool->tls_calls;
+	c->tls_only = b->run->tool->tls_only;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
 	if (ts->comm) {
@@ -160,6 +163,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 		if (lc->cgroup_fd < 0)
 			return -1;
 	}
+	b->filters = c->filters;
 	b->selective = c->filters & (FILTER_COMM | FILTER_UID | FILTER_CGROUP);
 	lc->elf = b->run->tool->bpf;
 	lc->elf_size = (unsigned long)(b->run->tool->bpf_end - b->run->tool->bpf);
@@ -168,6 +172,11 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->wake_bytes = (__u32)(lc->ring_bytes / 8);
 	lc->rung = rc->rung;
 	c->peek_only = rc->peek_only;
+	c->win_kinds = rc->win_kinds;
+	c->win_min_change = (__u32)rc->win_min_change;
+	c->win_stacks = rc->win_stacks;
+	c->win_small = (__u32)rc->win_small;
+	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
 	return 0;
 }
@@ -197,6 +206,10 @@ static int start_worker(struct broker *b, struct err *e)
 	}
 	close(sv[1]);
 	close(ask[1]);
+	if (b->run->capture >= 0)
+		close(b->run->capture);
+	if (b->run->opener >= 0)
+		close(b->run->opener);
 	b->run->sock = sv[0];
 	b->run->ask = ask[0];
 	return 0;
@@ -209,6 +222,10 @@ static int start(struct broker *b, struct err *e)
 	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
+		return -1;
+	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
+	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
+	if (e->code)
 		return -1;
 	/* Each program and map is a descriptor. */
 	getrlimit(RLIMIT_NOFILE, &before);
@@ -237,6 +254,8 @@ static int start(struct broker *b, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "cannot trace the command");
 	if (loader_attach(b->loader, e) < 0)
 		return -1;
+	if (b->run->tool->windows && !(b->windows = windows_new(b)))
+		return err_set(e, EXIT_RUNTIME, "out of memory");
 	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), found, b, e) < 0)
 		return -1;
 	char exe[4096];
@@ -277,6 +296,17 @@ static void tell_loss(void *ctx, __u64 conn_id, const struct conn_loss *loss)
 	ipc_send(b->run->sock, &m, -1);
 }
 
+/* The worker ended by a signal that was not ours. */
+static void tell_killed(int sig)
+{
+	if (sig == SIGSYS)
+		log_error(
+		    "the decoding process was stopped by its sandbox: it made a system call that it has no use for. "
+		    "A defect, or hostile input at work; --no-sandbox runs without, please report it");
+	else
+		log_error("the decoding process was killed by signal %d", sig);
+}
+
 static void stop_worker(struct broker *b)
 {
 	struct ipc_msg m = {.type = IPC_STOP};
@@ -288,6 +318,8 @@ static void stop_worker(struct broker *b)
 		if (!told && can_send(b->run->sock, 0))
 			told = !ipc_send(b->run->sock, &m, -1);
 		pid_t p = wait4(b->worker, &b->worker_status, WNOHANG, &b->worker_usage);
+		if (p == b->worker && WIFSIGNALED(b->worker_status))
+			tell_killed(WTERMSIG(b->worker_status));
 		if (p == b->worker || (p < 0 && errno == ECHILD))
 			break;
 		if (!wait_worker(b, told ? POLLIN : POLLOUT, 20)) {
@@ -300,17 +332,24 @@ static void stop_worker(struct broker *b)
 	b->worker = 0;
 }
 
+/* The kernel's counters, with what it passed over since tracing began. */
+static void sum_stats(struct broker *b, struct bpf_stats *bs)
+{
+	bpf_stats_sum(b->run->ls.stats, bs);
+	bs->passed_over = loader_missed(b->loader) - b->missed_before;
+}
+
 static int exit_code(struct broker *b)
 {
 	struct bpf_stats bs;
 	int st = b->worker_status;
 
-	bpf_stats_sum(b->run->ls.stats, &bs);
+	sum_stats(b, &bs);
 	if (WIFSIGNALED(st) || (WIFEXITED(st) && WEXITSTATUS(st) == EXIT_RUNTIME))
 		return EXIT_RUNTIME;
 	if (WIFEXITED(st) && WEXITSTATUS(st))
 		return WEXITSTATUS(st);
-	if (b->run->rc.strict && (bs.lost_events || bs.lost_small))
+	if (b->run->rc.strict && bpf_stats_lost(&bs))
 		return EXIT_LOST;
 	if (b->cmd_ended)
 		return WIFSIGNALED(b->cmd_status) ? 128 + WTERMSIG(b->cmd_status) : WEXITSTATUS(b->cmd_status);
@@ -343,8 +382,8 @@ static void finish(struct broker *b)
 	    (double)(self.ru_utime.tv_sec + self.ru_stime.tv_sec + kids.ru_utime.tv_sec + kids.ru_stime.tv_sec) +
 	    (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec + kids.ru_utime.tv_usec + kids.ru_stime.tv_usec) /
 	        1e6;
-	bpf_stats_sum(b->run->ls.stats, &bs);
-	bs.passed_over = loader_missed(b->loader);
+	sum_stats(b, &bs);
+	b->run->sh->unhooked = attacher_unhooked(b->attacher);
 	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 
@@ -382,7 +421,7 @@ static void reap(struct broker *b)
 			return;
 		if (p == b->worker) {
 			if (WIFSIGNALED(st))
-				log_error("the decoding process was killed by signal %d", WTERMSIG(st));
+				tell_killed(WTERMSIG(st));
 			b->worker_status = st;
 			b->worker_usage = ru;
 			b->worker = 0;
@@ -430,12 +469,18 @@ static int on_proc(void *ctx, void *data, size_t size)
 
 	if (size < sizeof(*p) || p->h.type != EV_PROC)
 		return 0;
-	if (p->what == PROC_UNIX) {
-		loader_attach_late(b->loader);
+	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
+		loader_attach_late(b->loader, p->what);
+		return 0;
+	}
+	if (p->what == PROC_SEEKS) {
+		if (!attacher_late(b->attacher, p->h.pid))
+			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
 		return 0;
 	}
 	if (p->what == PROC_EXIT) {
 		watch_del(b, p->h.pid);
+		windows_del(b->windows, p->h.pid);
 		attacher_forget(b->attacher, p->h.pid);
 		return 0;
 	}
@@ -444,6 +489,7 @@ static int on_proc(void *ctx, void *data, size_t size)
 	b->present += p->what != PROC_MMAP;
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
+	windows_add(b->windows, p->h.pid);
 	if (b->run->tool->tls_calls) {
 		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
 		watch_add(b, p->h.pid);
@@ -457,6 +503,7 @@ static void each_tick(struct broker *b)
 	double t = now_s();
 
 	watch_tick(b, t);
+	windows_tick(b->windows, t);
 	if (b->by_pid) {
 		int n = loader_target_count(b->loader);
 		b->run->sh->targets = n < 0 ? 0 : (uint32_t)n;
@@ -491,9 +538,11 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 		double left = (double)b->run->rc.duration_ns / 1e9 - (now_s() - b->tracing_s);
 		if (b->run->rc.duration_ns && left * 1e3 < wait)
 			wait = left > 0 ? (int)(left * 1e3) + 1 : 0;
-		int soon = watch_next_ms(b, now_s());
+		int soon = watch_next_ms(b, now_s()), poll_ms = windows_next_ms(b->windows, now_s());
 		if (soon < wait)
 			wait = soon;
+		if (poll_ms < wait)
+			wait = poll_ms;
 		epoll_wait(ep, got, 4, wait);
 		on_signal(b);
 		ring_buffer__consume(procs);
@@ -529,8 +578,13 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
+	b->missed_before = loader_missed(b->loader);
+	if (b->windows) {
+		loader_on(b->loader, ON_SEEDING);
+		windows_seed(b->windows);
+	}
 	b->tracing_s = now_s();
-	loader_on(b->loader);
+	loader_on(b->loader, ON);
 	b->run->sh->tracing = 1;
 	tell_started(b);
 	if (b->run->rc.cmd && cmd_release(&b->cmd, e) < 0) {
@@ -568,6 +622,8 @@ int broker_run(struct run *r)
 	b->stop_by = now_s() + STOP_MS / 1e3;
 	if (b->worker > 0)
 		loader_losses(b->loader, tell_loss, b);
+	if (b->worker > 0)
+		windows_finish(b->windows);
 	stop_worker(b);
 	if (rc < 0) {
 		rc = log_err(&e);
@@ -580,6 +636,7 @@ int broker_run(struct run *r)
 	if (b->attacher)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
+	windows_free(b->windows);
 	free(b);
 	return rc;
 }

@@ -23,6 +23,7 @@ struct broker {
 	struct run *run;
 	struct loader *loader;
 	struct attacher *attacher;
+	uint32_t filters;  /* enum filter_bits in use */
 	bool by_pid;       /* FILTER_PID: the kernel keeps a set of processes */
 	bool selective;    /* by name, user or cgroup: matching processes may come and go */
 	uint32_t present;  /* matching processes found, at start or since */
@@ -37,11 +38,16 @@ struct broker {
 	sigset_t old_mask;
 	bool stop;
 	double started_s, tracing_s, grace_until;
-	double stop_by; /* when to give up on a worker that does not end; 0: not stopping */
-	uint32_t seq;   /* of the last question to the worker */
+	double stop_by;         /* when to give up on a worker that does not end; 0: not stopping */
+	uint32_t seq;           /* of the last question to the worker */
+	uint64_t missed_before; /* loader_missed when tracing began */
 	struct watch watch[WATCH_MAX];
 	size_t nwatch;
+	struct windows *windows; /* NULL: the tool is not about TCP windows */
 };
+
+/* Would a message to the worker be taken within so many milliseconds? */
+bool can_send(int sock, int ms);
 
 double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */
@@ -54,5 +60,22 @@ void watch_del(struct broker *b, uint32_t pid);
 void watch_tick(struct broker *b, double now);
 /* Milliseconds until the next scan is due, at most a second. */
 int watch_next_ms(const struct broker *b, double now);
+
+/* ---- windows.c: sockets older than the tool, and how connections stand every so often ---- */
+/* NULL: out of memory. */
+struct windows *windows_new(struct broker *b);
+/* A traced process is there, or was replaced by exec: its network namespace and descriptors belong to those looked at.
+ */
+void windows_add(struct windows *w, uint32_t pid);
+void windows_del(struct windows *w, uint32_t pid);
+/* Between ON_SEEDING and ON: lists what is there, to the kernel programs and to the worker. */
+void windows_seed(struct windows *w);
+/* Lists again when --interval is over. */
+void windows_tick(struct windows *w, double now);
+/* Milliseconds until then, at most a second. */
+int windows_next_ms(const struct windows *w, double now);
+/* The run ends: tells what the kernel counted. */
+void windows_finish(struct windows *w);
+void windows_free(struct windows *w);
 
 #endif

@@ -107,7 +107,8 @@ static const struct {
 	const char *name;
 	void (*write)(const struct tool *t, struct buf *b);
 } writers[] = {
-    {"man", doc_man}, {"bash", doc_bash}, {"zsh", doc_zsh}, {"fish", doc_fish}, {"readme", doc_readme},
+    {"man", doc_man},   {"bash", doc_bash},     {"zsh", doc_zsh},
+    {"fish", doc_fish}, {"readme", doc_readme}, {"common", doc_common},
 };
 
 int doc_print(const struct tool *t, const char *what, struct buf *b, struct err *e)
@@ -119,5 +120,5 @@ int doc_print(const struct tool *t, const char *what, struct buf *b, struct err 
 		/* Everything was appended to one buffer: if that still has room, nothing was refused. */
 		return buf_reserve(b, 1) ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
 	}
-	return err_set(e, EXIT_USAGE, "option --docs: '%s' is none of: man bash zsh fish readme", what);
+	return err_set(e, EXIT_USAGE, "option --docs: '%s' is none of: man bash zsh fish readme common", what);
 }

@@ -21,7 +21,8 @@ bool doc_columns(const struct schema *s, struct buf *b);
 
 /* The generators behind doc_print. */
 void doc_man(const struct tool *t, struct buf *b);
-void doc_readme(const struct tool *t, struct buf *b);
+void doc_readme(const struct tool *t, struct buf *b); /* what is the tool's own */
+void doc_common(const struct tool *t, struct buf *b); /* what every tool has */
 void doc_bash(const struct tool *t, struct buf *b);
 void doc_zsh(const struct tool *t, struct buf *b);
 void doc_fish(const struct tool *t, struct buf *b);

@@ -31,13 +31,14 @@ static void md_opt(const struct opt *o, void *ctx)
 	buf_adds(b, " |\n");
 }
 
-void doc_readme(const struct tool *t, struct buf *b)
+/* The keys of every tool, or those of this one alone. */
+static void md_keys(const struct tool *t, struct buf *b, bool common)
 {
-	buf_adds(b, "| Option | Meaning |\n|---|---|\n");
-	doc_each(t, md_opt, b);
 	buf_adds(b, "\n| JSON key | Meaning |\n|---|---|\n");
 	for (unsigned long i = 0; i < t->schema->n; i++) {
 		const struct field *f = &t->schema->fields[i];
+		if ((f->off < sizeof(struct rec_base)) != common)
+			continue;
 		buf_addf(b, "| `%s` | ", f->key);
 		md_text(b, f->help);
 		if (f->type == FT_BODY)
@@ -46,4 +47,22 @@ void doc_readme(const struct tool *t, struct buf *b)
 		if (i == 0)
 			buf_adds(b, "| `tool` | name of the tool |\n");
 	}
+}
+
+void doc_readme(const struct tool *t, struct buf *b)
+{
+	buf_adds(b, "| Option | Meaning |\n|---|---|\n");
+	for (const struct opt *o = t->opts; o && o->name; o++)
+		if (!o->hidden)
+			md_opt(o, b);
+	md_keys(t, b, false);
+}
+
+void doc_common(const struct tool *t, struct buf *b)
+{
+	buf_adds(b, "| Option | Meaning |\n|---|---|\n");
+	for (const struct opt *o = common_opts; o->name; o++)
+		if (!o->hidden)
+			md_opt(o, b);
+	md_keys(t, b, true);
 }

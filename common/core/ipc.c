@@ -27,6 +27,8 @@ static size_t msg_size(uint32_t type)
 	    [IPC_COVERAGE] = sizeof(struct coverage),
 	    [IPC_PROC] = sizeof(struct ipc_proc),
 	    [IPC_LOSS] = sizeof(struct ipc_loss),
+	    [IPC_EVENT] = sizeof(struct ipc_event),
+	    [IPC_FILE] = 1,
 	    [IPC_STOP] = 1,
 	};
 

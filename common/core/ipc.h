@@ -25,6 +25,8 @@ enum ipc_type {
 	IPC_COVERAGE,    /* broker -> worker: one line to print */
 	IPC_PROC,        /* broker -> worker: container of a process */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
+	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
+	IPC_FILE,        /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
 	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
@@ -44,6 +46,12 @@ struct ipc_plan {
 	struct plan plan;
 };
 
+#define IPC_EVENT_MAX 1280
+struct ipc_event {
+	uint64_t size;
+	unsigned char bytes[IPC_EVENT_MAX]; /* starts with struct ev_hdr */
+};
+
 struct ipc_msg {
 	uint32_t type; /* enum ipc_type */
 	uint32_t seq;  /* IPC_PLAN: of the IPC_RESOLVE that it answers, which may have been given up by now */
@@ -53,6 +61,7 @@ struct ipc_msg {
 		struct coverage coverage;
 		struct ipc_proc proc;
 		struct ipc_loss loss;
+		struct ipc_event event;
 	} u;
 };
 
@@ -61,10 +70,12 @@ struct ipc_shared {
 	/* broker */
 	volatile uint32_t tracing; /* 1 once everything is attached */
 	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
+	uint32_t unhooked;         /* at the end: mappings of TLS files beyond the attacher's bound */
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;
 	struct reasm_stats packets; /* -r only */
+	char totals[256];           /* the analyzer's part of the summary line */
 	volatile uint32_t done;     /* -n reached or reader gone: the broker stops */
 };
 

@@ -40,6 +40,7 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	    .bytes = span_of(d->buf, d->cap),
 	    .who = {.pid = d->h.pid, .tid = d->h.tid},
 	    .tls = d->origin == ORIGIN_TLS ? tls_lib_name(d->lib) : NULL,
+	    .func = d->origin == ORIGIN_TLS ? tls_func_name(d->lib, d->dir) : NULL,
 	    .attributed = d->origin == ORIGIN_TLS && d->sock_id,
 	};
 	memcpy(fd.who.comm, d->h.comm, sizeof(fd.who.comm));
@@ -48,7 +49,9 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 		fd.remote = addr_of(&d->addr, d->addr.raddr, d->addr.rport);
 	}
 	fd.flags = (d->flags & EVF_EDGE ? FLOW_EDGE : 0) | (d->flags & EVF_FROM_START ? FLOW_FROM_START : 0) |
-	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0);
+	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0) |
+	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0) | (d->flags & EVF_SKIPPED ? FLOW_SKIPPED : 0) |
+	           (d->flags & EVF_BREAK ? FLOW_BREAK : 0);
 	flow_data(l->flow, &fd);
 }
 
@@ -134,7 +137,7 @@ static struct ctl_slot *slot_of(struct live *l, uint64_t id)
 		/* The kernel reads concurrently: no id while the fields change. */
 		__atomic_store_n(&s->id, 0, __ATOMIC_RELEASE);
 		s->skip[DIR_IN] = s->skip[DIR_OUT] = 0;
-		s->verdict = 0;
+		s->verdict = s->shape = 0;
 		s->last_ns = 0;
 		__atomic_store_n(&s->id, id, __ATOMIC_RELEASE);
 	}
@@ -146,6 +149,14 @@ void live_skip(void *ctx, uint64_t conn_id, int dir, uint64_t upto)
 	struct live *l = ctx;
 
 	__atomic_store_n(&slot_of(l, conn_id)->skip[dir & 1], upto, __ATOMIC_RELEASE);
+}
+
+void live_shape(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape)
+{
+	struct live *l = ctx;
+	__u32 s = shape.head && shape.head <= SHAPE_HEAD_MAX ? SHAPE(shape.head, shape.length_at, dir & 1) : 0;
+
+	__atomic_store_n(&slot_of(l, conn_id)->shape, s, __ATOMIC_RELEASE);
 }
 
 void live_verdict(void *ctx, uint64_t conn_id, bool wanted)
@@ -166,7 +177,7 @@ void live_touch(struct live *l)
 {
 	uint64_t newest = l->touched_ns;
 
-	for (size_t i = 0; i < CTL_SLOTS; i++) {
+	for (size_t i = 0; l->ctl && i < CTL_SLOTS; i++) {
 		const struct ctl_slot *s = &l->ctl[i];
 		if (!s->id || s->last_ns <= l->touched_ns)
 			continue;

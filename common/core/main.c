@@ -9,7 +9,24 @@
 
 #include "core/log.h"
 #include "core/run.h"
+#include "core/sandbox.h"
 #include "flow/offline.h"
+#include "target/loader.h"
+
+/* --rung list: for the tests on other kernels, which force each. */
+static bool lists_rungs(const struct run_cfg *rc)
+{
+	return rc->rung && !strcmp(rc->rung, "list");
+}
+
+static void list_rungs(const struct tool *t, struct buf *out)
+{
+	const char *name[LOADER_RUNGS];
+	unsigned n = loader_rung_list(t->bpf, (unsigned long)(t->bpf_end - t->bpf), name);
+
+	for (unsigned i = 0; i < n; i++)
+		buf_addf(out, "%s\n", name[i]);
+}
 
 static int print_text(const struct tool *t, const struct run_cfg *rc, struct err *e)
 {
@@ -20,7 +37,9 @@ static int print_text(const struct tool *t, const struct run_cfg *rc, struct err
 	if (rc->help)
 		doc_help(t, &b);
 	else if (rc->version)
-		buf_addf(&b, "%s %s (snoopkit)\n", t->name, SNOOP_VERSION);
+		buf_addf(&b, "%s %s (snoopkit)\nsandbox: %s\n", t->name, SNOOP_VERSION, sandbox_build());
+	else if (lists_rungs(rc))
+		list_rungs(t, &b);
 	else if (rc->list_columns)
 		columns_list(t->schema, &out);
 	else if (doc_print(t, rc->docs, &b, e) < 0)
@@ -44,10 +63,11 @@ static int run(struct run *r, int argc, char **argv)
 	if (opts_parse(r->tool, argc, argv, rc, r->tool_cfg, &e) < 0)
 		return log_err(&e);
 	log_init(r->tool->name, rc->quiet, rc->verbose);
-	if (rc->help || rc->version || rc->list_columns || rc->docs)
+	if (rc->help || rc->version || rc->list_columns || rc->docs || lists_rungs(rc))
 		return print_text(r->tool, rc, &e);
 	r->fc.timeout_ns = rc->timeout_ns;
 	r->fc.inflight_ns = rc->inflight_ns;
+	r->fc.tls_only = r->tool->tls_only;
 	if (r->tool->setup && r->tool->setup(r->tool_cfg, rc, &r->fc, &e) < 0)
 		return log_err(&e);
 	if (rc->filter) { /* a wrong one is found before anything starts */

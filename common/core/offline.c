@@ -3,7 +3,9 @@
  * offline.c - -r FILE: packets of a capture through the same flow, decoders and sinks. Needs no privilege.
  * It must not know packets, protocols or formats.
  */
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,14 +13,26 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "core/analysis.h"
+#include "base/secmem.h"
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/outfile.h"
+#include "core/writer.h"
+#include "core/sandbox.h"
 #include "flow/offline.h"
+#include "tls/decrypt.h"
 
 struct offline {
 	struct pipeline pipe;
+	struct analysis analysis;
+	struct writer writer;
+	const struct run *run;
+	struct tlsd *tlsd; /* flow's */
+	uint64_t bad_secrets;
 	struct connfilter *cf;
-	bool piped; /* the packets come from a program that may still be capturing */
+	uint64_t last_ns; /* newest packet */
+	bool piped;       /* the packets come from a program that may still be capturing */
 };
 
 static volatile int stop;
@@ -58,11 +72,48 @@ static void on_record(void *ctx, struct record *r)
 {
 	struct offline *o = ctx;
 
-	pipeline_emit(&o->pipe, r);
+	writer_record(&o->writer, r);
+	analysis_record(&o->analysis, r);
 	if (o->pipe.done)
 		stop = 1;
 	if (o->piped)
 		pipeline_flush(&o->pipe);
+}
+
+static void on_segment(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns)
+{
+	struct offline *o = ctx;
+
+	if (ts_ns > o->last_ns)
+		o->last_ns = ts_ns;
+	analysis_segment(&o->analysis, seg, ts_ns);
+	analysis_tick(&o->analysis, o->last_ns);
+	if (o->pipe.done)
+		stop = 1;
+}
+
+static void on_tap(void *ctx, const struct flow_tap *t)
+{
+	struct offline *o = ctx;
+
+	writer_tap(&o->writer, t);
+	if (!writer_flush(&o->writer))
+		stop = 1;
+}
+
+/* -w: 0, or -1 with e. */
+static int open_writer(struct offline *o, struct err *e)
+{
+	const struct run_cfg *rc = &o->run->rc;
+	int fd, opener;
+
+	if (!rc->write_file)
+		return 0;
+	fd = outfile_open(rc, 0, e);
+	opener = fd < 0 ? -1 : outfile_opener(rc, e);
+	if (e->code)
+		return -1;
+	return writer_open(&o->writer, o->run->tool, &o->pipe, fd, opener, e);
 }
 
 static bool admit(void *ctx, const struct flow_data *first)
@@ -72,14 +123,69 @@ static bool admit(void *ctx, const struct flow_data *first)
 	return !o->cf || connfilter_match(o->cf, &first->local, &first->remote);
 }
 
+static void on_secret(void *ctx, struct span line)
+{
+	struct offline *o = ctx;
+	struct tls_secret s;
+	int r = tls_keylog_parse(line, &s);
+
+	if (r > 0)
+		tlsd_secret(o->tlsd, &s);
+	o->bad_secrets += r < 0;
+	secmem_wipe(&s, sizeof(s));
+}
+
+/* All secrets that there are, before the first packet. 0, or -1 with e. */
+static int read_secrets(struct offline *o, void *file, FILE *keylog, struct err *e)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	dsb_read(file, on_secret, o);
+	while (keylog && !stop && (n = getline(&line, &cap, keylog)) > 0)
+		on_secret(o, span_of(line, (size_t)n - (line[n - 1] == '\n')));
+	if (line)
+		secmem_wipe(line, cap);
+	free(line);
+	if (keylog && ferror(keylog) && !stop)
+		return err_set(e, EXIT_RUNTIME, "%s: %s", o->run->rc.keylog_in, strerror(errno));
+	if (o->bad_secrets)
+		log_note("%llu lines of the key log are malformed", (unsigned long long)o->bad_secrets);
+	return 0;
+}
+
+/* Opens what is read, and gives up everything else before the first byte of it is. NULL with e, or interrupted. */
+static void *open_capture(struct offline *o, struct err *e)
+{
+	const struct run_cfg *rc = &o->run->rc;
+	struct err unconfined = {0};
+	void *file = capfile_open(rc->read_file, e);
+	FILE *keylog = file && rc->keylog_in ? fopen(rc->keylog_in, "re") : NULL;
+
+	if (file && rc->keylog_in && !keylog)
+		err_set(e, EXIT_RUNTIME, "%s: %s", rc->keylog_in, strerror(errno));
+	if (file && !rc->no_sandbox && sandbox_enter(&unconfined) < 0)
+		log_note("%s", unconfined.text);
+	if (file && (e->code || read_secrets(o, file, keylog, e) < 0)) {
+		fclose(file);
+		file = NULL;
+	}
+	if (keylog)
+		fclose(keylog);
+	return file;
+}
+
 static int decode(struct run *r, struct offline *o, struct err *e)
 {
 	struct flow_cfg fc = r->fc;
 
-	fc.decoders = decoders;
+	fc.decoders = analysis_decoders(r->tool);
 	fc.offline = true;
+	fc.decrypt = true;
 	fc.emit = on_record;
 	fc.admit = admit;
+	fc.tap = r->rc.write_file ? on_tap : NULL;
 	fc.ctx = o;
 	struct flow *f = flow_new(&fc);
 	struct reasm *ra = f ? reasm_new(f, 0) : NULL;
@@ -87,8 +193,12 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 		flow_free(f);
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	}
-	int rc = capfile_read(r->rc.read_file, NULL, ra, &stop, e);
+	reasm_watch(ra, on_segment, o);
+	o->tlsd = flow_tlsd(f);
+	void *file = open_capture(o, e);
+	int rc = file ? capfile_read(file, r->rc.read_file, NULL, ra, &stop, e) : stop ? 0 : -1;
 	reasm_finish(ra);
+	analysis_finish(&o->analysis, o->last_ns);
 	flow_get_stats(f, &r->sh->flow);
 	reasm_get_stats(ra, &r->sh->packets);
 	reasm_free(ra);
@@ -103,6 +213,7 @@ int offline_run(struct run *r)
 	struct rusage ru;
 	double t0 = now_s();
 
+	o.run = r;
 	catch_signals(r->rc.duration_ns);
 	o.piped = is_piped(r->rc.read_file);
 	if (r->rc.filter) {
@@ -110,13 +221,19 @@ int offline_run(struct run *r)
 		if (!o.cf)
 			return log_err(&e);
 	}
-	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0) {
+	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0 ||
+	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0 || open_writer(&o, &e) < 0) {
 		connfilter_free(o.cf);
 		return log_err(&e);
 	}
 	int rc = decode(r, &o, &e) < 0 ? e.code : EXIT_FINE;
 	r->sh->records = o.pipe.records;
-	int closed = pipeline_close(&o.pipe);
+	analysis_summary(&o.analysis, r->sh->totals, sizeof(r->sh->totals));
+	int wrote = writer_close(&o.writer), closed = pipeline_close(&o.pipe);
+	if (wrote)
+		closed = wrote;
+	analysis_report(&o.analysis);
+	analysis_close(&o.analysis);
 	if (rc)
 		log_err(&e);
 	connfilter_free(o.cf);

@@ -121,6 +121,16 @@ static int set_buffer(void *cfg, const char *arg, struct err *e)
 	return 0;
 }
 
+static int set_rotate_size(void *cfg, const char *arg, struct err *e)
+{
+	uint64_t v;
+
+	if (!parse_u64(arg, &v) || v == 0 || v > 1000000)
+		return err_set(e, EXIT_USAGE, "option --rotate-size: '%s' is not a size from 1 to 1000000 (MB)", arg);
+	((struct run_cfg *)cfg)->rotate_bytes = v * 1000000;
+	return 0;
+}
+
 static int more_verbose(void *cfg, const char *arg, struct err *e)
 {
 	(void)arg;
@@ -159,11 +169,22 @@ const struct opt common_opts[] = {
     {.kind = OPT_GROUP, .name = "Run"},
     {'r', "read", "FILE", "decode a pcap or pcapng file ('-': stdin) instead of tracing", OPT_STR, .off = AT(read_file),
      .values = "@file"},
+    {'w', "write", "FILE", "write pcapng that Wireshark reads, decrypted ('-': stdout, instead of records)", OPT_STR,
+     .off = AT(write_file), .values = "@file"},
+    {'C', "rotate-size", "MB", "with -w: a new file after so many million bytes", OPT_CALL, .call = set_rotate_size},
+    {'G', "rotate-time", "SEC", "with -w: a new file after this time; FILE goes through strftime(3)", OPT_DURATION,
+     .off = AT(rotate_ns)},
+    {'W', "rotate-count", "N", "with -C: so many files in turn; with -G: stop after so many", OPT_NUM,
+     .off = AT(rotate_count)},
+    {0, "keylog-in", "FILE", "with -r: TLS secrets (SSLKEYLOGFILE), besides those in the capture itself", OPT_STR,
+     .off = AT(keylog_in), .values = "@file"},
     {'d', "duration", "SEC", "stop after this time (10, 500ms, 2m)", OPT_DURATION, .off = AT(duration_ns)},
     {'n', "count", "N", "stop after N records", OPT_NUM, .off = AT(count)},
     {0, "buffer", "MB", "size of the kernel's ring buffer (default 8)", OPT_CALL, .call = set_buffer},
-    {0, "strict", NULL, "exit 4 if any event was lost", OPT_FLAG, .off = AT(strict)},
+    {0, "strict", NULL, "exit 4 if any event was lost, or may have been", OPT_FLAG, .off = AT(strict)},
     {0, "coverage", NULL, "print what is hooked and what is not, and why; then exit", OPT_FLAG, .off = AT(coverage)},
+    {0, "no-sandbox", NULL, "do not confine the decoding process (should the confinement itself be at fault)", OPT_FLAG,
+     .off = AT(no_sandbox)},
     {'h', "help", NULL, "print this help", OPT_FLAG, .off = AT(help)},
     {'V', "version", NULL, "print the version", OPT_FLAG, .off = AT(version)},
     {0, "rung", "NAME", "force a probe rung", OPT_STR, .hidden = true, .off = AT(rung)},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/word.h"
+#include "core/outfile.h"
 #include "core/tool.h"
 #include "sink/sink.h"
 
@@ -254,11 +255,19 @@ static int contradictions(struct parser *p)
 		return err_set(p->e, EXIT_USAGE,
 		               "--read takes a capture file, which knows no processes: leave out %s, or give a FILTER",
 		               live);
+	if (rc->keylog_in && !rc->read_file)
+		return err_set(p->e, EXIT_USAGE, "--keylog-in goes with --read FILE");
 	if (rc->cmd && rc->target.npids)
 		return err_set(p->e, EXIT_USAGE, "--pid and -- CMD name different targets: leave out one");
 	if (rc->cmd && rc->coverage)
 		return err_set(p->e, EXIT_USAGE,
 		               "--coverage looks at running processes: start CMD yourself and use --pid");
+	if (!rc->write_file && (rc->rotate_bytes || rc->rotate_ns || rc->rotate_count))
+		return err_set(p->e, EXIT_USAGE, "-C, -G and -W are about the files of --write FILE: give one");
+	if (rc->rotate_count && !rc->rotate_bytes && !rc->rotate_ns)
+		return err_set(p->e, EXIT_USAGE, "--rotate-count needs --rotate-size or --rotate-time");
+	if (outfile_is_stdout(rc) && (rc->rotate_bytes || rc->rotate_ns))
+		return err_set(p->e, EXIT_USAGE, "standard output is one file: leave out -C and -G");
 	if (rc->target.no_children && !rc->target.npids && !rc->cmd)
 		return err_set(p->e, EXIT_USAGE, "--no-children needs --pid or -- CMD");
 	return 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/outfile.h"
 #include "core/pipeline.h"
 
 #define PIDS_SLOTS 4096
@@ -33,8 +34,10 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	p->rc = rc;
 	p->scratch.max = 4 << 20;
 	out_init(&p->out, STDOUT_FILENO);
-	if (rc->columns && schema == t->schema) {
-		p->columns = columns_parse(schema, rc->columns, e);
+	const char *format = rc->json ? "json" : rc->csv ? "csv" : "text";
+	const char *columns = rc->columns || rc->json || rc->csv ? rc->columns : rc->text_columns;
+	if (columns && schema == t->schema) {
+		p->columns = columns_parse(schema, columns, e);
 		if (!p->columns)
 			return -1;
 	}
@@ -42,33 +45,43 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .tool = t->name,
 	    .schema = schema,
 	    .columns = p->columns,
+	    .fit = !rc->columns,
 	    .out = &p->out,
 	    .tty = tty,
 	    .color = tty && !plain,
 	    .width = term_width(STDOUT_FILENO),
 	    .headers = rc->headers,
 	    .bodies = rc->body_max > 0,
+	    .hex = rc->hex,
+	    .follow = rc->follow,
 	};
-	p->sink = sink_find(rc->json ? "json" : "text");
+	if (outfile_is_stdout(rc) && schema == t->schema)
+		goto totals; /* standard output is the capture */
+	p->sink = sink_find(format);
 	if (!p->sink)
 		return err_set(e, EXIT_RUNTIME, "no such output format");
 	p->sink_state = p->sink->open(&sc, e);
 	if (!p->sink_state)
 		return -1;
+totals:
 	if (t->totals && schema == t->schema)
 		p->totals = totals_new(t->totals, schema);
 	return 0;
 }
 
+struct rec_str pipeline_container(const struct pipeline *p, uint32_t pid)
+{
+	unsigned i = pid % PIDS_SLOTS;
+
+	if (!p->pids || !pid || p->pids->slot[i].pid != pid)
+		return (struct rec_str){0};
+	return (struct rec_str){p->pids->slot[i].container, strlen(p->pids->slot[i].container)};
+}
+
 static void set_container(struct pipeline *p, struct rec_base *b)
 {
-	if (!p->pids || !b->pid || b->container.p)
-		return;
-	unsigned i = b->pid % PIDS_SLOTS;
-	if (p->pids->slot[i].pid == b->pid) {
-		b->container.p = p->pids->slot[i].container;
-		b->container.n = strlen(p->pids->slot[i].container);
-	}
+	if (!b->container.p)
+		b->container = pipeline_container(p, b->pid);
 }
 
 void pipeline_emit(void *ctx, struct record *r)
@@ -88,13 +101,19 @@ void pipeline_emit(void *ctx, struct record *r)
 		totals_add(p->totals, r);
 	if (!p->rc->show_secrets)
 		redact_record(r, &p->scratch);
-	if (p->sink->write(p->sink_state, r) < 0 || p->out.error) {
+	if (p->sink && (p->sink->write(p->sink_state, r) < 0 || p->out.error)) {
 		p->done = true;
 		return;
 	}
 	p->records++;
 	if (p->rc->count && p->records >= p->rc->count)
 		p->done = true;
+}
+
+void pipeline_table(struct pipeline *p)
+{
+	if (p->sink && p->sink->table)
+		p->sink->table(p->sink_state);
 }
 
 void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
@@ -125,7 +144,7 @@ int pipeline_close(struct pipeline *p)
 		p->sink->close(p->sink_state);
 	p->sink_state = NULL;
 	pipeline_flush(p);
-	int err = out_close(&p->out);
+	int err = p->sink ? out_close(&p->out) : 0; /* else it is the capture's */
 	if (err && !p->out.closed) {
 		log_error("cannot write to standard output: %s; %llu records were written before", strerror(err),
 		          (unsigned long long)p->written);

@@ -18,11 +18,15 @@ struct run {
 	struct ipc_shared *sh;
 	struct loader_shared ls; /* live only */
 	int sock;                /* own end of the socketpair, live only */
+	int capture, opener;     /* -w: the first file; socket of who opens further ones; -1 */
 	int ask;                 /* own end of the pair for questions about files, live only */
 };
 
 /* Sums the per-CPU counters. */
 void bpf_stats_sum(const struct bpf_stats *percpu, struct bpf_stats *out);
+
+/* Was anything lost, or may it have been? What --strict asks. */
+bool bpf_stats_lost(const struct bpf_stats *bs);
 
 /* The worker's whole life after the fork; gives up its copy of the loader; returns its exit code. */
 int worker_run(struct run *r, struct loader *l);

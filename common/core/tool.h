@@ -8,6 +8,7 @@
 #ifndef SNOOP_TOOL_H
 #define SNOOP_TOOL_H
 
+#include "analyzer.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/parse.h"
@@ -75,23 +76,35 @@ struct run_cfg {
 	const char *filter; /* pcap-filter expression, NULL */
 	char **cmd;         /* after "--", NULL */
 	bool json;
-	const char *columns; /* -o */
+	bool csv;                 /* a tool's option may set it */
+	const char *columns;      /* -o */
+	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
-	const char *read_file;       /* -r */
-	uint64_t duration_ns, count; /* 0: no limit */
-	uint64_t buffer_bytes;       /* data ring; 0: 8 MiB */
+	const char *read_file;                          /* -r */
+	const char *keylog_in;                          /* --keylog-in */
+	const char *write_file;                         /* -w */
+	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
+	uint64_t duration_ns, count;                    /* 0: no limit */
+	uint64_t buffer_bytes;                          /* data ring; 0: 8 MiB */
+	bool no_sandbox;
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
 	const char *rung; /* hidden: force a probe rung, for tests */
 	bool peek_only;   /* hidden: probes without payload, for the bench */
-	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme": print generated text */
+	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
+	bool hex, follow;     /* text: data as a hex dump; a line only where the stream changes. A tool's options */
 	bool headers;         /* text: print headers; a tool's option may set it */
 	uint64_t body_max;    /* bytes of bodies shown, 0 none; a tool's option may set it */
 	uint64_t timeout_ns;  /* 0: default 60 s */
 	uint64_t inflight_ns; /* 0: off */
+	/* Tools about TCP windows (struct bpf_cfg); set by the tool's setup or options. */
+	uint64_t win_poll_ns; /* how connections stand is listed so often; 0: only at start */
+	uint64_t win_min_change, win_small;
+	uint32_t win_kinds;
+	bool win_stacks, win_hist;
 };
 
 /* Totals printed at the end, per group of field values. */
@@ -101,6 +114,9 @@ struct totals_spec {
 	bool (*bad)(const struct record *r, struct span unused); /* counted as an error */
 	size_t max_groups;                                       /* bound; the rest is counted as "others". 0: 1000 */
 	const char *cut; /* a group's value ends before the first of these bytes ("?"); NULL: it is whole */
+	/* Worst first, by the sum of value (most frequent first otherwise); columns for the sum and the largest instead
+	 * of errors and p99; of addresses only the host counts. */
+	bool by_sum;
 };
 
 struct example {
@@ -116,8 +132,13 @@ struct tool {
 	const struct schema *schema;
 	const char *hint_unit; /* what a record is, for messages: "exchange" */
 	const struct totals_spec *totals;
-	const unsigned char *bpf, *bpf_end; /* the BPF object, embedded at build time */
-	bool tls_calls;                     /* attach TLS library probes */
+	const unsigned char *bpf, *bpf_end;    /* the BPF object, embedded at build time */
+	bool tls_calls;                        /* attach TLS library probes */
+	const struct analyzer *analyzer;       /* what the tool does with its own events; NULL: streams only */
+	bool no_streams;                       /* no decoders: the analyzer does everything */
+	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
+	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
+	bool windows; /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);
 };
@@ -136,7 +157,7 @@ int opts_parse(const struct tool *t, int argc, char **argv, struct run_cfg *rc, 
 
 /* ---- doc.c: text generated from the tables ---- */
 bool doc_help(const struct tool *t, struct buf *b);
-/* what: "man", "bash", "zsh", "fish", "readme". */
+/* what: "man", "bash", "zsh", "fish", "readme" (the tool's own part), "common". */
 int doc_print(const struct tool *t, const char *what, struct buf *b, struct err *e);
 
 /* ---- match.c ---- */

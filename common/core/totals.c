@@ -8,6 +8,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <arpa/inet.h>
 
 #include "base/utf8.h"
 #include "core/tool.h"
@@ -21,9 +23,10 @@
 #define ROWS_SHOWN  20
 #define NAME_AT     45 /* column of a row's name */
 #define GROUPS_DFLT 1000
+#define NAME_TEXT   48 /* a number or an IP address as text */
 
 struct hist {
-	uint64_t n, min, max;      /* no percentile lies outside what was seen: a single value is exact */
+	uint64_t n, sum, min, max; /* no percentile lies outside what was seen: a single value is exact */
 	uint32_t *octave[OCTAVES]; /* SUB counters each, NULL: none yet */
 };
 
@@ -77,6 +80,7 @@ static void hist_add(struct hist *h, uint64_t v)
 	h->octave[o][sub]++;
 	h->min = h->n && h->min < v ? h->min : v;
 	h->max = h->max > v ? h->max : v;
+	h->sum += v;
 	h->n++;
 }
 
@@ -102,6 +106,7 @@ static void hist_merge(struct hist *to, const struct hist *from)
 		return;
 	to->min = to->n && to->min < from->min ? to->min : from->min;
 	to->max = to->max > from->max ? to->max : from->max;
+	to->sum += from->sum;
 	for (unsigned o = 0; o < OCTAVES; o++) {
 		if (!from->octave[o])
 			continue;
@@ -162,8 +167,19 @@ void totals_free(struct totals *t)
 	free(t);
 }
 
-/* A group value as bytes; numbers in decimal, in out. */
-static struct span value_of(const struct totals *t, const struct record *r, const struct field *f, char out[24])
+/* An address without its port: a client's port is another one each time. */
+static struct span host_of(const struct rec_addr *a, char out[NAME_TEXT])
+{
+	if (a->family == AF_UNIX)
+		return span_of(a->path.p, a->path.n);
+	out[0] = 0;
+	if (a->family)
+		inet_ntop(a->family, a->ip, out, NAME_TEXT);
+	return span_str(out);
+}
+
+/* A group value as bytes; numbers in decimal and addresses in out. */
+static struct span value_of(const struct totals *t, const struct record *r, const struct field *f, char out[NAME_TEXT])
 {
 	const void *p = (const char *)r->data + f->off;
 	struct span s = {NULL, 0};
@@ -176,11 +192,13 @@ static struct span value_of(const struct totals *t, const struct record *r, cons
 		s = span_of(((const struct rec_str *)p)->p, ((const struct rec_str *)p)->n);
 		break;
 	case FT_NUM:
-		snprintf(out, 24, "%llu", *(const rec_u64 *)p);
+		snprintf(out, NAME_TEXT, "%llu", *(const rec_u64 *)p);
 		return span_str(out);
 	case FT_ID:
-		snprintf(out, 24, "%u", *(const unsigned int *)p);
+		snprintf(out, NAME_TEXT, "%u", *(const unsigned int *)p);
 		return span_str(out);
+	case FT_ADDR:
+		return host_of(p, out);
 	default:
 		return s;
 	}
@@ -207,7 +225,7 @@ static void make_key(struct totals *t, const struct record *r)
 {
 	struct group *g = t->scratch;
 	uint32_t h = 2166136261U;
-	char num[24];
+	char num[NAME_TEXT];
 
 	g->len = 0;
 	g->unknown = g->cut = 0;
@@ -281,13 +299,40 @@ static int by_count(const void *a, const void *b)
 	return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
+static int by_sum(const void *a, const void *b)
+{
+	const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
+
+	return x->h.sum != y->h.sum ? (x->h.sum < y->h.sum ? 1 : -1) : by_count(a, b);
+}
+
+/* What stands between a row's count and its name. */
+static void row_figures(const struct totals *t, const struct group *g, char p[4][16])
+{
+	for (int i = 0; i < 4; i++)
+		strcpy(p[i], "-");
+	if (!t->spec->by_sum)
+		snprintf(p[0], sizeof(p[0]), "%llu", (unsigned long long)g->bad);
+	if (!g->h.n)
+		return;
+	if (t->spec->by_sum) {
+		fmt_us(p[0], g->h.sum);
+		fmt_us(p[1], g->h.max);
+		fmt_us(p[2], hist_at(&g->h, 50));
+		fmt_us(p[3], hist_at(&g->h, 95));
+		return;
+	}
+	fmt_us(p[1], hist_at(&g->h, 50));
+	fmt_us(p[2], hist_at(&g->h, 95));
+	fmt_us(p[3], hist_at(&g->h, 99));
+}
+
 static bool print_row(const struct totals *t, const struct group *g, const char *name, struct buf *b, size_t room)
 {
-	char p[3][16] = {"-", "-", "-"};
 	struct buf safe = {.max = 4 * KEY_MAX + 64};
+	char p[4][16];
 
-	for (int i = 0; g->h.n && i < 3; i++)
-		fmt_us(p[i], hist_at(&g->h, i == 0 ? 50 : i == 1 ? 95 : 99));
+	row_figures(t, g, p);
 	for (size_t i = 0; !name && i < t->nby; i++) {
 		if (i)
 			buf_addc(&safe, ' ');
@@ -303,8 +348,7 @@ static bool print_row(const struct totals *t, const struct group *g, const char 
 	bool cut = room && text_width(buf_span(&safe)) > room;
 	if (cut)
 		safe.n = text_fit(buf_span(&safe), room - 1);
-	bool ok = buf_addf(b, "%8llu %7llu %8s %8s %8s  ", (unsigned long long)g->count, (unsigned long long)g->bad,
-	                   p[0], p[1], p[2]) &&
+	bool ok = buf_addf(b, "%8llu %7s %8s %8s %8s  ", (unsigned long long)g->count, p[0], p[1], p[2], p[3]) &&
 	          buf_add(b, safe.p, safe.n) && buf_adds(b, cut ? "…\n" : "\n");
 	buf_free(&safe);
 	return ok;
@@ -347,8 +391,10 @@ bool totals_print(const struct totals *t, struct buf *b, int width)
 	for (size_t i = 0; i < t->nslots; i++)
 		for (struct group *g = t->slot[i]; g; g = g->next)
 			v[n++] = g;
-	qsort(v, n, sizeof(*v), by_count);
-	bool ok = n == 0 || buf_addf(b, "%8s %7s %8s %8s %8s ", "count", "errors", "p50", "p95", "p99");
+	bool sum = t->spec->by_sum;
+	qsort(v, n, sizeof(*v), sum ? by_sum : by_count);
+	bool ok = n == 0 || buf_addf(b, "%8s %7s %8s %8s %8s ", "count", sum ? "total" : "errors", sum ? "max" : "p50",
+	                             sum ? "p50" : "p95", sum ? "p95" : "p99");
 	for (size_t i = 0; ok && n && i < t->nby; i++)
 		ok = buf_addf(b, " %s", t->by[i]->key);
 	ok = ok && (n == 0 || buf_addc(b, '\n')) && print_rows(t, v, n, b, room);

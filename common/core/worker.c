@@ -5,7 +5,6 @@
  * It holds the mapped rings, the socketpair and standard output, and no capability. Everything that
  * comes from outside (payload, ELF files) is parsed here and nowhere else.
  */
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <poll.h>
@@ -19,9 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/analysis.h"
 #include "core/live.h"
 #include "core/log.h"
+#include "core/ring.h"
 #include "core/run.h"
+#include "core/sandbox.h"
+#include "core/writer.h"
 
 #define TICK_MS       10
 #define ORPHAN_MS     5000       /* to write what is left, once the broker is gone */
@@ -33,7 +36,9 @@ struct worker {
 	struct live live; /* first: the flow callbacks' context is both */
 	struct run *run;
 	struct pipeline pipe;
-	struct ring_buffer *data, *small;
+	struct analysis analysis;
+	struct writer writer;
+	struct ring data, small;
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
 	uint64_t start_ns, second_ns;
@@ -48,23 +53,23 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
 }
 
-static int on_event(void *ctx, void *data, size_t size)
+static bool on_event(void *ctx, const void *data, size_t size)
 {
 	struct worker *w = ctx;
 
-	live_event(&w->live, data, size);
+	if (!analysis_event(&w->analysis, data, size))
+		live_event(&w->live, data, size);
 	w->batch += size;
-	/* A negative value ends this round; the event counts as taken. */
-	return w->batch >= BATCH_BYTES ? -EAGAIN : 0;
+	return w->batch < BATCH_BYTES;
 }
 
 /* One round: closes that were there before the data are applied after it. True while more may be waiting. */
 static bool drain(struct worker *w)
 {
 	w->batch = 0;
-	ring_buffer__consume(w->small);
+	ring_drain(&w->small, on_event, w);
 	w->batch = 0;
-	bool more = ring_buffer__consume(w->data) == -EAGAIN;
+	bool more = ring_drain(&w->data, on_event, w);
 	if (!more)
 		live_closes(&w->live);
 	return more;
@@ -135,6 +140,10 @@ static void on_message(struct worker *w)
 			;
 		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
+	case IPC_EVENT:
+		if (m.u.event.size <= sizeof(m.u.event.bytes))
+			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
+		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
 		break;
@@ -167,6 +176,7 @@ static void publish(struct worker *w)
 {
 	w->run->sh->records = w->pipe.records;
 	flow_get_stats(w->live.flow, &w->run->sh->flow);
+	analysis_summary(&w->analysis, w->run->sh->totals, sizeof(w->run->sh->totals));
 	if (w->pipe.done)
 		w->run->sh->done = 1;
 }
@@ -183,24 +193,36 @@ static int loop(struct worker *w)
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);
+		analysis_tick(&w->analysis, now);
 		if (now - w->second_ns >= SEC_NS) {
 			w->second_ns = now;
 			each_second(w, now);
 		}
 		pipeline_flush(&w->pipe);
+		if (!writer_flush(&w->writer))
+			w->pipe.done = true;
 	}
 	while (!w->pipe.done && drain(w))
 		;
 	flow_finish(w->live.flow, clock_ns(CLOCK_MONOTONIC));
+	analysis_finish(&w->analysis, clock_ns(CLOCK_MONOTONIC));
 	publish(w);
-	int rc = pipeline_close(&w->pipe);
+	int wrote = writer_close(&w->writer), rc = pipeline_close(&w->pipe);
 	publish(w);
-	return rc;
+	analysis_report(&w->analysis);
+	analysis_close(&w->analysis);
+	return wrote ? wrote : rc;
 }
 
 static void on_record(void *ctx, struct record *rec)
 {
-	pipeline_emit(&((struct worker *)ctx)->pipe, rec);
+	writer_record(&((struct worker *)ctx)->writer, rec);
+	analysis_record(&((struct worker *)ctx)->analysis, rec);
+}
+
+static void on_tap(void *ctx, const struct flow_tap *t)
+{
+	writer_tap(&((struct worker *)ctx)->writer, t);
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -209,10 +231,9 @@ static int setup(struct worker *w, struct err *e)
 	struct epoll_event ev = {.events = EPOLLIN};
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
-	w->data = ring_buffer__new(r->ls.data_ring_fd, on_event, w, NULL);
-	w->small = ring_buffer__new(r->ls.small_ring_fd, on_event, w, NULL);
+	bool mapped = ring_open(&w->data, r->ls.data_ring_fd) && ring_open(&w->small, r->ls.small_ring_fd);
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!w->data || !w->small || w->epoll < 0)
+	if (!mapped || w->epoll < 0)
 		return err_set(e, EXIT_RUNTIME, "cannot map the ring buffers: %s", strerror(errno));
 	ev.data.fd = r->sock;
 	epoll_ctl(w->epoll, EPOLL_CTL_ADD, r->sock, &ev);
@@ -233,12 +254,22 @@ static int setup(struct worker *w, struct err *e)
 		if (!w->live.connfilter)
 			return -1;
 	}
+	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
+		return -1;
 	struct flow_cfg fc = r->fc;
-	fc.decoders = decoders;
+	fc.decoders = analysis_decoders(r->tool);
 	fc.emit = on_record;
 	fc.skip = live_skip;
+	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
+	if (r->rc.write_file) {
+		fc.tap = on_tap;
+		fc.skip = NULL;
+		fc.shape = NULL; /* the file is to have the whole streams */
+		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, e) < 0)
+			return -1;
+	}
 	fc.ctx = w;
 	w->live.flow = flow_new(&fc);
 	return w->live.flow ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
@@ -268,5 +299,7 @@ int worker_run(struct run *r, struct loader *l)
 		log_error("cannot start a thread: %s", strerror(why));
 		return EXIT_RUNTIME;
 	}
+	if (!r->rc.no_sandbox && sandbox_enter(&e) < 0)
+		log_note("%s", e.text);
 	return loop(w);
 }

@@ -4,7 +4,10 @@
  *
  * It must not look into packets, nor know what becomes of them.
  */
+#include <errno.h>
 #include <pcap/pcap.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "flow/offline.h"
 
@@ -50,12 +53,24 @@ static int read_all(pcap_t *p, const char *path, struct reasm *r, const volatile
 	return err_set(e, EXIT_RUNTIME, "%s: %s, after %llu packets", path, why, n);
 }
 
-int capfile_read(const char *path, const char *filter, struct reasm *r, const volatile int *stop, struct err *e)
+void *capfile_open(const char *path, struct err *e)
+{
+	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
+
+	if (!f)
+		err_set(e, EXIT_RUNTIME, "%s: %s", path, strerror(errno));
+	return f;
+}
+
+int capfile_read(void *file, const char *path, const char *filter, struct reasm *r, const volatile int *stop,
+                 struct err *e)
 {
 	char why[PCAP_ERRBUF_SIZE] = "";
-	pcap_t *p = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
+	pcap_t *p = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, why);
 	int ret;
 
+	if (!p && file != stdin)
+		fclose(file);
 	if (!p && stop && *stop)
 		return 0;
 	if (!p)

@@ -7,6 +7,9 @@
 #include "body/body.h"
 #include "flow/flow_int.h"
 #include "proto/exchange.h"
+#include "proto/tlsdata.h"
+
+#define CODING_MAX 256 /* bytes of all Content-Encoding fields */
 
 static void add_note(struct flow *f, struct rec_base *base, const char *what, struct span name)
 {
@@ -23,13 +26,34 @@ static void add_note(struct flow *f, struct rec_base *base, const char *what, st
 	base->note = (struct rec_str){(const char *)b->p, b->n};
 }
 
+/* The value of Content-Encoding; several fields of it are one list (RFC 9110 section 5.3). Valid until the next call.
+ */
+static struct span coding_of(struct flow *f, const struct rec_headers *h)
+{
+	struct buf *b = &f->coding;
+
+	b->n = 0;
+	b->max = CODING_MAX;
+	for (unsigned long i = 0; i < h->n; i++) {
+		const struct rec_header *field = &h->v[i];
+		if (!span_ieq(span_of(field->name.p, field->name.n), span_str("content-encoding")))
+			continue;
+		/* Longer than the bound: the last one is not known then, and so nothing can be undone. */
+		if ((b->n && !buf_adds(b, ", ")) || !buf_add(b, field->value.p, field->value.n))
+			return span_str("too many");
+	}
+	return buf_span(b);
+}
+
 /* Undoes the content coding of body (RFC 9110 section 8.4) in place; what cannot be undone stays as it was sent. */
-static void plain_body(struct flow *f, struct exchange *x, struct rec_str *body, struct rec_str encoding,
+static void plain_body(struct flow *f, struct exchange *x, struct rec_str *body, const struct rec_headers *h,
                        struct buf *out)
 {
-	if (!body->p || !body->n || !encoding.p || !encoding.n || !f->cfg.body_max)
+	if (!body->p || !body->n || !f->cfg.body_max)
 		return;
-	struct span coding = span_of(encoding.p, encoding.n);
+	struct span coding = coding_of(f, h);
+	if (!coding.n)
+		return;
 	out->n = 0;
 	out->max = f->cfg.body_max;
 	switch (body_decode(coding, span_of(body->p, body->n), out)) {
@@ -52,8 +76,14 @@ static void complete_exchange(struct flow *f, const struct conn *c, struct excha
 {
 	x->tls = c->tls;
 	x->attribution = c->tls ? c->attribution : NULL;
-	plain_body(f, x, &x->req_body, x->req_encoding, &f->body[0]);
-	plain_body(f, x, &x->resp_body, x->resp_encoding, &f->body[1]);
+	plain_body(f, x, &x->req_body, &x->req_headers, &f->body[0]);
+	plain_body(f, x, &x->resp_body, &x->resp_headers, &f->body[1]);
+}
+
+static void complete_tlsdata(const struct conn *c, struct tlsdata *d)
+{
+	d->lib = c->tls;
+	d->attribution = c->attribution;
 }
 
 void complete_record(struct flow *f, const struct conn *c, struct record *r)
@@ -76,5 +106,7 @@ void complete_record(struct flow *f, const struct conn *c, struct record *r)
 	f->note.n = 0;
 	if (r->schema == &exchange_schema)
 		complete_exchange(f, c, r->data);
+	if (r->schema == &tlsdata_schema)
+		complete_tlsdata(c, r->data);
 	f->cfg.emit(f->cfg.ctx, r);
 }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "flow/flow_int.h"
+#include "tls/decrypt.h"
 
 #define SEC_NS 1000000000ULL
 
@@ -45,7 +46,7 @@ struct flow *flow_new(const struct flow_cfg *cfg)
 		f->nbuckets *= 2;
 	f->buckets = calloc(f->nbuckets, sizeof(*f->buckets));
 	f->recent = calloc(FLOW_RECENT, sizeof(*f->recent));
-	if (!f->buckets || !f->recent) {
+	if (!f->buckets || !f->recent || (cfg->decrypt && !sealed_new(f))) {
 		flow_free(f);
 		return NULL;
 	}
@@ -66,6 +67,11 @@ static struct conn **slot_of(struct flow *f, uint64_t id)
 	while (*p && (*p)->id != id)
 		p = &(*p)->hnext;
 	return p;
+}
+
+struct conn *flow_find(struct flow *f, uint64_t id)
+{
+	return *slot_of(f, id);
 }
 
 static void lru_unlink(struct flow *f, struct conn *c)
@@ -123,6 +129,20 @@ static void recent_put(struct flow *f, uint64_t id, enum recent_how how)
 	f->recent[mix(id) & (FLOW_RECENT - 1)] = (struct recent){id, (uint8_t)how};
 }
 
+void conn_tap(struct flow *f, struct conn *c, struct flow_tap t)
+{
+	if (!f->cfg.tap || (!c->number && t.what != TAP_CLOSE))
+		return;
+	t.number = c->number;
+	t.local = &c->local;
+	t.remote = &c->remote;
+	t.tls = c->tls;
+	t.attribution = c->attribution;
+	t.from_start = c->s[0].from_start || c->s[1].from_start;
+	t.user = &c->tap;
+	f->cfg.tap(f->cfg.ctx, &t);
+}
+
 static void decoder_free(struct conn *c)
 {
 	if (c->st)
@@ -136,12 +156,15 @@ static void decoder_free(struct conn *c)
 static void conn_drop(struct flow *f, struct conn *c)
 {
 	struct conn **p = slot_of(f, c->id);
+	if (c->tap)
+		conn_tap(f, c, (struct flow_tap){.what = TAP_CLOSE});
 	*p = c->hnext;
 	lru_unlink(f, c);
 	conn_waits(f, c, false);
 	stream_clear(f, &c->s[0]);
 	stream_clear(f, &c->s[1]);
 	decoder_free(c);
+	sealed_drop(f, c);
 	free(c->names);
 	free(c);
 	f->stats.open--;
@@ -154,6 +177,14 @@ static void conn_end(struct flow *f, struct conn *c, enum end_why why)
 		f->cur = c;
 		c->dec->end(c->st, 0, why, c->closing ? c->close_ns : f->now, &f->em);
 	}
+	for (int dir = 0; dir < 2 && c->tap; dir++)
+		if (why == END_RESET || why == END_CLOSED)
+			conn_tap(f, c,
+			         (struct flow_tap){.what = why == END_RESET ? TAP_RESET : TAP_FIN,
+			                           .dir = dir,
+			                           .ts_ns = c->closing ? c->close_ns : f->now});
+	if (c->sealed)
+		sealed_end(f, c, why, c->closing ? c->close_ns : f->now);
 	recent_put(f, c->id, why == END_EVICTED ? RECENT_DROPPED : RECENT_ENDED);
 	conn_drop(f, c);
 }
@@ -182,8 +213,9 @@ static struct conn *conn_new(struct flow *f, uint64_t id)
 	struct conn **p = slot_of(f, id);
 	*p = c;
 	lru_append(f, c, LRU_ACTIVE);
+	c->outer = id & FLOW_CARRIED ? id & ~FLOW_CARRIED : 0;
 	f->stats.open++;
-	f->stats.conns++;
+	f->stats.conns += !c->outer;
 	return c;
 }
 
@@ -195,7 +227,8 @@ void conn_ignore(struct flow *f, struct conn *c)
 	stream_clear(f, &c->s[0]);
 	stream_clear(f, &c->s[1]);
 	decoder_free(c);
-	if (f->cfg.verdict)
+	sealed_drop(f, c);
+	if (f->cfg.verdict && !c->outer) /* with a carried connection the one that carries it is ignored soon */
 		f->cfg.verdict(f->cfg.ctx, c->id, false);
 }
 
@@ -217,7 +250,7 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 		return;
 	c->tls = d->tls;
 	if (d->attributed)
-		c->attribution = d->flags & FLOW_NESTED ? "nested" : "exact";
+		c->attribution = d->flags & FLOW_MATCHED ? "matched" : d->flags & FLOW_NESTED ? "nested" : "exact";
 }
 
 /* False when the connection is of no interest (c may be gone). */
@@ -233,7 +266,7 @@ static bool conn_admit(struct flow *f, struct conn *c, const struct flow_data *d
 	}
 	/* No address yet, so no answer yet: ask again with the next event, which then joins in mid-stream. */
 	recent_put(f, c->id, RECENT_DROPPED);
-	f->stats.conns--;
+	f->stats.conns -= !c->outer;
 	conn_drop(f, c);
 	return false;
 }
@@ -257,6 +290,10 @@ void flow_data(struct flow *f, const struct flow_data *d)
 	if (c->state == CONN_IGNORED)
 		return;
 	conn_learn(c, d);
+	if (f->cfg.tls_only && !c->tls && !f->tlsd) {
+		conn_ignore(f, c);
+		return;
+	}
 	if (c->state == CONN_NEW && !conn_admit(f, c, d))
 		return;
 	stream_data(f, c, d);
@@ -441,6 +478,8 @@ void flow_free(struct flow *f)
 	buf_free(&f->body[0]);
 	buf_free(&f->body[1]);
 	buf_free(&f->note);
+	buf_free(&f->coding);
+	tlsd_free(f->tlsd);
 	free(f->buckets);
 	free(f->recent);
 	free(f);

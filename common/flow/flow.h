@@ -14,12 +14,16 @@
 #include "record.h"
 
 struct flow;
+struct tlsd;
 
 enum flow_data_flags {
 	FLOW_EDGE = 1,       /* bytes start where a call's buffer (offline: a segment) started */
 	FLOW_FROM_START = 2, /* the connection is known from its first byte in this direction */
 	FLOW_UNCAPTURED = 4, /* want bytes passed without being copied on purpose (sendfile, splice) */
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
+	FLOW_MATCHED = 16,   /* likewise "matched" */
+	FLOW_SKIPPED = 32,   /* the rest of want was not copied, for the decoder needs nothing of it (flow_cfg.shape) */
+	FLOW_BREAK = 64,     /* want stands for bytes of unknown number that nobody saw */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only
@@ -36,7 +40,24 @@ struct flow_data {
 	struct origin who;
 	struct rec_addr local, remote; /* family 0 while unknown */
 	const char *tls;               /* library name, NULL for plaintext */
+	const char *func;              /* TLS: the library's function, NULL unknown */
 	bool attributed;               /* TLS: the socket is known */
+};
+
+/* What passed on a decoded connection, in stream order, just after its decoder had it. */
+enum flow_tap_what { TAP_DATA, TAP_GAP, TAP_FIN, TAP_RESET, TAP_CLOSE /* the connection is forgotten */ };
+struct flow_tap {
+	enum flow_tap_what what;
+	int dir;
+	uint64_t ts_ns;
+	struct span bytes; /* TAP_DATA */
+	uint64_t gap;      /* TAP_GAP: bytes that are missing */
+	const struct origin *who;
+	uint64_t number; /* of the connection, as in records */
+	const struct rec_addr *local, *remote;
+	const char *tls, *func, *attribution;
+	bool from_start; /* the connection is known from its first byte */
+	void **user;     /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
 };
 
 struct flow_cfg {
@@ -49,16 +70,24 @@ struct flow_cfg {
 	uint64_t timeout_ns;     /* --timeout: an exchange without a byte for this long. 0: 60 s */
 	uint64_t inflight_ns;    /* flow_tick() itself lists requests open for so long; 0: never */
 	size_t body_max;         /* decoded body bytes in records, 0: none */
+	bool handshakes;         /* records of TLS handshakes and alerts are wanted, too */
+	bool decrypt;            /* TLS connections are decrypted where secrets are at hand: flow_tlsd() takes them */
+	bool tls_only;           /* plaintext of TLS connections is wanted, and no other */
 	bool offline;            /* no traced process: records have no role, local is the client's end */
 
 	/* Completed record. Valid during the call. */
 	void (*emit)(void *ctx, struct record *r);
 	/* Nothing below position upto of this direction is needed (may be NULL). */
 	void (*skip)(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
+	/* Messages of this direction begin in this shape, and of their bodies nothing is needed; head 0: copy all. May
+	 * be NULL. */
+	void (*shape)(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape);
 	/* The connection is decoded (true), or of no interest any more (false). May be NULL. */
 	void (*verdict)(void *ctx, uint64_t conn_id, bool wanted);
 	/* Is this new connection wanted (pcap filter)? May be NULL: yes. */
 	bool (*admit)(void *ctx, const struct flow_data *first);
+	/* For who writes the streams themselves (-w). May be NULL. */
+	void (*tap)(void *ctx, const struct flow_tap *t);
 	void *ctx;
 };
 
@@ -67,6 +96,8 @@ struct flow_stats {
 	uint64_t decoded;        /* connections with a protocol */
 	uint64_t undecoded;      /* given up: no decoder wants them */
 	uint64_t h2, tls_cipher; /* of those: HTTP/2, TLS records */
+	uint64_t decrypted;      /* TLS connections of which plaintext was seen by decryption */
+	uint64_t unproven;       /* decrypted bytes that could not be authenticated: records that were trimmed */
 	uint64_t evicted;        /* to keep within max_conns */
 	uint64_t bytes, lost_bytes, uncaptured_bytes,
 	    skipped_bytes; /* stream bytes seen, lost, not captured, not needed */
@@ -75,6 +106,8 @@ struct flow_stats {
 
 /* NULL when out of memory. cfg is copied. */
 struct flow *flow_new(const struct flow_cfg *cfg);
+/* The decryptor, for secrets; NULL without cfg.decrypt. Its connections are flow's own. */
+struct tlsd *flow_tlsd(struct flow *f);
 void flow_data(struct flow *f, const struct flow_data *d);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);

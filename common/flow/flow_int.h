@@ -11,9 +11,10 @@
 #include "base/buf.h"
 #include "flow/flow.h"
 
-#define FLOW_DETECT_MAX 4096 /* first bytes looked at; a decoder still undecided then does not want them */
-#define FLOW_SKIP_MIN   4096 /* shorter stretches are not worth a word to the source */
-#define FLOW_RECENT     8192 /* ids remembered after their end; a power of two */
+#define FLOW_DETECT_MAX 4096         /* first bytes looked at; a decoder still undecided then does not want them */
+#define FLOW_SKIP_MIN   4096         /* shorter stretches are not worth a word to the source */
+#define FLOW_CARRIED    (1ULL << 63) /* set in the id of what a TLS connection carries */
+#define FLOW_RECENT     8192         /* ids remembered after their end; a power of two */
 
 /* A stretch of a stream that waits for its turn: bytes, or the knowledge that they will not come. */
 struct item {
@@ -21,6 +22,7 @@ struct item {
 	uint64_t off, n;   /* n: stream bytes, also of a missing stretch */
 	uint64_t ts_ns;
 	struct origin who;
+	const char *func;
 	uint8_t edge, missing, why; /* why: enum gap_why of a missing stretch */
 	uint32_t at;                /* b[at] is the byte at off */
 	uint8_t b[];
@@ -36,8 +38,9 @@ struct stream {
 	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
 	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */
 	struct item *head, *tail;
-	uint32_t queued;    /* cost of the queue in bytes */
-	uint32_t lost_seen; /* flow_data.lost at the last event */
+	uint32_t queued;        /* cost of the queue in bytes */
+	uint32_t lost_seen;     /* flow_data.lost at the last event */
+	struct dec_shape shape; /* that the source was told of */
 	bool known, from_start, fin, fin_done;
 };
 
@@ -45,6 +48,7 @@ enum conn_state {
 	CONN_NEW,     /* no data yet */
 	CONN_LOOKING, /* protocol unknown */
 	CONN_DECODED,
+	CONN_SEALED,  /* TLS: what it carries goes on as a connection of its own */
 	CONN_IGNORED, /* not admitted, not understood, or left the protocol */
 };
 
@@ -68,6 +72,9 @@ struct conn {
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
 	const char *tls, *attribution;
+	void *tap;             /* flow_cfg.tap's */
+	struct sealed *sealed; /* owned: CONN_SEALED */
+	uint64_t outer;        /* id of the TLS connection that carries this one, 0: none */
 	struct stream s[2];
 	uint8_t state, list, waiting, no_start, tls_looks;
 	uint8_t closing, why; /* ends when reorder_ns passed; why: enum end_why */
@@ -83,7 +90,8 @@ struct flow {
 	struct flow_cfg cfg;
 	struct flow_stats stats;
 	struct emitter em;
-	struct conn *cur; /* whose decoder is running */
+	struct conn *cur;  /* whose decoder is running */
+	struct tlsd *tlsd; /* NULL: TLS is not decrypted */
 	uint64_t now, settled_ns, listed_ns;
 	struct conn **buckets;
 	size_t nbuckets;
@@ -91,7 +99,7 @@ struct flow {
 	struct recent *recent;
 	size_t queued;
 	uint64_t counted; /* snapshots seen by the counting emitter */
-	struct buf body[2], note;
+	struct buf body[2], note, coding;
 };
 
 /* What a run of a stream may do without waiting any longer. */
@@ -99,6 +107,10 @@ enum { EXP_HOLE = 1, EXP_FORCE = 4 };
 #define EXP(what, dir) ((unsigned)(what) << (dir))
 #define EXP_HOLES      (EXP(EXP_HOLE, 0) | EXP(EXP_HOLE, 1))
 #define EXP_ALL        (EXP_HOLES | EXP(EXP_FORCE, 0) | EXP(EXP_FORCE, 1))
+
+/* ---- flow.c ---- */
+/* Tells flow_cfg.tap; t has what, dir, ts_ns and what belongs to its kind. */
+void conn_tap(struct flow *f, struct conn *c, struct flow_tap t);
 
 /* ---- stream.c ---- */
 /* Puts an event into its direction and feeds what is in order. */
@@ -123,6 +135,20 @@ void conn_ignore(struct flow *f, struct conn *c);
 void conn_waits(struct flow *f, struct conn *c, bool waits);
 /* The longest waiting connection but `except`, NULL none. */
 struct conn *flow_waiting(const struct flow *f, const struct conn *except);
+
+struct conn *flow_find(struct flow *f, uint64_t id);
+
+/* ---- sealed.c ---- */
+bool sealed_new(struct flow *f);
+/* Is first the start of TLS records, and can they be decrypted? Then c is CONN_SEALED from now on. */
+bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bool from_start);
+/* The bytes of k, at c->s[dir].next. */
+void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k);
+void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns);
+void sealed_fin(struct flow *f, struct conn *c, int dir);
+/* Forgets what it knows of c; with an end, that of what it carries follows. */
+void sealed_drop(struct flow *f, struct conn *c);
+void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns);
 
 /* ---- complete.c ---- */
 /* Fills in what the decoder cannot know and hands r to cfg.emit. */

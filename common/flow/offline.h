@@ -12,6 +12,21 @@
 #include "base/err.h"
 #include "flow/flow.h"
 
+/* TCP header flags (RFC 9293 section 3.1). */
+enum { SEG_FIN = 1, SEG_SYN = 2, SEG_RST = 4, SEG_PSH = 8, SEG_ACK = 16 };
+
+/* Options that a segment carries, those that were read (tcp_seg.opts). */
+enum seg_opt {
+	SEGOPT_MSS = 1,
+	SEGOPT_WSCALE = 2,  /* RFC 7323 section 2 */
+	SEGOPT_SACK_OK = 4, /* RFC 2018 section 2 */
+	SEGOPT_SACK = 8,    /* RFC 2018 section 3: sack */
+	SEGOPT_TS = 16,     /* RFC 7323 section 3 */
+	SEGOPT_MPTCP = 32,  /* RFC 8684: a subflow, or an offer of being one */
+	SEGOPT_TFO = 64,    /* RFC 7413 */
+	SEGOPT_CUT = 128,   /* the snaplen ended before the options did, or they are malformed: others may be missing */
+};
+
 /* packet.c: one TCP segment of a packet. */
 struct tcp_seg {
 	uint8_t family_v6; /* 0: IPv4, 1: IPv6 */
@@ -19,7 +34,13 @@ struct tcp_seg {
 	uint16_t sport, dport; /* host order */
 	uint32_t seq, ack;
 	uint16_t window;
-	uint8_t flags;       /* TCP flags byte */
+	uint8_t flags;  /* TCP flags byte */
+	uint8_t opts;   /* enum seg_opt; the fields below are valid where their bit is set */
+	uint8_t wscale; /* shift, at most 14 (RFC 7323 section 2.3) */
+	uint8_t nsack;  /* of sack: 1 to 4 */
+	uint16_t mss;
+	uint32_t tsval, tsecr;
+	uint32_t sack[4][2]; /* first sequence number, the one behind the last */
 	struct span payload; /* captured part */
 	size_t wire_len;     /* payload length on the wire; more than payload.n when the snaplen cut it */
 };
@@ -39,6 +60,8 @@ struct reasm_stats {
 	    evicted;
 };
 struct reasm *reasm_new(struct flow *f, size_t max_conns);
+/* Calls fn for each TCP segment in capture order, before it is put into its stream. */
+void reasm_watch(struct reasm *r, void (*fn)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns), void *ctx);
 /* ts_ns: the packet's time. */
 void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns);
 /* The capture ended: connections closed by both ends are ended, what is open is emitted as ongoing (flow_finish). */
@@ -46,10 +69,19 @@ void reasm_finish(struct reasm *r);
 void reasm_get_stats(const struct reasm *r, struct reasm_stats *s);
 void reasm_free(struct reasm *r);
 
-/* capfile.c (libpcap): reads a pcap or pcapng file ("-": stdin) through r, with an optional pcap filter.
- * Returns 0, or -1 with e set; a truncated file is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is
- * polled per packet. */
-int capfile_read(const char *path, const char *filter, struct reasm *r, const volatile int *stop, struct err *e);
+/* capfile.c (libpcap): opens a pcap or pcapng file ("-": stdin) and looks at nothing in it. A stdio stream, which
+ * capfile_read closes, or NULL with e (or interrupted). */
+void *capfile_open(const char *path, struct err *e);
+/* Reads it through r, with an optional pcap filter; path: for messages. Returns 0, or -1 with e set; a truncated file
+ * is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is polled per packet. */
+int capfile_read(void *file, const char *path, const char *filter, struct reasm *r, const volatile int *stop,
+                 struct err *e);
+
+/* dsb.c: hands every line of the key logs in a pcapng file's Decryption Secrets Blocks to line(), then goes back to the
+ * file's start. file: from capfile_open. False when it cannot be read twice (a pipe): nothing was read of it. */
+bool dsb_read(void *file, void (*line)(void *ctx, struct span line), void *ctx);
+/* The lines of a text, without their ends. */
+void keylog_lines(struct span text, void (*line)(void *ctx, struct span line), void *ctx);
 
 /* connfilter.c (libpcap): a pcap filter judged once per connection on a synthetic packet (decision 7). Terms that
  * need more than addresses, ports and protocol are refused with EXIT_USAGE. */

@@ -27,7 +27,76 @@ static struct span take(struct pkt *p, size_t n)
 	return s;
 }
 
-/* RFC 9293 section 3.1. Options that the snaplen cut do not matter: the header's length says where data begins. */
+#define MAX_WSCALE 14 /* RFC 7323 section 2.3: larger ones count as this */
+
+/* One option's value. False: its length is not what its kind has. */
+static bool parse_option(uint8_t kind, struct span v, struct tcp_seg *out)
+{
+	static const int8_t fixed[] = {-1, -1, 2, 1, 0, -1, -1, -1, 8};
+	struct cursor c = cur_of(v);
+
+	if (kind < sizeof(fixed) && fixed[kind] >= 0 && (size_t)fixed[kind] != v.n)
+		return false;
+	switch (kind) {
+	case 2:
+		out->mss = cur_be16(&c);
+		out->opts |= SEGOPT_MSS;
+		break;
+	case 3:
+		out->wscale = cur_u8(&c);
+		if (out->wscale > MAX_WSCALE)
+			out->wscale = MAX_WSCALE;
+		out->opts |= SEGOPT_WSCALE;
+		break;
+	case 4:
+		out->opts |= SEGOPT_SACK_OK;
+		break;
+	case 5:
+		if (v.n == 0 || v.n % 8 || v.n / 8 > 4)
+			return false;
+		out->nsack = (uint8_t)(v.n / 8);
+		for (unsigned i = 0; i < 2u * out->nsack; i++)
+			out->sack[i / 2][i % 2] = cur_be32(&c);
+		out->opts |= SEGOPT_SACK;
+		break;
+	case 8:
+		out->tsval = cur_be32(&c);
+		out->tsecr = cur_be32(&c);
+		out->opts |= SEGOPT_TS;
+		break;
+	case 30:
+		out->opts |= SEGOPT_MPTCP;
+		break;
+	case 34:
+		out->opts |= SEGOPT_TFO;
+		break;
+	}
+	return true;
+}
+
+/* RFC 9293 section 3.2. n: length of the options on the wire. */
+static void parse_options(struct span captured, size_t n, struct tcp_seg *out)
+{
+	struct cursor c = cur_of(captured);
+
+	while (cur_left(&c)) {
+		uint8_t kind = cur_u8(&c);
+		if (kind == 0) /* end of options: the rest is padding */
+			return;
+		if (kind == 1)
+			continue;
+		uint8_t len = cur_u8(&c);
+		struct span v = cur_take(&c, len < 2 ? SIZE_MAX : len - 2u);
+		if (c.bad || !parse_option(kind, v, out)) {
+			out->opts |= SEGOPT_CUT;
+			return;
+		}
+	}
+	if (captured.n < n)
+		out->opts |= SEGOPT_CUT;
+}
+
+/* RFC 9293 section 3.1. The header's length says where data begins, also where the snaplen cut the options. */
 static enum packet_result parse_tcp(struct pkt *p, struct tcp_seg *out)
 {
 	size_t wire = p->wire;
@@ -43,8 +112,10 @@ static enum packet_result parse_tcp(struct pkt *p, struct tcp_seg *out)
 	cur_skip(&c, 4); /* checksum, urgent pointer: offloading makes captured checksums meaningless */
 	if (c.bad || hdr < 20 || hdr > wire)
 		return PKT_MALFORMED;
+	struct span rest = span_of(p->c.p + p->c.at, p->c.n - p->c.at);
 	out->wire_len = wire - hdr;
-	out->payload = span_sub(span_of(p->c.p + p->c.at, p->c.n - p->c.at), hdr, out->wire_len);
+	out->payload = span_sub(rest, hdr, out->wire_len);
+	parse_options(span_sub(rest, 20, hdr - 20), hdr - 20, out);
 	return PKT_TCP;
 }
 

@@ -7,20 +7,10 @@
  */
 #include <stdlib.h>
 
-#include <sys/socket.h>
-
-#include "flow/offline.h"
-
-enum { TH_FIN = 1, TH_SYN = 2, TH_RST = 4, TH_ACK = 16 };
+#include "flow/pairs.h"
 
 /* Two positions further apart than the largest window (RFC 7323 section 2.3) cannot be of one connection. */
 #define MAX_WINDOW (1LL << 30)
-
-/* Both ends of a connection; end 0 is the lower one. It has no padding: compared as bytes. */
-struct key {
-	uint16_t v6, port[2];
-	uint8_t ip[2][16];
-};
 
 /* What one end sends. */
 struct half {
@@ -31,9 +21,8 @@ struct half {
 };
 
 struct tcp {
-	struct key key;
+	struct pair ends;
 	uint64_t id;
-	struct tcp *hnext, *prev, *next; /* prev, next: by last packet */
 	struct half h[2];
 	uint8_t client; /* index of the end that is the client */
 	bool ended;     /* late packets of it are ignored */
@@ -42,10 +31,10 @@ struct tcp {
 struct reasm {
 	struct flow *f;
 	struct reasm_stats stats;
-	struct tcp **buckets;
-	size_t nbuckets, open, max;
-	struct tcp *first, *last; /* first: longest idle */
+	struct pairs tcps; /* of struct tcp */
 	uint64_t next_id, now;
+	void (*watch)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns);
+	void *watch_ctx;
 };
 
 struct reasm *reasm_new(struct flow *f, size_t max_conns)
@@ -54,65 +43,17 @@ struct reasm *reasm_new(struct flow *f, size_t max_conns)
 	if (!r)
 		return NULL;
 	r->f = f;
-	r->max = max_conns ? max_conns : 65536;
-	for (r->nbuckets = 64; r->nbuckets < r->max && r->nbuckets < 65536;)
-		r->nbuckets *= 2;
-	r->buckets = calloc(r->nbuckets, sizeof(*r->buckets));
-	if (!r->buckets) {
+	if (!pairs_init(&r->tcps, max_conns ? max_conns : 65536)) {
 		free(r);
 		return NULL;
 	}
 	return r;
 }
 
-/* FNV-1a over the key's bytes. */
-static struct tcp **slot_of(struct reasm *r, const struct key *k)
-{
-	const uint8_t *p = (const uint8_t *)k;
-	uint32_t hash = 2166136261u;
-	for (size_t i = 0; i < sizeof(*k); i++)
-		hash = (hash ^ p[i]) * 16777619u;
-	struct tcp **t = &r->buckets[(hash ^ hash >> 16) & (r->nbuckets - 1)];
-	while (*t && memcmp(&(*t)->key, k, sizeof(*k)))
-		t = &(*t)->hnext;
-	return t;
-}
-
-/* Returns which end the sender is. */
-static int key_of(const struct tcp_seg *s, struct key *k)
-{
-	int c = memcmp(s->saddr, s->daddr, 16);
-	int from = c ? c > 0 : s->sport > s->dport;
-
-	memset(k, 0, sizeof(*k));
-	k->v6 = s->family_v6;
-	memcpy(k->ip[from], s->saddr, 16);
-	memcpy(k->ip[!from], s->daddr, 16);
-	k->port[from] = s->sport;
-	k->port[!from] = s->dport;
-	return from;
-}
-
-static void unlink_tcp(struct reasm *r, struct tcp *t)
-{
-	*(t->prev ? &t->prev->next : &r->first) = t->next;
-	*(t->next ? &t->next->prev : &r->last) = t->prev;
-}
-
-static void append_tcp(struct reasm *r, struct tcp *t)
-{
-	t->prev = r->last;
-	t->next = NULL;
-	*(r->last ? &r->last->next : &r->first) = t;
-	r->last = t;
-}
-
 static void drop_tcp(struct reasm *r, struct tcp *t)
 {
-	*slot_of(r, &t->key) = t->hnext;
-	unlink_tcp(r, t);
+	pairs_remove(&r->tcps, &t->ends);
 	free(t);
-	r->open--;
 }
 
 static void end_tcp(struct reasm *r, struct tcp *t, enum end_why why)
@@ -123,26 +64,23 @@ static void end_tcp(struct reasm *r, struct tcp *t, enum end_why why)
 }
 
 /* A new connection between k's ends, in place of an old one of the same. NULL when out of memory. */
-static struct tcp *new_tcp(struct reasm *r, const struct key *k, int from, const struct tcp_seg *s)
+static struct tcp *new_tcp(struct reasm *r, const struct pair_key *k, int from, const struct tcp_seg *s)
 {
-	while (r->open && r->open >= r->max) {
-		r->stats.evicted += !r->first->ended;
-		end_tcp(r, r->first, END_EVICTED);
-		drop_tcp(r, r->first);
+	while (pairs_full(&r->tcps)) {
+		struct tcp *idle = (struct tcp *)r->tcps.first;
+		r->stats.evicted += !idle->ended;
+		end_tcp(r, idle, END_EVICTED);
+		drop_tcp(r, idle);
 	}
 	struct tcp *t = calloc(1, sizeof(*t));
 	if (!t)
 		return NULL;
-	t->key = *k;
 	t->id = ++r->next_id;
-	bool syn = s->flags & TH_SYN, ack = s->flags & TH_ACK;
+	bool syn = s->flags & SEG_SYN, ack = s->flags & SEG_ACK;
 	/* A SYN names the client. Without one the higher port is taken for the client's; records correct that from who
 	 * sends the requests. */
 	t->client = (uint8_t)(syn ? (ack ? !from : from) : k->port[1] > k->port[0]);
-	struct tcp **slot = slot_of(r, k);
-	*slot = t;
-	append_tcp(r, t);
-	r->open++;
+	pairs_add(&r->tcps, &t->ends, k);
 	r->stats.conns++;
 	return t;
 }
@@ -165,13 +103,13 @@ static bool is_reuse(const struct tcp *t, int from, const struct tcp_seg *s)
 {
 	const struct half *h = &t->h[from];
 
-	if (s->flags & TH_RST)
+	if (s->flags & SEG_RST)
 		return false;
-	if ((s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
+	if ((s->flags & (SEG_SYN | SEG_ACK)) == SEG_SYN) {
 		bool again = h->known && h->base == s->seq + 1 && h->from_start && !t->ended;
 		return !again;
 	}
-	if (s->flags & TH_SYN) /* SYN and ACK: our SYN was not captured, or this answers the one we know */
+	if (s->flags & SEG_SYN) /* SYN and ACK: our SYN was not captured, or this answers the one we know */
 		return h->known && h->base != s->seq + 1;
 	return s->wire_len && far_off(h, s->seq);
 }
@@ -179,26 +117,19 @@ static bool is_reuse(const struct tcp *t, int from, const struct tcp_seg *s)
 static void learn_bases(struct tcp *t, int from, const struct tcp_seg *s)
 {
 	struct half *h = &t->h[from], *o = &t->h[!from];
-	bool syn = s->flags & TH_SYN;
+	bool syn = s->flags & SEG_SYN;
 
-	if (!h->known && (syn || s->wire_len || s->flags & TH_FIN)) {
+	if (!h->known && (syn || s->wire_len || s->flags & SEG_FIN)) {
 		h->known = true;
 		h->base = s->seq + syn;
 		h->from_start = syn;
 	}
-	if (o->known || !(s->flags & TH_ACK) || s->flags & TH_RST)
+	if (o->known || !(s->flags & SEG_ACK) || s->flags & SEG_RST)
 		return;
 	/* The first acknowledgement tells where the other end stands: at its start, if nothing was sent before. */
 	o->known = true;
 	o->base = s->ack;
 	o->from_start = syn || (h->known && h->from_start && s->seq == h->base && !h->high);
-}
-
-static struct rec_addr addr_of(const struct key *k, int i)
-{
-	struct rec_addr a = {.family = k->v6 ? AF_INET6 : AF_INET, .port = k->port[i]};
-	memcpy(a.ip, k->ip[i], 16);
-	return a;
 }
 
 /* Hands bytes of one end to flow; none: says that this direction is known from its start, so that a hole there shows.
@@ -214,8 +145,8 @@ static void give(struct reasm *r, struct tcp *t, int from, uint64_t off, uint64_
 	    .dir = from == t->client,
 	    .flags = FLOW_EDGE | (h->from_start ? FLOW_FROM_START : 0),
 	    .bytes = b,
-	    .local = addr_of(&t->key, t->client),
-	    .remote = addr_of(&t->key, !t->client),
+	    .local = pair_addr(&t->ends.key, t->client),
+	    .remote = pair_addr(&t->ends.key, !t->client),
 	};
 	h->placed = true;
 	flow_data(r->f, &d);
@@ -249,7 +180,7 @@ static void acked(struct reasm *r, struct tcp *t, int from, const struct tcp_seg
 	struct half *o = &t->h[!from];
 	int64_t at = position(o, s->ack);
 
-	if (!(s->flags & TH_ACK) || !o->known || far_off(o, s->ack) || at < 0)
+	if (!(s->flags & SEG_ACK) || !o->known || far_off(o, s->ack) || at < 0)
 		return;
 	if (o->fin && (uint64_t)at > o->fin_at) {
 		o->fin_acked = true;
@@ -261,7 +192,7 @@ static void acked(struct reasm *r, struct tcp *t, int from, const struct tcp_seg
 static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_seg *s)
 {
 	struct half *h = &t->h[from];
-	bool syn = s->flags & TH_SYN;
+	bool syn = s->flags & SEG_SYN;
 
 	learn_bases(t, from, s);
 	if (s->wire_len && !t->h[0].placed && !t->h[1].placed)
@@ -272,14 +203,14 @@ static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_s
 	acked(r, t, from, s);
 	/* The SYN takes a number of its own; data with it (RFC 7413) follows. */
 	int64_t at = h->known ? position(h, s->seq + syn) : 0;
-	if (h->known && s->wire_len && !(s->flags & TH_RST))
+	if (h->known && s->wire_len && !(s->flags & SEG_RST))
 		data(r, t, from, s, at);
-	if (h->known && s->flags & TH_FIN && !h->fin && at + (int64_t)s->wire_len >= 0) {
+	if (h->known && s->flags & SEG_FIN && !h->fin && at + (int64_t)s->wire_len >= 0) {
 		h->fin = true;
 		h->fin_at = (uint64_t)(at + (int64_t)s->wire_len);
 		flow_fin(r->f, t->id, from == t->client, h->fin_at, r->now);
 	}
-	if (s->flags & TH_RST)
+	if (s->flags & SEG_RST)
 		end_tcp(r, t, END_RESET);
 	else if (t->h[0].fin_acked && t->h[1].fin_acked)
 		end_tcp(r, t, END_CLOSED);
@@ -287,24 +218,29 @@ static void segment(struct reasm *r, struct tcp *t, int from, const struct tcp_s
 
 static void tcp_packet(struct reasm *r, const struct tcp_seg *s)
 {
-	struct key k;
-	int from = key_of(s, &k);
-	struct tcp *t = *slot_of(r, &k);
+	struct pair_key k;
+	int from = pair_of(s, &k);
+	struct tcp *t = (struct tcp *)pairs_find(&r->tcps, &k);
 
 	if (t && is_reuse(t, from, s)) {
 		end_tcp(r, t, END_CLOSED);
 		drop_tcp(r, t);
 		t = NULL;
 	}
-	if (!t && !(s->flags & TH_SYN) && !s->wire_len)
+	if (!t && !(s->flags & SEG_SYN) && !s->wire_len)
 		return; /* the tail of a connection that ended before the capture began, or a bare ACK */
 	if (!t)
 		t = new_tcp(r, &k, from, s);
 	if (!t || t->ended)
 		return;
-	unlink_tcp(r, t);
-	append_tcp(r, t);
+	pairs_touch(&r->tcps, &t->ends);
 	segment(r, t, from, s);
+}
+
+void reasm_watch(struct reasm *r, void (*fn)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns), void *ctx)
+{
+	r->watch = fn;
+	r->watch_ctx = ctx;
 }
 
 void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns)
@@ -318,6 +254,8 @@ void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, ui
 	switch (packet_parse(dlt, pkt, wire_len, &s)) {
 	case PKT_TCP:
 		r->stats.tcp++;
+		if (r->watch)
+			r->watch(r->watch_ctx, &s, ts_ns);
 		tcp_packet(r, &s);
 		break;
 	case PKT_OTHER:
@@ -334,9 +272,11 @@ void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, ui
 
 void reasm_finish(struct reasm *r)
 {
-	for (struct tcp *t = r->first; t; t = t->next)
+	for (struct pair *p = r->tcps.first; p; p = p->next) {
+		struct tcp *t = (struct tcp *)p;
 		if (t->h[0].fin && t->h[1].fin)
 			end_tcp(r, t, END_CLOSED);
+	}
 	flow_finish(r->f, r->now);
 }
 
@@ -354,8 +294,8 @@ void reasm_free(struct reasm *r)
 {
 	if (!r)
 		return;
-	while (r->first)
-		drop_tcp(r, r->first);
-	free(r->buckets);
+	while (r->tcps.first)
+		drop_tcp(r, (struct tcp *)r->tcps.first);
+	pairs_free(&r->tcps);
 	free(r);
 }

@@ -119,6 +119,13 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	}
 	if (!f->cfg.skip)
 		return;
+	if (f->cfg.shape && c->dec->shape) {
+		struct dec_shape now = c->dec->shape(c->st, dir);
+		if (now.head != s->shape.head || now.length_at != s->shape.length_at) {
+			s->shape = now;
+			f->cfg.shape(f->cfg.ctx, c->id, dir, now);
+		}
+	}
 	uint64_t n = c->dec->skip(c->st, dir);
 	uint64_t upto = n > UINT64_MAX - s->next ? UINT64_MAX : s->next + n;
 	if (n <= FLOW_SKIP_MIN || upto <= s->skip_to)
@@ -134,10 +141,18 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	if (!n || c->state == CONN_IGNORED)
 		return;
 	s->next += n;
-	f->stats.gaps += why != GAP_SKIPPED;
-	*(why == GAP_LOST         ? &f->stats.lost_bytes
-	  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
-	                          : &f->stats.skipped_bytes) += n;
+	/* What a TLS connection carries was counted with it. */
+	f->stats.gaps += why != GAP_SKIPPED && !c->outer;
+	if (why != GAP_UNKNOWN && !c->outer)
+		*(why == GAP_LOST         ? &f->stats.lost_bytes
+		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
+		                          : &f->stats.skipped_bytes) += n;
+	if (f->cfg.tap && c->number)
+		conn_tap(
+		    f, c,
+		    (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = why == GAP_UNKNOWN ? 1 : n});
+	if (c->sealed)
+		sealed_gap(f, c, dir, n, why, ts_ns);
 	if (!c->st)
 		return;
 	f->cur = c;
@@ -157,6 +172,8 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 		if (r == 0 && !(k->flags & CHUNK_FORCE))
 			return 0;
 	}
+	if (c->state == CONN_SEALED)
+		sealed_feed(f, c, dir, k);
 	if (c->state == CONN_DECODED) {
 		f->cur = c;
 		n = c->dec->feed(c->st, dir, k, &f->em);
@@ -164,7 +181,15 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 			n = k->b.n;
 	}
 	s->next += n;
-	f->stats.bytes += n;
+	f->stats.bytes += c->outer ? 0 : n;
+	if (f->cfg.tap && c->number && n)
+		conn_tap(f, c,
+		         (struct flow_tap){.what = TAP_DATA,
+		                           .dir = dir,
+		                           .ts_ns = k->ts_ns,
+		                           .bytes = span_sub(k->b, 0, n),
+		                           .who = &k->who,
+		                           .func = k->func});
 	if (c->state == CONN_DECODED && n)
 		after_decoder(f, c, dir);
 	return n;
@@ -201,7 +226,7 @@ static bool run_head(struct flow *f, struct conn *c, int dir, bool force)
 		gap(f, c, dir, n, why, ts);
 		return true;
 	}
-	struct chunk k = {span_of(it->b + it->at, it->n), it->ts_ns, it->who, 0};
+	struct chunk k = {span_of(it->b + it->at, it->n), it->ts_ns, it->who, 0, it->func};
 	k.flags = (it->edge ? CHUNK_EDGE : 0) | (force ? CHUNK_FORCE : 0);
 	size_t n = deliver(f, c, dir, &k, c->state == CONN_LOOKING ? head_bytes(s, scratch) : k.b);
 	if (c->state == CONN_IGNORED)
@@ -256,6 +281,10 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	if (!s->fin || s->fin_done || (end_unknown(f, s) && !expired))
 		return false;
 	s->fin_done = true;
+	if (c->sealed)
+		sealed_fin(f, c, dir);
+	if (f->cfg.tap && c->number)
+		conn_tap(f, c, (struct flow_tap){.what = TAP_FIN, .dir = dir, .ts_ns = f->now});
 	if (!c->st)
 		return false;
 	f->cur = c;
@@ -417,6 +446,22 @@ static void place(struct flow *f, struct conn *c, const struct flow_data *d)
 	}
 }
 
+/* The last n bytes of d, from position off on, did not come with it. */
+static void missing_tail(struct flow *f, struct conn *c, const struct flow_data *d, uint64_t off, uint64_t n)
+{
+	struct stream *s = &c->s[d->dir];
+	enum gap_why why = d->flags & FLOW_SKIPPED      ? GAP_SKIPPED
+	                   : d->flags & FLOW_BREAK      ? GAP_UNKNOWN
+	                   : d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED
+	                                                : GAP_LOST;
+	struct item miss = {.off = off, .n = n, .ts_ns = d->ts_ns, .missing = 1, .why = (uint8_t)why};
+
+	if (!s->head && off == s->next && !holds(f, &c->s[!d->dir], d->ts_ns))
+		gap(f, c, d->dir, n, why, d->ts_ns);
+	else
+		enqueue(f, s, miss, NULL);
+}
+
 void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 {
 	struct stream *s = &c->s[d->dir];
@@ -451,10 +496,10 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 		want -= dup;
 		edge = false;
 	}
-	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .edge = edge};
+	struct item it = {.off = off, .n = b.n, .ts_ns = d->ts_ns, .who = d->who, .func = d->func, .edge = edge};
 	/* The usual case: in order, and never copied. */
 	if (b.n && !s->head && off == s->next && !holds(f, &c->s[!d->dir], d->ts_ns)) {
-		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0};
+		struct chunk k = {b, d->ts_ns, d->who, edge ? CHUNK_EDGE : 0, d->func};
 		size_t n = deliver(f, c, d->dir, &k, b);
 		b = span_sub(b, n, b.n);
 		it.off += n;
@@ -466,10 +511,7 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	if (b.n)
 		enqueue(f, s, it, b.p);
 	uint64_t end = it.off + it.n;
-	if (off + want > end) {
-		struct item miss = {.off = end, .n = off + want - end, .ts_ns = d->ts_ns, .missing = 1};
-		miss.why = d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED : GAP_LOST;
-		enqueue(f, s, miss, NULL);
-	}
+	if (off + want > end)
+		missing_tail(f, c, d, end, off + want - end);
 	conn_run(f, c, 0);
 }

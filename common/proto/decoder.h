@@ -22,7 +22,8 @@ struct chunk {
 	struct span b;
 	uint64_t ts_ns; /* CLOCK_REALTIME */
 	struct origin who;
-	unsigned flags; /* enum chunk_flags */
+	unsigned flags;   /* enum chunk_flags */
+	const char *func; /* TLS: what moved the bytes ("record", "SSL_read"); NULL: a plain socket's */
 };
 
 /* Why bytes are missing. */
@@ -30,6 +31,7 @@ enum gap_why {
 	GAP_LOST,       /* a ring was full, a segment is missing, a copy failed */
 	GAP_UNCAPTURED, /* passed by a path that is not copied: sendfile, splice, zero copy */
 	GAP_SKIPPED,    /* the decoder itself said that it needs nothing there */
+	GAP_UNKNOWN,    /* bytes are missing and nobody knows how many: n is no number of bytes */
 };
 
 /* Why a direction, or the connection, ended. */
@@ -46,6 +48,13 @@ struct dec_opts {
 	size_t body_max;    /* bytes of each body to keep for the record; 0: none */
 	size_t head_max;    /* bound of one message head; 0: 256 KiB */
 	unsigned depth_max; /* bound of requests waiting for a response on one connection; 0: 1024 */
+};
+
+/* How the last messages of a direction began, for a source that can tell by that where their bodies are: with a head of
+ * so many bytes, in which the digits of the body's length stand at length_at. head 0: not alike, or bodies are needed.
+ */
+struct dec_shape {
+	uint16_t head, length_at;
 };
 
 /*
@@ -87,6 +96,9 @@ struct decoder {
 	/* How many of the next bytes of dir need not be copied. The last byte of a message is always needed. */
 	uint64_t (*skip)(const void *st, int dir);
 
+	/* What the next message of dir will most likely look like. NULL: never known. */
+	struct dec_shape (*shape)(const void *st, int dir);
+
 	/* Emits a snapshot (kind "inflight", age_us) of each exchange whose request began before min_ts_ns. */
 	void (*inflight)(void *st, uint64_t before_ts_ns, uint64_t now_ns, const struct emitter *em);
 
@@ -103,5 +115,7 @@ struct decoder {
 
 /* All decoders, NULL-terminated: common/proto/table.c */
 extern const struct decoder *const decoders[];
+/* Instead of these: takes every stream as it is (sslsniff). */
+extern const struct decoder *const raw_decoders[];
 
 #endif

@@ -8,7 +8,7 @@
 
 #define OFF(member) REC_OFF(struct exchange, member)
 
-/* In JSON order. req_encoding and resp_encoding are for the flow layer only and are not reported. */
+/* In JSON order. */
 static const struct field fields[] = {
     REC_HEAD_FIELDS(struct exchange),
     {"proto", "PROTO", "http/1.0, http/1.1, h2, grpc", FT_NAME, 8, 0, OFF(proto)},

@@ -22,15 +22,14 @@ struct exchange {
 	rec_u64 ttfb_us;               /* first request byte to first response byte (not a 1xx) */
 	rec_u64 req_bytes, resp_bytes; /* body bytes on the wire, chunk framing not counted */
 	struct rec_headers req_headers, resp_headers;
-	struct rec_str req_body, resp_body;         /* raw from the decoder; decoded (gzip, br, zstd) by flow */
-	struct rec_str req_encoding, resp_encoding; /* Content-Encoding of the bodies, for flow; not printed */
-	unsigned char truncated;                    /* a body was longer than kept */
-	rec_u64 lost_bytes;                         /* bytes of this exchange that were lost; unknown when none */
-	const char *error;                          /* "reset", "closed", "timeout", "lost", "malformed" */
-	unsigned char ongoing;                      /* unfinished when the tool ended, or kind "inflight" */
-	rec_u64 age_us;                             /* kind "inflight": how long the request has been open */
-	unsigned char joined;                       /* on a connection older than the tool */
-	const char *attribution;                    /* set by flow: "exact", "nested", "matched", "guess" */
+	struct rec_str req_body, resp_body; /* raw from the decoder; decoded (gzip, br, zstd) by flow */
+	unsigned char truncated;            /* a body was longer than kept */
+	rec_u64 lost_bytes;                 /* bytes of this exchange that were lost; unknown when none */
+	const char *error;                  /* "reset", "closed", "timeout", "lost", "malformed" */
+	unsigned char ongoing;              /* unfinished when the tool ended, or kind "inflight" */
+	rec_u64 age_us;                     /* kind "inflight": how long the request has been open */
+	unsigned char joined;               /* on a connection older than the tool */
+	const char *attribution;            /* set by flow: "exact", "nested", "matched", "guess" */
 	struct rec_str grpc_service, grpc_method;
 	rec_u64 grpc_status;
 };

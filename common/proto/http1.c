@@ -95,6 +95,38 @@ static void salvage_request(struct h1 *st, struct half *h, const char *error, ui
 	h1_free(x);
 }
 
+/* A response comes and only a request whose head has not ended can be meant (408, 431): it joins the queue with what is
+ * known of it. The rest of its head completes it. */
+static void early_request(struct h1 *st, const struct emitter *em)
+{
+	struct half *q = &st->h[st->req_dir];
+	struct xchg *x;
+
+	if (q->phase != PH_HEAD || q->cur || q->undecided)
+		return;
+	x = new_request(st, q, whole_lines(buf_span(&q->head)));
+	if (!x || !x->msg[REQ].path.p) {
+		h1_free(x);
+		return;
+	}
+	x->cut = true;
+	h1_request(st, x, em);
+	q->cur = x;
+}
+
+/* The head of a request that was answered early has come to its end: it takes the place of what was known. */
+static void complete_early(struct xchg *x, struct xchg *whole)
+{
+	struct h1_msg known = x->msg[REQ];
+
+	x->msg[REQ] = whole->msg[REQ];
+	whole->msg[REQ] = known;
+	x->notes |= whole->notes;
+	x->error = x->error ? x->error : whole->error;
+	x->cut = false;
+	h1_free(whole);
+}
+
 void h1_malformed(struct h1 *st, int dir, uint32_t note, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
@@ -129,6 +161,10 @@ static void on_request(struct h1 *st, int dir, struct span head, bool cut, uint6
 
 	if (!x)
 		return;
+	if (h->cur) {
+		complete_early(h->cur, x);
+		x = h->cur;
+	}
 	const struct h1_msg *m = &x->msg[REQ];
 	if (cut) {
 		x->cut = true;
@@ -136,14 +172,15 @@ static void on_request(struct h1 *st, int dir, struct span head, bool cut, uint6
 		x->notes |= N_BIG;
 	}
 	/* Without so much as a start line nothing says that it is a request which will be answered. */
-	if (!m->path.p) {
+	if (!m->path.p && !h->cur) {
 		h1_emit(st, x, em, NULL, 0);
 		h1_free(x);
 		h1_resync(h);
 		h1_unalign_requests(st, em);
 		return;
 	}
-	h1_request(st, x, em);
+	if (!h->cur)
+		h1_request(st, x, em);
 	h->cur = x;
 	if (m->bad || cut) {
 		h1_malformed(st, dir, 0, em);
@@ -181,6 +218,17 @@ static void leave(struct h1 *st, int dir, uint32_t note, uint64_t ts, const stru
 	st->over = true;
 }
 
+/* Two heads in a row of the same size, with Content-Length in the same place: so will be the next. */
+static void learn_shape(struct h1 *st, struct half *h, size_t head, const struct h1_msg *m, enum h1_framing fr)
+{
+	struct dec_shape now = {0}, none = {0};
+
+	if (fr == FR_LENGTH && m->length && !st->o.body_max && m->length_at && head <= UINT16_MAX)
+		now = (struct dec_shape){(uint16_t)head, (uint16_t)m->length_at};
+	h->shape = now.head == h->last_shape.head && now.length_at == h->last_shape.length_at ? now : none;
+	h->last_shape = now;
+}
+
 static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
@@ -201,14 +249,17 @@ static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint
 	if (!x)
 		return;
 	h->cur = x;
-	if (bad)
+	if (bad) {
 		h1_malformed(st, dir, bad, em);
-	else if (m.status == 101)
+	} else if (m.status == 101) {
 		leave(st, dir, N_UPGRADED, ts, em);
-	else if (x->msg[REQ].method_kind == M_CONNECT && m.status / 100 == 2)
+	} else if (x->msg[REQ].method_kind == M_CONNECT && m.status / 100 == 2) {
 		leave(st, dir, N_TUNNEL, ts, em);
-	else
-		h1_body_begin(st, dir, response_framing(x), ts, em);
+	} else {
+		enum h1_framing fr = response_framing(x);
+		learn_shape(st, h, head.n, &x->msg[RESP], fr);
+		h1_body_begin(st, dir, fr, ts, em);
+	}
 }
 
 void h1_on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
@@ -248,12 +299,14 @@ static bool request_must_wait(const struct h1 *st)
 }
 
 /* May a message begin on dir now? False: the other direction comes first. */
-static bool may_begin(struct h1 *st, int dir, bool force)
+static bool may_begin(struct h1 *st, int dir, bool force, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 
 	if (h1_side(st, dir) == REQ)
 		return force || !request_must_wait(st);
+	if (force && st->aligned && !st->assumed && !h1_awaiting(st))
+		early_request(st, em);
 	h->orphan = !h1_awaiting(st);
 	/* Where the order was found again by assumption, a response too many says that it was wrong. */
 	if (h->orphan && st->assumed)
@@ -267,7 +320,7 @@ static bool may_begin(struct h1 *st, int dir, bool force)
 }
 
 /* First bytes of a message. Returns bytes passed over, BLOCKED, or 0: a head begins here. */
-static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b)
+static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 	bool force = c->flags & CHUNK_FORCE;
@@ -279,7 +332,7 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 	if (n)
 		return n;
 	h->undecided = st->req_dir < 0 && !learn_role(st, dir, (struct span){NULL, 0}, b);
-	if (!h->undecided && !may_begin(st, dir, force))
+	if (!h->undecided && !may_begin(st, dir, force, em))
 		return BLOCKED;
 	if (!h->undecided && h1_side(st, dir) == REQ && request_must_wait(st) &&
 	    st->last->msg[REQ].method_kind == M_CONNECT)
@@ -293,13 +346,13 @@ static size_t start(struct h1 *st, int dir, const struct chunk *c, struct span b
 }
 
 /* The role is not known and what came is the beginning of "HTTP/1.". True: BLOCKED, the other direction comes first. */
-static bool undecided(struct h1 *st, int dir, const struct chunk *c, struct span b)
+static bool undecided(struct h1 *st, int dir, const struct chunk *c, struct span b, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
 
 	if (st->req_dir < 0 && !learn_role(st, dir, buf_span(&h->head), b))
 		return false;
-	if (h1_side(st, dir) == RESP && !may_begin(st, dir, c->flags & CHUNK_FORCE))
+	if (h1_side(st, dir) == RESP && !may_begin(st, dir, c->flags & CHUNK_FORCE, em))
 		return true;
 	h->undecided = false;
 	return false;
@@ -310,7 +363,7 @@ static size_t take_head(struct h1 *st, int dir, const struct chunk *c, struct sp
 	struct half *h = &st->h[dir];
 	bool end;
 
-	if (h->undecided && undecided(st, dir, c, b))
+	if (h->undecided && undecided(st, dir, c, b, em))
 		return BLOCKED;
 	size_t room = st->o.head_max > h->head.n ? st->o.head_max - h->head.n : 0;
 	struct span part = span_sub(b, 0, room);
@@ -345,7 +398,7 @@ static size_t step(struct h1 *st, int dir, const struct chunk *c, size_t at, con
 
 	switch (h->phase) {
 	case PH_START:
-		n = start(st, dir, c, b);
+		n = start(st, dir, c, b, em);
 		return n ? n : take_head(st, dir, c, b, em);
 	case PH_HEAD:
 		return take_head(st, dir, c, b, em);
@@ -400,12 +453,14 @@ static void http1_gap(void *state, int dir, uint64_t n, enum gap_why why, uint64
 
 	if (st->over || !n || h->phase == PH_DEAD || h1_body_gap(st, dir, n, why, ts_ns, em))
 		return;
+	if (why == GAP_UNKNOWN)
+		n = H1_LOST_UNKNOWN;
 	st->holes = true;
 	if (st->req_dir < 0) {
 		st->aligned = st->nth_known = false;
 	} else if (h1_side(st, dir) == REQ) {
 		struct xchg *x = h->cur;
-		if (h->phase == PH_HEAD)
+		if (h->phase == PH_HEAD && !x)
 			salvage_request(st, h, "lost", n, N_HOLE, em);
 		h->cur = NULL;
 		if (x) {
@@ -434,7 +489,7 @@ static void end_direction(struct h1 *st, int dir, const struct emitter *em)
 	struct xchg *x = h->cur;
 
 	if (st->req_dir >= 0 && h1_side(st, dir) == REQ) {
-		if (h->phase == PH_HEAD)
+		if (h->phase == PH_HEAD && !x)
 			salvage_request(st, h, "closed", 0, 0, em);
 		h->cur = NULL;
 		if (x) {
@@ -497,8 +552,7 @@ static void http1_end(void *state, int dir, enum end_why why, uint64_t ts_ns, co
 		if (q->cur) { /* taken out of the queue, still being sent */
 			h1_emit(st, q->cur, em, NULL, 0);
 			h1_free(q->cur);
-		}
-		if (q->phase == PH_HEAD)
+		} else if (q->phase == PH_HEAD)
 			salvage_request(st, q, error, 0, note, em);
 		st->timed_out |= why == END_TIMEOUT;
 		/* Should the connection go on after all (timeout), nothing is known of its order. */
@@ -514,6 +568,11 @@ static uint64_t http1_skip(const void *state, int dir)
 	const struct h1 *st = state;
 
 	return st->over ? 0 : h1_body_skip(st, dir & 1);
+}
+
+static struct dec_shape http1_shape(const void *state, int dir)
+{
+	return ((const struct h1 *)state)->h[dir & 1].shape;
 }
 
 static void http1_inflight(void *state, uint64_t before_ts_ns, uint64_t now_ns, const struct emitter *em)
@@ -573,6 +632,7 @@ const struct decoder http1_decoder = {
     .gap = http1_gap,
     .end = http1_end,
     .skip = http1_skip,
+    .shape = http1_shape,
     .inflight = http1_inflight,
     .settle = http1_settle,
     .wants = http1_wants,

@@ -53,13 +53,15 @@ struct h1_msg {
 	uint8_t method_kind; /* enum h1_method */
 	bool host_seen, has_length, has_te, chunked;
 	uint64_t length;                   /* Content-Length */
+	size_t length_at;                  /* of its (first) digits in the head; 0: none */
 	struct rec_str method, host, path; /* REQ */
 	struct rec_str reason;             /* RESP */
-	struct rec_str encoding, upgrade;
+	struct rec_str upgrade;
 };
 
 enum h1_method { M_OTHER, M_HEAD, M_CONNECT };
 
+#define H1_LOST_UNKNOWN (1ULL << 56) /* nobody knows how many bytes were lost */
 /* One exchange, from its first byte to its record. */
 struct xchg {
 	struct xchg *next;
@@ -68,7 +70,7 @@ struct xchg {
 	size_t cost;                      /* memory of the request's head */
 	uint64_t nth;
 	uint64_t bytes[2]; /* body bytes on the wire, by side */
-	uint64_t lost;
+	uint64_t lost;     /* from H1_LOST_UNKNOWN on their number is not known */
 	struct h1_msg msg[2];
 	struct buf body[2];
 	const char *error;
@@ -122,8 +124,9 @@ struct half {
 	uint64_t left;   /* of the body or chunk; trailer: bytes so far */
 	uint64_t start_ts, last_ts;
 	struct origin who;
-	struct buf head;  /* a head that came in several chunks */
-	struct xchg *cur; /* message in progress (head complete); RESP: may be an orphan */
+	struct buf head;                    /* a head that came in several chunks */
+	struct dec_shape shape, last_shape; /* of responses: of the last two alike, and of the last */
+	struct xchg *cur;                   /* message in progress (head complete); RESP: may be an orphan */
 	struct h1_trial *trial;
 };
 

@@ -245,7 +245,7 @@ static void content_length(struct h1_msg *m, struct span v)
 }
 
 /* Lengths of the names below. */
-#define KNOWN_LENGTHS (1u << 4 | 1u << 7 | 1u << 14 | 1u << 16 | 1u << 17)
+#define KNOWN_LENGTHS (1u << 4 | 1u << 7 | 1u << 14 | 1u << 17)
 
 /* Notes what a field means for framing and for the record. */
 static void known_field(struct h1_msg *m, enum h1_side side, struct span name, struct span v)
@@ -264,10 +264,6 @@ static void known_field(struct h1_msg *m, enum h1_side side, struct span name, s
 	case 14:
 		if (span_ieq(name, LIT("content-length")))
 			content_length(m, v);
-		break;
-	case 16:
-		if (span_ieq(name, LIT("content-encoding")))
-			m->encoding = m->encoding.p ? str(LIT("repeated")) : str(v);
 		break;
 	case 17:
 		if (span_ieq(name, LIT("transfer-encoding"))) {
@@ -355,6 +351,8 @@ bool h1_parse(struct span head, enum h1_side side, uint32_t lines, bool strict, 
 		if (f->name.n > 17 || !(KNOWN_LENGTHS >> f->name.n & 1))
 			continue;
 		known_field(m, side, span_of(f->name.p, f->name.n), span_of(f->value.p, f->value.n));
+		if (m->has_length && !m->length_at)
+			m->length_at = (size_t)(f->value.p - (m->blk + table));
 	}
 	if (m->has_te && m->has_length) { /* RFC 9112 section 6.3: Transfer-Encoding overrides */
 		m->notes |= N_TE_CL;

@@ -109,7 +109,6 @@ static void fill_request(struct exchange *e, const struct xchg *x)
 	if (!x->cut && !m->bad) /* else nothing says how long its body is */
 		e->req_bytes = x->bytes[REQ];
 	e->req_headers = (struct rec_headers){m->v, m->n};
-	e->req_encoding = m->encoding;
 	if (x->body[REQ].n)
 		e->req_body = (struct rec_str){(const char *)x->body[REQ].p, x->body[REQ].n};
 }
@@ -127,7 +126,6 @@ static void fill_response(struct exchange *e, const struct xchg *x)
 	if (!m->bad)
 		e->resp_bytes = x->bytes[RESP];
 	e->resp_headers = (struct rec_headers){m->v, m->n};
-	e->resp_encoding = m->encoding;
 	if (x->body[RESP].n)
 		e->resp_body = (struct rec_str){(const char *)x->body[RESP].p, x->body[RESP].n};
 }
@@ -169,7 +167,7 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 		fill_response(&e, x);
 	e.nth = x->nth ? x->nth : REC_UNKNOWN;
 	e.truncated = x->truncated;
-	e.lost_bytes = x->lost ? x->lost : REC_UNKNOWN;
+	e.lost_bytes = x->lost && x->lost < H1_LOST_UNKNOWN ? x->lost : REC_UNKNOWN;
 	e.joined = st->joined;
 	e.error = x->error;
 	e.ongoing = x->ongoing || kind;

@@ -33,11 +33,10 @@ bool text_safe(struct buf *b, struct span s)
 	size_t i = 0;
 
 	while (i < s.n) {
-		size_t run = i;
-		while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f)
-			i++;
-		if (i > run && !buf_add(b, s.p + run, i - run))
+		size_t run = ascii_run(span_of(s.p + i, s.n - i));
+		if (run && !buf_add(b, s.p + i, run))
 			return false;
+		i += run;
 		if (i == s.n)
 			break;
 		size_t len = utf8_seq(s.p + i, s.n - i);
@@ -78,14 +77,8 @@ size_t text_fit(struct span safe, size_t columns)
 
 size_t text_width(struct span safe)
 {
-	size_t w = 0, i = 0;
-	uint64_t v;
+	size_t i = ascii_run(safe), w = i;
 
-	for (; safe.n - i >= sizeof(v); i += sizeof(v), w += sizeof(v)) {
-		memcpy(&v, safe.p + i, sizeof(v));
-		if (v & 0x8080808080808080ULL)
-			break;
-	}
 	while (i < safe.n) {
 		size_t len = safe.p[i] < 0x80 ? 1 : utf8_seq(safe.p + i, safe.n - i);
 		if (len < 2)
@@ -98,7 +91,7 @@ size_t text_width(struct span safe)
 }
 
 /* A number, a point and `digits` digits of frac when there are any, then the suffix. */
-static void number(char out[16], rec_u64 whole, unsigned frac, int digits, const char *suffix)
+static size_t number(char out[16], rec_u64 whole, unsigned frac, int digits, const char *suffix)
 {
 	size_t n = dec_u64(out, whole);
 
@@ -108,13 +101,14 @@ static void number(char out[16], rec_u64 whole, unsigned frac, int digits, const
 		out[n++] = (char)('0' + frac / 10);
 	if (digits)
 		out[n++] = (char)('0' + frac % 10);
-	do
-		out[n++] = *suffix;
-	while (*suffix++);
+	while (*suffix)
+		out[n++] = *suffix++;
+	out[n] = 0;
+	return n;
 }
 
-/* v / unit with three significant digits, rounded: "1.23", "12.3", "123". False when that would be 1000 or more. */
-static bool three_digits(char out[16], rec_u64 v, rec_u64 unit, const char *suffix)
+/* v / unit with three significant digits, rounded: "1.23", "12.3", "123". 0 when that would be 1000 or more. */
+static size_t three_digits(char out[16], rec_u64 v, rec_u64 unit, const char *suffix)
 {
 	static const unsigned scales[] = {100, 10, 1};
 
@@ -123,14 +117,13 @@ static bool three_digits(char out[16], rec_u64 v, rec_u64 unit, const char *suff
 		rec_u64 n = v / unit * scales[i] + (v % unit * scales[i] + unit / 2) / unit;
 		if (n >= 1000)
 			continue;
-		number(out, n / scales[i], (unsigned)(n % scales[i]), 2 - i, suffix);
-		return true;
+		return number(out, n / scales[i], (unsigned)(n % scales[i]), 2 - i, suffix);
 	}
-	return false;
+	return 0;
 }
 
 /* "2m03s", "1h02m", "4d01h" */
-static void two_units(char out[16], rec_u64 high, const char *h, unsigned low, const char *l)
+static size_t two_units(char out[16], rec_u64 high, const char *h, unsigned low, const char *l)
 {
 	size_t n = dec_u64(out, high);
 
@@ -138,39 +131,43 @@ static void two_units(char out[16], rec_u64 high, const char *h, unsigned low, c
 	dec_two(out + n, low);
 	out[n + 2] = *l;
 	out[n + 3] = 0;
+	return n + 3;
 }
 
-void fmt_us(char out[16], rec_u64 us)
+size_t fmt_us(char out[16], rec_u64 us)
 {
-	if (us < 1000) {
-		number(out, us, 0, 0, "us");
-		return;
-	}
-	if (us < 1000000 && three_digits(out, us, 1000, "ms"))
-		return;
-	if (us < 60000000 && us + 5000 < 60000000 && three_digits(out, us, 1000000, "s"))
-		return;
+	size_t n = 0;
+
+	if (us < 1000)
+		return number(out, us, 0, 0, "us");
+	if (us < 1000000)
+		n = three_digits(out, us, 1000, "ms");
+	if (!n && us < 60000000 && us + 5000 < 60000000)
+		n = three_digits(out, us, 1000000, "s");
+	if (n)
+		return n;
 	rec_u64 s = us / 1000000 + (us % 1000000 >= 500000);
 	if (s < 3600)
-		two_units(out, s / 60, "m", (unsigned)(s % 60), "s");
-	else if (s < 360000)
-		two_units(out, s / 3600, "h", (unsigned)(s % 3600 / 60), "m");
-	else
-		two_units(out, s / 86400, "d", (unsigned)(s % 86400 / 3600), "h");
+		return two_units(out, s / 60, "m", (unsigned)(s % 60), "s");
+	if (s < 360000)
+		return two_units(out, s / 3600, "h", (unsigned)(s % 3600 / 60), "m");
+	return two_units(out, s / 86400, "d", (unsigned)(s % 86400 / 3600), "h");
 }
 
-void fmt_bytes(char out[16], rec_u64 n)
+size_t fmt_bytes(char out[16], rec_u64 n)
 {
 	static const char *const suffix[] = {"K", "M", "G", "T", "P", "E"};
 	rec_u64 unit = 1024;
 
-	if (n < 1000) {
-		number(out, n, 0, 0, "");
-		return;
+	if (n < 1000)
+		return number(out, n, 0, 0, "");
+	for (size_t i = 0; i < 6; i++, unit *= 1024) {
+		size_t len = three_digits(out, n, unit, suffix[i]);
+		if (len)
+			return len;
 	}
-	for (size_t i = 0; i < 6; i++, unit *= 1024)
-		if (three_digits(out, n, unit, suffix[i]))
-			return;
+	out[0] = 0;
+	return 0;
 }
 
 static bool fmt_unix(struct buf *b, struct rec_str path)

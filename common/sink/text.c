@@ -9,12 +9,15 @@
 
 #include "base/dec.h"
 #include "sink/columns.h"
+#include "sink/hexdump.h"
 #include "sink/pretty.h"
 
 extern const struct sink sink_text;
 
-#define FLEX_MIN   12
-#define PRETTY_MAX (1UL << 20)
+#define FLEX_MIN     12
+#define BELOW_INDENT 8
+#define REMARKS_MAX  16
+#define PRETTY_MAX   (1UL << 20)
 
 #define C_RESET "\033[0m"
 #define C_BOLD  "\033[1m"
@@ -30,8 +33,14 @@ struct text {
 	struct sink_cfg cfg;
 	struct column col[COLUMNS_MAX];
 	struct cell cell[COLUMNS_MAX];
+	uint8_t width[COLUMNS_MAX];
+	bool right[COLUMNS_MAX];
+	const struct field *remark[REMARKS_MAX]; /* fields that are appended to a line where they are known */
+	size_t nremarks;
 	size_t n, flex_width; /* sum of the flexible columns' widths: what they share by */
-	bool headed;
+	bool headed, followed;
+	rec_u64 conn;       /* --follow: of the last record */
+	const char *dir;    /* the same */
 	struct buf row;     /* the cells of one line, made safe */
 	struct buf remarks; /* what is appended to it */
 	struct buf raw;     /* one value before it is made safe; a body re-indented */
@@ -87,6 +96,14 @@ static int fit_columns(struct text *t, int n)
 	}
 }
 
+static bool chosen(const struct text *t, const struct field *f)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->col[i].f == f)
+			return true;
+	return false;
+}
+
 static void *text_open(const struct sink_cfg *cfg, struct err *e)
 {
 	struct text *t = calloc(1, sizeof(*t));
@@ -99,7 +116,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
-	if (n > 0 && !cfg->columns && cfg->tty && cfg->width > 0)
+	if (n > 0 && cfg->fit && cfg->tty && cfg->width > 0)
 		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
@@ -115,6 +132,15 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 		return NULL;
 	}
 	t->n = (size_t)n;
+	for (size_t i = 0; i < t->n; i++) {
+		t->width[i] = (uint8_t)column_width(&t->col[i]);
+		t->right[i] = is_right(&t->col[i]);
+	}
+	for (unsigned long i = 0; i < cfg->schema->n && t->nremarks < REMARKS_MAX; i++) {
+		const struct field *f = &cfg->schema->fields[i];
+		if (f->flags & FF_REMARK && !chosen(t, f))
+			t->remark[t->nremarks++] = f;
+	}
 	return t;
 }
 
@@ -126,7 +152,7 @@ static const char *status_color(rec_u64 v)
 }
 
 /* Local time of day with milliseconds. The calendar is asked once per second only. */
-static void put_clock(struct text *t, rec_u64 ns)
+static void put_clock(struct text *t, struct buf *b, rec_u64 ns)
 {
 	rec_u64 sec = ns / 1000000000;
 	unsigned ms = (unsigned)(ns % 1000000000 / 1000000);
@@ -139,36 +165,35 @@ static void put_clock(struct text *t, rec_u64 ns)
 			memcpy(t->clock, "--:--:--", 9);
 		t->second = sec;
 	}
-	buf_adds(&t->row, t->clock);
-	buf_add(&t->row, frac, 4);
+	buf_add(b, t->clock, 8);
+	buf_add(b, frac, 4);
 }
 
 static bool put_num(struct buf *b, rec_u64 v)
 {
-	char out[DEC_MAX];
-
-	return buf_add(b, out, dec_u64(out, v));
+	if (!buf_reserve(b, DEC_MAX))
+		return false;
+	b->n += dec_u64((char *)b->p + b->n, v);
+	return true;
 }
 
 /* A known value of one field, safe. */
 static void put_value(struct text *t, struct buf *b, const struct field *f, const void *p)
 {
-	char human[16];
+	char human[32];
 
 	switch (f->type) {
 	case FT_TIME:
-		put_clock(t, *(const rec_u64 *)p);
+		put_clock(t, b, *(const rec_u64 *)p);
 		break;
 	case FT_NUM:
 		put_num(b, *(const rec_u64 *)p);
 		break;
 	case FT_US:
-		fmt_us(human, *(const rec_u64 *)p);
-		buf_adds(b, human);
+		buf_add(b, human, fmt_us(human, *(const rec_u64 *)p));
 		break;
 	case FT_BYTES:
-		fmt_bytes(human, *(const rec_u64 *)p);
-		buf_adds(b, human);
+		buf_add(b, human, fmt_bytes(human, *(const rec_u64 *)p));
 		break;
 	case FT_ID:
 		put_num(b, *(const unsigned int *)p);
@@ -194,9 +219,9 @@ static void put_value(struct text *t, struct buf *b, const struct field *f, cons
 	}
 }
 
-static void put_cell(struct text *t, const struct column *c, const struct record *r)
+/* One value of r, where it is known. */
+static void put_cell(struct text *t, struct buf *b, const struct column *c, const struct record *r)
 {
-	struct buf *b = &t->row;
 	const char *d = r->data;
 
 	if (!c->f) {
@@ -224,7 +249,7 @@ static void fill_cell(struct text *t, size_t i, const struct record *r)
 	struct cell *cell = &t->cell[i];
 
 	*cell = (struct cell){.at = t->row.n};
-	put_cell(t, c, r);
+	put_cell(t, &t->row, c, r);
 	if (t->row.n == cell->at)
 		buf_addc(&t->row, '-');
 	cell->n = t->row.n - cell->at;
@@ -287,20 +312,43 @@ static void put_padded(struct text *t, size_t i, size_t width, bool cut)
 		put_blanks(b, pad);
 }
 
-/* The line of cells: fixed columns as wide as they are, the flexible ones share what the terminal has left. */
+/* What is appended to the line; at most width columns of it, 0: all. */
+static void put_remarks(struct text *t, size_t width)
+{
+	struct buf *b = &t->cfg.out->b;
+	struct span s = buf_span(&t->remarks);
+	bool cut = width && text_width(s) > width;
+
+	if (t->cfg.color)
+		buf_adds(b, C_RED);
+	buf_add(b, s.p, cut ? text_fit(s, width - 1) : s.n);
+	if (cut)
+		buf_adds(b, "…");
+	if (t->cfg.color)
+		buf_adds(b, C_RESET);
+}
+
+/*
+ * The line of cells: fixed columns as wide as they are, the flexible ones share what the terminal has left. Remarks
+ * that find no room beside them stand on a line of their own.
+ */
 static void put_row(struct text *t)
 {
 	struct buf *b = &t->cfg.out->b;
-	bool cut = t->cfg.tty && t->cfg.width > 0;
-	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0;
+	bool cut = t->cfg.tty && t->cfg.width > 0, below = false;
+	size_t fixed = t->n ? t->n - 1 : 0, flex = t->flex_width, left = 0, least = 0;
+	size_t remarks = t->remarks.n ? text_width(buf_span(&t->remarks)) + 1 : 0;
 
 	if (cut) {
 		for (size_t i = 0; i < t->n; i++) {
 			size_t w = column_width(&t->col[i]);
-			if (!is_flex(&t->col[i]))
+			if (is_flex(&t->col[i]))
+				least += FLEX_MIN;
+			else
 				fixed += t->cell[i].width > w ? t->cell[i].width : w;
 		}
-		fixed += t->remarks.n ? t->remarks.n + 1 : 0;
+		below = remarks && fixed + least + remarks > (size_t)t->cfg.width && t->cfg.width > BELOW_INDENT;
+		fixed += below ? 0 : remarks;
 		left = (size_t)t->cfg.width > fixed ? (size_t)t->cfg.width - fixed : 0;
 	}
 	for (size_t i = 0; i < t->n; i++) {
@@ -316,23 +364,15 @@ static void put_row(struct text *t)
 			buf_addc(b, ' ');
 		put_padded(t, i, w, flexible);
 	}
-	if (t->remarks.n) {
+	if (below) {
+		buf_addc(b, '\n');
+		put_blanks(b, BELOW_INDENT);
+		put_remarks(t, (size_t)t->cfg.width - BELOW_INDENT);
+	} else if (remarks) {
 		buf_addc(b, ' ');
-		if (t->cfg.color)
-			buf_adds(b, C_RED);
-		buf_add(b, t->remarks.p, t->remarks.n);
-		if (t->cfg.color)
-			buf_adds(b, C_RESET);
+		put_remarks(t, 0);
 	}
 	buf_addc(b, '\n');
-}
-
-static bool chosen(const struct text *t, const struct field *f)
-{
-	for (size_t i = 0; i < t->n; i++)
-		if (t->col[i].f == f)
-			return true;
-	return false;
 }
 
 /* A key without its unit: the value of text has one. */
@@ -351,9 +391,9 @@ static void put_name(struct buf *b, const char *key)
 static void fill_remarks(struct text *t, const struct record *r)
 {
 	t->remarks.n = 0;
-	for (unsigned long i = 0; i < r->schema->n; i++) {
-		const struct field *f = &r->schema->fields[i];
-		if (!(f->flags & FF_REMARK) || !rec_known(r, f) || chosen(t, f))
+	for (size_t i = 0; i < t->nremarks; i++) {
+		const struct field *f = t->remark[i];
+		if (!rec_known(r, f))
 			continue;
 		if (t->remarks.n)
 			buf_addc(&t->remarks, ' ');
@@ -365,6 +405,37 @@ static void fill_remarks(struct text *t, const struct record *r)
 	}
 }
 
+/* The whole line where nothing is cut or coloured, as when piped: every value goes straight to the output. */
+static void put_plain(struct text *t, const struct record *r)
+{
+	struct buf *b = &t->cfg.out->b;
+
+	fill_remarks(t, r);
+	for (size_t i = 0; i < t->n; i++) {
+		if (i)
+			buf_addc(b, ' ');
+		size_t at = b->n;
+		put_cell(t, b, &t->col[i], r);
+		if (b->n == at)
+			buf_addc(b, '-');
+		size_t n = b->n - at, w = text_width(span_of(b->p + at, n));
+		if (w >= t->width[i] || (!t->right[i] && i + 1 == t->n && !t->remarks.n))
+			continue;
+		size_t pad = t->width[i] - w;
+		if (!buf_reserve(b, pad))
+			continue;
+		if (t->right[i])
+			memmove(b->p + at + pad, b->p + at, n);
+		memset(b->p + (t->right[i] ? at : b->n), ' ', pad);
+		b->n += pad;
+	}
+	if (t->remarks.n) {
+		buf_addc(b, ' ');
+		buf_add(b, t->remarks.p, t->remarks.n);
+	}
+	buf_addc(b, '\n');
+}
+
 static bool is_request(const struct field *f)
 {
 	return !strncmp(f->key, "req_", 4);
@@ -373,6 +444,8 @@ static bool is_request(const struct field *f)
 /* Blocks of the request side are marked '>', all others '<', as curl -v does. */
 static const char *block_mark(const struct field *f)
 {
+	if (f->flags & FF_STREAM)
+		return "";
 	return is_request(f) ? "  > " : "  < ";
 }
 
@@ -408,11 +481,15 @@ static void put_body(struct text *t, const struct field *f, struct span s)
 
 	if (!s.n)
 		return;
+	if (t->cfg.hex) {
+		hexdump(b, block_mark(f), s);
+		return;
+	}
 	t->raw.n = 0;
-	if (t->cfg.tty && pretty_json(s, &t->raw))
+	if (t->cfg.tty && !(f->flags & FF_STREAM) && pretty_json(s, &t->raw))
 		s = buf_span(&t->raw);
-	buf_adds(b, block_mark(f));
-	buf_addc(b, '\n');
+	if (!(f->flags & FF_STREAM))
+		buf_addf(b, "%s\n", block_mark(f));
 	while (s.n) {
 		const uint8_t *nl = memchr(s.p, '\n', s.n);
 		size_t n = nl ? (size_t)(nl - s.p) : s.n;
@@ -439,6 +516,44 @@ static void put_blocks(struct text *t, const struct record *r)
 	}
 }
 
+/* --follow: does this record go on where the last one was? One with remarks has a line of its own. */
+static bool turned(struct text *t, const struct record *r)
+{
+	const struct rec_base *base = r->data;
+	const struct field *f = schema_find(r->schema, "dir");
+	const char *dir = f ? *(const char *const *)((const char *)r->data + f->off) : NULL;
+	bool same = t->followed && base->conn == t->conn && dir == t->dir;
+
+	t->followed = true;
+	t->conn = base->conn;
+	t->dir = dir;
+	fill_remarks(t, r);
+	return !same || t->remarks.n;
+}
+
+/* Before all but the first, an empty line. */
+static void text_table(void *st)
+{
+	struct text *t = st;
+
+	if (t->headed)
+		buf_addc(&t->cfg.out->b, '\n');
+	t->headed = false;
+}
+
+static void put_record(struct text *t, const struct record *r)
+{
+	if (!t->cfg.tty && !t->cfg.color) {
+		put_plain(t, r);
+		return;
+	}
+	t->row.n = 0;
+	for (size_t i = 0; i < t->n; i++)
+		fill_cell(t, i, r);
+	fill_remarks(t, r);
+	put_row(t);
+}
+
 static int text_write(void *st, const struct record *r)
 {
 	struct text *t = st;
@@ -453,11 +568,8 @@ static int text_write(void *st, const struct record *r)
 			fill_head(t, i);
 		put_row(t);
 	}
-	t->row.n = 0;
-	for (size_t i = 0; i < t->n; i++)
-		fill_cell(t, i, r);
-	fill_remarks(t, r);
-	put_row(t);
+	if (!t->cfg.follow || turned(t, r))
+		put_record(t, r);
 	if (t->cfg.headers || t->cfg.bodies)
 		put_blocks(t, r);
 	return out_settle(t->cfg.out) ? 0 : -1;
@@ -468,5 +580,6 @@ const struct sink sink_text = {
     .help = "aligned columns",
     .open = text_open,
     .write = text_write,
+    .table = text_table,
     .close = text_close,
 };

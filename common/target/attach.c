@@ -28,6 +28,7 @@
 #define OTHER_SLOTS   4096 /* cache of files without TLS code */
 #define WANT_FILES    16384
 #define MAX_SONAMES   32
+#define MAX_LATE      64   /* processes with probes of their own */
 #define MAX_SEEN      4096 /* executable file mappings of one process */
 
 struct ident {
@@ -41,8 +42,15 @@ struct tls_file {
 	struct ident id;
 	uint8_t lib;
 	char path[256];
-	char how[160];   /* hooked: how; else why not */
-	unsigned probes; /* loader_uprobes' handle, 0 none */
+	char how[160];         /* hooked: how; else why not */
+	unsigned probes;       /* loader_uprobes' handle, 0 none */
+	struct plan_site late; /* prog "": none */
+};
+
+/* Probes in one process only. */
+struct late {
+	uint32_t pid;
+	unsigned probes;
 };
 
 /* What a mapping turned out to be: an index into tls, or one of these. */
@@ -76,7 +84,9 @@ struct attacher {
 	struct proc *proc[PROC_BUCKETS];
 	size_t nprocs;
 	uint64_t tick;
-	int fresh;                          /* files newly attached in this call */
+	uint32_t unhooked;
+	int fresh; /* files newly attached in this call */
+	struct late late[MAX_LATE];
 	const char *later[MAX_SONAMES + 1]; /* all tls_lib.sonames, NULL-terminated */
 };
 
@@ -129,14 +139,31 @@ static void show_path(char *out, size_t n, const char *path)
 	}
 }
 
-/* Attaches every site of the plan, or none. */
-static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const struct plan *plan)
+/* Attaches sites of the file open at fd. */
+static unsigned attach_fd(struct attacher *a, int fd, const struct plan_site *site, unsigned n, uint32_t pid,
+                          struct err *e)
 {
 	char path[32];
-	struct err e = {0};
 	/* The kernel follows this link to the very inode that is open: deleted or in another namespace, no matter. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	f->probes = loader_uprobes(a->cfg.loader, path, plan->site, plan->nsites, &e);
+	return loader_uprobes(a->cfg.loader, path, site, n, pid, e);
+}
+
+/* Attaches every site of the plan but late ones, or none. */
+static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const struct plan *plan)
+{
+	struct plan_site site[PLAN_MAX_SITES];
+	struct err e = {0};
+	unsigned n = 0;
+	for (uint32_t i = 0; i < plan->nsites; i++) {
+		if (plan->site[i].late)
+			f->late = plan->site[i];
+		else
+			site[n++] = plan->site[i];
+	}
+	if (!n)
+		return;
+	f->probes = attach_fd(a, fd, site, n, 0, &e);
 	if (f->probes)
 		a->fresh++;
 	else
@@ -156,8 +183,10 @@ static bool plan_sane(struct plan *p)
 static int add_tls(struct attacher *a, const struct ident *id, int fd, const char *path, const struct plan *plan)
 {
 	struct tls_file *f = a->ntls < MAX_TLS_FILES ? calloc(1, sizeof(*f)) : NULL;
-	if (!f)
+	if (!f) {
+		a->unhooked++;
 		return SEEN_FULL;
+	}
 	f->id = *id;
 	f->lib = plan->lib;
 	show_path(f->path, sizeof(f->path), path);
@@ -192,6 +221,11 @@ static int look(struct attacher *a, int fd, const char *path, char *why, size_t 
 	return o->unread ? SEEN_UNREAD : SEEN_OTHER;
 }
 
+uint32_t attacher_unhooked(const struct attacher *a)
+{
+	return a->unhooked;
+}
+
 static struct proc **proc_slot(struct attacher *a, uint32_t pid)
 {
 	struct proc **p = &a->proc[pid % PROC_BUCKETS];
@@ -214,6 +248,11 @@ static void proc_drop(struct attacher *a, struct proc **at)
 void attacher_forget(struct attacher *a, uint32_t pid)
 {
 	proc_drop(a, proc_slot(a, pid));
+	for (size_t i = 0; i < MAX_LATE; i++)
+		if (a->late[i].probes && a->late[i].pid == pid) {
+			loader_uprobes_detach(a->cfg.loader, a->late[i].probes);
+			a->late[i].probes = 0;
+		}
 }
 
 static void drop_oldest(struct attacher *a)
@@ -351,6 +390,39 @@ int attacher_scan(struct attacher *a, uint32_t pid)
 	return a->fresh;
 }
 
+/* Attaches the late site of a mapped file that was looked at before. */
+static void late_mapping(void *ctx, const struct map_line *m)
+{
+	struct scan *s = ctx;
+	struct late *slot = NULL;
+	struct err e = {0};
+	struct stat st;
+	int what = SEEN_OTHER;
+	if (!known(s, line_hash(m), &what) || what < 0 || !s->a->tls[what]->late.prog[0])
+		return;
+	for (size_t i = 0; i < MAX_LATE && !slot; i++)
+		slot = s->a->late[i].probes ? NULL : &s->a->late[i];
+	int fd = slot ? maps_open(s->p->pid, m) : -1;
+	if (fd < 0)
+		return;
+	const struct tls_file *f = s->a->tls[what];
+	if (!fstat(fd, &st) && same(&f->id, &(struct ident){st.st_dev, st.st_ino, st.st_size, st.st_mtim})) {
+		slot->probes = attach_fd(s->a, fd, &f->late, 1, s->p->pid, &e);
+		slot->pid = s->p->pid;
+		s->a->fresh += slot->probes != 0;
+	}
+	close(fd);
+}
+
+int attacher_late(struct attacher *a, uint32_t pid)
+{
+	struct scan s = {.a = a, .p = *proc_slot(a, pid)};
+	a->fresh = 0;
+	if (s.p)
+		maps_each(pid, late_mapping, &s);
+	return a->fresh;
+}
+
 static void prepare_file(void *ctx, int fd, const char *path)
 {
 	char why[160] = "";
@@ -372,6 +444,8 @@ static int cover_files(struct attacher *a, const struct proc *p, struct coverage
 	for (int i = 0; i < a->ntls; i++) {
 		const struct tls_file *f = a->tls[i];
 		bool mapped = false;
+		if (!f->lib && f->late.prog[0])
+			continue; /* a part of another file's library */
 		for (size_t k = 0; k < p->n && !mapped; k++)
 			mapped = p->v[k].what == i;
 		if (!mapped)
@@ -426,6 +500,8 @@ void attacher_free(struct attacher *a)
 {
 	if (!a)
 		return;
+	for (size_t i = 0; i < MAX_LATE; i++)
+		loader_uprobes_detach(a->cfg.loader, a->late[i].probes);
 	for (int i = 0; i < a->ntls; i++) {
 		loader_uprobes_detach(a->cfg.loader, a->tls[i]->probes);
 		free(a->tls[i]);

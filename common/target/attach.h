@@ -27,7 +27,13 @@ struct attacher *attacher_new(const struct attacher_cfg *cfg);
 /* Looks at the executable mappings of pid and attaches what is new; where its C library lies, also the TLS libraries
  * that it may load later (tls_lib.sonames). Returns how many files were newly attached; -1 when pid is gone. */
 int attacher_scan(struct attacher *a, uint32_t pid);
-/* The process ended: what is remembered of it is dropped (the files stay hooked). Needed only to save memory. */
+/* pid has TLS sessions on memory: attaches what finds their sockets, in that process where the kernel can. How many
+ * files. */
+int attacher_late(struct attacher *a, uint32_t pid);
+/* How often a mapped TLS file was left out because there are too many of them. */
+uint32_t attacher_unhooked(const struct attacher *a);
+/* The process ended: what is remembered of it is dropped and what is attached in it alone; the files
+ * stay hooked. Needed only to save memory and descriptors. */
 void attacher_forget(struct attacher *a, uint32_t pid);
 /* `-- CMD`: the executable (through #! lines), its DT_NEEDED closure, and the TLS libraries that it may load later,
  * before it runs. Returns files newly attached. */

@@ -26,11 +26,13 @@ const struct hook loader_hooks[] = {
     {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
     {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
     {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
+    {"calls_exit", AT_RAW, "sched_process_exit", NULL, false},
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
-    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false},
-    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false},
-    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true},
-    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, true},
+    {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, 0, "sock_send_rec", "sock/sock_send_length"},
+    {"sock_recv", AT_RAW, "sock_recv_length", "sock_length", false, 0, "sock_recv_rec", "sock/sock_recv_length"},
+    {"splice_recv", AT_RAW, "tcp_rcv_space_adjust", "sock_length", true, PROC_SPLICE, "splice_recv_rec",
+     "tcp/tcp_rcv_space_adjust"},
+    {"splice_unix", AT_RAW, "consume_skb", "sock_length", true, PROC_UNIX},
     {"uring_submit", AT_RAW, "io_uring_submit_req", "sock_length", true},
     {"uring_complete", AT_RAW, "io_uring_complete", "sock_length", true},
     {"exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false},
@@ -52,12 +54,21 @@ const struct hook loader_hooks[] = {
     {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true},
     {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true},
     {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true},
+    {"win_state", AT_RAW, "inet_sock_set_state", NULL, false},
+    {"win_out", AT_RAW, "net_dev_queue", NULL, false},
+    {"win_in", AT_RAW, "tcp_probe", NULL, false},
+    {"win_in_half", AT_RAW, "netif_receive_skb", NULL, false},
+    {"win_memory", AT_RAW, "sock_exceed_buf_limit", NULL, true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept4", NULL, true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept", NULL, true},
+    {"win_read", AT_RAW, "tcp_rcv_space_adjust", NULL, true},
     {NULL},
 };
 
 /* Payload ladder, best first. */
 static const char *const rungs[] = {"sock_length", "syscall_exit", "raw_sys_exit"};
-#define NRUNGS (sizeof(rungs) / sizeof(rungs[0]))
+#define NRUNGS  (sizeof(rungs) / sizeof(rungs[0]))
+#define NO_RUNG "base" /* of an object whose programs are the same everywhere */
 
 static struct buf *log_buf; /* where libbpf's messages go during a call; libbpf has one callback per process */
 static int log_verbose;
@@ -104,9 +115,23 @@ static const char *log_tail(const struct buf *log, char *out, size_t n)
 	return out;
 }
 
+static bool has_prog(const struct bpf_object *obj, const char *name)
+{
+	return bpf_object__find_program_by_name(obj, name) != NULL;
+}
+
 static bool hook_usable(const struct hook *h, const char *rung, const struct btf *kernel)
 {
 	return loader_hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
+}
+
+/* Can the hooks that have a record be attached by it (tracefs is within reach)? */
+static bool can_record(void)
+{
+	for (const struct hook *h = loader_hooks; h->prog; h++)
+		if (h->rec_prog && !h->optional && kernel_trace_id(NULL, h->rec_name, NULL) < 0)
+			return false;
+	return true;
 }
 
 /* The registers of a system call's task, which tracepoints at its end need (bpf_task_pt_regs, 5.15+). */
@@ -115,21 +140,36 @@ static bool has_task_regs(void)
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) == 1;
 }
 
-/* Can every hook that the rung needs exist on this kernel? */
-static int rung_check(const char *rung, const struct btf *kernel, struct err *e)
+/* Can every hook that the object needs on this rung exist on this kernel? */
+static int rung_check(const struct bpf_object *obj, const char *rung, const struct btf *kernel, struct err *e)
 {
 	bool regs = false;
 
+	if (!strcmp(rung, "raw_sys_exit") && kernel_preempts_tracepoints())
+		return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel (7.0+) would leave hits out", rung);
+	if (!strcmp(rung, "syscall_exit") && kernel_preempts_syscall_hooks(kernel))
+		return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel (7.1+) would leave hits out", rung);
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		if (loader_hook_in_rung(h, rung) && h->at == AT_RAW && !h->optional &&
-		    !kernel_has_tracepoint(kernel, h->name))
+		if (!loader_hook_in_rung(h, rung) || h->optional || !has_prog(obj, h->prog))
+			continue;
+		if (h->at == AT_RAW && !kernel_has_tracepoint(kernel, h->name))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung, h->name);
-		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && !regs && !(regs = has_task_regs()))
+		/* The payload's hooks at a call's end read its arguments. */
+		if (h->at == AT_SYSCALL && !regs && !(regs = has_task_regs()))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no bpf_task_pt_regs (5.15+)", rung);
-		if (loader_hook_in_rung(h, rung) && h->at == AT_SYSCALL && kernel_syscall_hook(h->name, e) < 0)
+		if (h->at == AT_SYSCALL && kernel_trace_id("syscalls", h->name, e) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* Has the object programs for this rung? */
+static bool rung_has_progs(const struct bpf_object *obj, const char *rung)
+{
+	for (const struct hook *h = loader_hooks; h->prog; h++)
+		if (h->rung && !strcmp(h->rung, rung) && !h->optional && has_prog(obj, h->prog))
+			return true;
+	return false;
 }
 
 #define INITIAL_PIDNS 0xEFFFFFFCU /* PROC_PID_INIT_INO: the initial pid namespace's inode number, since 3.8 */
@@ -155,6 +195,8 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.pidns_level = cfg.pidns_inum != INITIAL_PIDNS;
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
 	cfg.direct_reads = l->direct_reads;
+	cfg.tick_us = kernel_tick_us();
+	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_trace_id("syscalls", "sys_exit_accept4", NULL) >= 0;
 	cfg.cookies = l->cookies;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
@@ -180,6 +222,7 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 	struct bpf_program *prog;
 	struct bpf_map *map;
 
+	bpf_object__close(l->obj); /* of the look at its programs, or of a rung that did not load */
 	l->obj = bpf_object__open_mem(l->cfg.elf, l->cfg.elf_size, &opts);
 	if (!l->obj)
 		return err_set(e, EXIT_RUNTIME, "cannot open the BPF object: %s", strerror(errno));
@@ -187,9 +230,12 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 		prog = bpf_object__find_program_by_name(l->obj, h->prog);
 		if (prog)
 			bpf_program__set_autoload(prog, false);
+		prog = h->rec_prog ? bpf_object__find_program_by_name(l->obj, h->rec_prog) : NULL;
+		if (prog)
+			bpf_program__set_autoload(prog, false);
 	}
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		prog = bpf_object__find_program_by_name(l->obj, h->prog);
+		prog = bpf_object__find_program_by_name(l->obj, loader_hook_prog(l, h));
 		if (prog && hook_usable(h, rung, kernel))
 			bpf_program__set_autoload(prog, true);
 	}
@@ -230,31 +276,65 @@ static int load_rung(struct loader *l, const char *rung, const struct btf *kerne
 	return 0;
 }
 
+/* Once with direct reads, where the kernel has them, and once without: a verifier may not follow us there. */
+static int try_rung(struct loader *l, const char *rung, const struct btf *kernel, struct err *e)
+{
+	l->direct_reads = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	if (!load_rung(l, rung, kernel, e))
+		return 0;
+	if (l->direct_reads) {
+		if (l->cfg.verbose)
+			log_line("%s\n", e->text);
+		l->direct_reads = false;
+		if (!load_rung(l, rung, kernel, e))
+			return 0;
+	}
+	if (l->cfg.verbose)
+		log_line("%s\n", e->text);
+	return -1;
+}
+
+unsigned loader_rung_list(const void *elf, unsigned long size, const char *name[LOADER_RUNGS])
+{
+	struct bpf_object *obj = bpf_object__open_mem(elf, size, NULL);
+	unsigned n = 0;
+
+	_Static_assert(NRUNGS <= LOADER_RUNGS, "room for all");
+	for (size_t i = 0; obj && i < NRUNGS; i++)
+		if (rung_has_progs(obj, rungs[i]))
+			name[n++] = rungs[i];
+	bpf_object__close(obj);
+	return n;
+}
+
+/* The best rung of those that the object has programs for; an object without any has one way only. */
 static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 {
+	bool known = false, ladder = false, has[NRUNGS];
 	struct err last = {0};
-	bool known = false;
+	struct bpf_object *obj = bpf_object__open_mem(l->cfg.elf, l->cfg.elf_size, NULL);
 
+	if (!obj)
+		return err_set(e, EXIT_RUNTIME, "cannot open the BPF object: %s", strerror(errno));
 	for (size_t i = 0; i < NRUNGS; i++) {
-		if (l->cfg.rung && strcmp(l->cfg.rung, rungs[i]))
-			continue;
-		known = true;
-		memset(&last, 0, sizeof(last));
-		if (rung_check(rungs[i], kernel, &last))
-			continue;
-		l->direct_reads = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
-		if (!load_rung(l, rungs[i], kernel, &last))
-			return 0;
-		if (l->direct_reads) { /* a kernel whose verifier does not follow us there */
-			l->direct_reads = false;
-			if (!load_rung(l, rungs[i], kernel, &last))
-				return 0;
-		}
-		if (l->cfg.verbose)
-			log_line("%s\n", last.text);
+		has[i] = rung_has_progs(obj, rungs[i]);
+		ladder |= has[i];
+		known |= !l->cfg.rung || !strcmp(l->cfg.rung, rungs[i]);
 	}
 	if (!known)
-		return err_set(e, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);
+		err_set(&last, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);
+	else if (!ladder && !rung_check(obj, NO_RUNG, kernel, &last) && !try_rung(l, NO_RUNG, kernel, &last))
+		known = false;
+	for (size_t i = 0; known && i < NRUNGS; i++) {
+		if (!has[i] || (l->cfg.rung && strcmp(l->cfg.rung, rungs[i])))
+			continue;
+		memset(&last, 0, sizeof(last));
+		if (!rung_check(obj, rungs[i], kernel, &last) && !try_rung(l, rungs[i], kernel, &last))
+			break;
+	}
+	bpf_object__close(obj);
+	if (l->rung)
+		return 0;
 	*e = last;
 	return -1;
 }
@@ -272,9 +352,14 @@ static int after_load(struct loader *l, struct err *e)
 	__u32 zero = 0;
 	int fd;
 
-	l->ctl = map_shared(l, "ctl", CTL_SLOTS * sizeof(*l->ctl), PROT_READ | PROT_WRITE);
+	/* Only objects that capture payload have control slots. */
+	bool has_ctl = bpf_object__find_map_fd_by_name(l->obj, "ctl") >= 0;
+
+	l->ctl = has_ctl ? map_shared(l, "ctl", CTL_SLOTS * sizeof(*l->ctl), PROT_READ | PROT_WRITE) : NULL;
 	l->stats = map_shared(l, "stats", STAT_CPUS * sizeof(*l->stats), PROT_READ);
-	if (!l->ctl || !l->stats)
+	l->target_slots =
+	    map_shared(l, "target_slots", TARGET_SLOTS * sizeof(*l->target_slots), PROT_READ | PROT_WRITE);
+	if ((has_ctl && !l->ctl) || !l->stats || !l->target_slots)
 		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
 	if (l->cfg.cgroup_fd < 0)
 		return 0;
@@ -301,6 +386,7 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 	}
 	l->cfg = *cfg;
 	l->multi = loader_has_multi();
+	l->records = kernel_preempts_tracepoints() && can_record();
 	kernel = kernel_btf(e);
 	l->cookies = kernel && kernel_has_cookies(kernel);
 	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
@@ -329,6 +415,14 @@ static bool has_ended(__u32 pid)
 	return !p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X';
 }
 
+/* The kernel side's target_add and target_del, for the slot that is looked at first. */
+static void slot_change(struct loader *l, __u32 pid, __u64 from, __u64 to)
+{
+	__u64 *slot = &l->target_slots[pid % TARGET_SLOTS];
+
+	__atomic_compare_exchange_n(slot, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 int loader_target_add(struct loader *l, __u32 pid)
 {
 	__u32 one = 1;
@@ -336,8 +430,10 @@ int loader_target_add(struct loader *l, __u32 pid)
 
 	if (fd < 0 || bpf_map_update_elem(fd, &pid, &one, BPF_ANY))
 		return -1;
+	slot_change(l, pid, 0, pid);
 	if (!has_ended(pid))
 		return 0;
+	slot_change(l, pid, pid, TARGET_ASK);
 	bpf_map_delete_elem(fd, &pid);
 	return -1;
 }
@@ -355,6 +451,38 @@ int loader_target_count(struct loader *l)
 		rc = bpf_map_get_next_key(fd, &key, &next);
 	}
 	return n;
+}
+
+static bool put(struct loader *l, const char *map, __u64 key, const struct win_old *o)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, map);
+
+	return fd >= 0 && !bpf_map_update_elem(fd, &key, o, BPF_ANY);
+}
+
+bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o)
+{
+	return put(l, "olds", cookie, o);
+}
+
+bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o)
+{
+	return put(l, "listeners", key, o);
+}
+
+bool loader_win_hist(struct loader *l, struct win_hist *out)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "hists"), cpus = libbpf_num_possible_cpus();
+	struct win_hist *v = fd < 0 || cpus < 1 ? NULL : calloc((size_t)cpus, sizeof(*v));
+	__u32 zero = 0;
+	bool ok = v && !bpf_map_lookup_elem(fd, &zero, v);
+
+	memset(out, 0, sizeof(*out));
+	for (int cpu = 0; ok && cpu < cpus; cpu++)
+		for (size_t i = 0; i < sizeof(*out) / sizeof(__u64); i++)
+			((__u64 *)out)[i] += ((const __u64 *)&v[cpu])[i];
+	free(v);
+	return ok;
 }
 
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
@@ -395,8 +523,12 @@ __u64 loader_missed(const struct loader *l)
 		struct bpf_prog_info info = {0};
 		__u32 n = sizeof(info);
 
-		if (bpf_program__fd(p) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
-			sum += info.recursion_misses;
+		if (bpf_program__fd(p) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n))
+			continue;
+		sum += info.recursion_misses;
+		if (info.recursion_misses && l->cfg.verbose)
+			log_line("%s: passed over at %llu hits\n", bpf_program__name(p),
+			         (unsigned long long)info.recursion_misses);
 	}
 	return sum;
 }
@@ -411,5 +543,7 @@ void loader_close(struct loader *l)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
+	if (l->target_slots)
+		munmap(l->target_slots, TARGET_SLOTS * sizeof(*l->target_slots));
 	free(l);
 }

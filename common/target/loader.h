@@ -29,23 +29,36 @@ struct loader_cfg {
 /* Checks privilege and kernel (EXIT_PRIVILEGE with the remedy), opens, loads on the best rung that loads. NULL with e.
  */
 struct loader *loader_open(const struct loader_cfg *cfg, struct err *e);
+#define LOADER_RUNGS 8 /* at most */
+/* Names of the rungs that the object has programs for, best first; none when it has one way only. How many. */
+unsigned loader_rung_list(const void *elf, unsigned long size, const char *name[LOADER_RUNGS]);
 /* Attaches all programs but the uprobes, process hooks first. 0, or -1 with e. */
 int loader_attach(struct loader *l, struct err *e);
-/* Attaches what is too dear to be there always: what sees splice out of Unix sockets. Once; missing hooks are no error.
- */
-void loader_attach_late(struct loader *l);
+/* Attaches what is too dear to be there always: what sees splice out of Unix sockets (PROC_UNIX) or TCP ones
+ * (PROC_SPLICE). Once each; missing hooks are no error. */
+void loader_attach_late(struct loader *l, __u32 what);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 
-/* Attaches programs at offsets of one file, for all processes (filtered in BPF); all or none. path may be
- * /proc/self/fd/N: then it is the very file that is open. A handle above 0 for loader_uprobes_detach, or 0 with e. */
-unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e);
+/* Attaches programs at offsets of one file; all or none. For all processes (filtered in BPF), or, with a pid, where the
+ * kernel can (uprobe_multi) in that process only. path may be /proc/self/fd/N: then it is the very file that is open.
+ * A handle above 0 for loader_uprobes_detach, or 0 with e. */
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, __u32 pid,
+                        struct err *e);
 void loader_uprobes_detach(struct loader *l, unsigned handle);
 
 /* The set of traced processes (FILTER_PID). -1: pid has ended. */
 int loader_target_add(struct loader *l, __u32 pid);
 /* How many are alive; the kernel removes them as they exit. */
 int loader_target_count(struct loader *l);
+
+/* Sockets older than the tool (map olds, by socket cookie), and who listens (map listeners, by netns << 16 | port).
+ * False: the object has no such map, or it is full. */
+bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o);
+bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o);
+
+/* Sums what all CPUs have counted. False: the object counts nothing. */
+bool loader_win_hist(struct loader *l, struct win_hist *out);
 
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
@@ -60,7 +73,7 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
 /* Lets the programs work: after everything was attached. Until then they return at once. */
-void loader_on(struct loader *l);
+void loader_on(struct loader *l, enum bpf_on how);
 /* Stops them all at once, before the slower detaching. */
 void loader_off(struct loader *l);
 /* Calls fn for each connection that has lost bytes. */

@@ -59,10 +59,12 @@ static struct probe *attach_perf(struct loader *l, const struct bpf_program *pro
 	return keep_probe(l, link, pfd, what, e);
 }
 
-static struct probe *attach_syscall(struct loader *l, const struct bpf_program *prog, const char *name, struct err *e)
+/* system NULL: name is "SYSTEM/EVENT". */
+static struct probe *attach_trace(struct loader *l, const struct bpf_program *prog, const char *system,
+                                  const char *name, struct err *e)
 {
 	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT, .sample_period = 1};
-	int id = kernel_syscall_hook(name, e);
+	int id = kernel_trace_id(system, name, e);
 
 	if (id < 0)
 		return NULL;
@@ -70,20 +72,22 @@ static struct probe *attach_syscall(struct loader *l, const struct bpf_program *
 	return attach_perf(l, prog, &attr, 0, name, e);
 }
 
-/* Hooks of the rung in use that are late, or are not. 0, or -1 with e. */
-static int attach_hooks(struct loader *l, bool late, struct err *e)
+/* Hooks of the rung in use that wait for `late` (0: for nothing). 0, or -1 with e. */
+static int attach_hooks(struct loader *l, __u32 late, struct err *e)
 {
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, h->prog);
+		struct bpf_program *prog = bpf_object__find_program_by_name(l->obj, loader_hook_prog(l, h));
 		struct probe *p;
 
 		if (!prog || !bpf_program__autoload(prog) || !loader_hook_in_rung(h, l->rung) || h->late != late)
 			continue;
-		if (h->at == AT_RAW)
+		if (l->records && h->rec_prog)
+			p = attach_trace(l, prog, NULL, h->rec_name, h->optional ? NULL : e);
+		else if (h->at == AT_RAW)
 			p = keep_probe(l, bpf_program__attach_raw_tracepoint(prog, h->name), -1, h->name,
 			               h->optional ? NULL : e);
 		else
-			p = attach_syscall(l, prog, h->name, e);
+			p = attach_trace(l, prog, "syscalls", h->name, h->optional ? NULL : e);
 		if (!p && !h->optional)
 			return -1;
 		if (p && !strcmp(h->prog, "proc_mmap"))
@@ -94,20 +98,23 @@ static int attach_hooks(struct loader *l, bool late, struct err *e)
 
 int loader_attach(struct loader *l, struct err *e)
 {
-	if (attach_hooks(l, false, e) < 0)
+	if (attach_hooks(l, 0, e) < 0)
 		return -1;
 	loader_note_inodes(bpf_object__find_map_fd_by_name(l->obj, "ino_refs"));
-	snprintf(l->rungs, sizeof(l->rungs), "payload: %s; mmap: %s", l->rung,
-	         l->sees_mmap ? "vm_unmapped_area" : "not seen");
+	if (bpf_object__find_program_by_name(l->obj, "proc_mmap"))
+		snprintf(l->rungs, sizeof(l->rungs), "payload: %s%s; mmap: %s", l->rung, l->records ? " (records)" : "",
+		         l->sees_mmap ? "vm_unmapped_area" : "not seen");
+	else
+		snprintf(l->rungs, sizeof(l->rungs), "tracepoints%s", l->direct_reads ? "" : "; reads by helper");
 	return 0;
 }
 
-void loader_attach_late(struct loader *l)
+void loader_attach_late(struct loader *l, __u32 what)
 {
-	if (l->late_done)
+	if (l->late_done & 1U << what)
 		return;
-	l->late_done = true;
-	attach_hooks(l, true, NULL);
+	l->late_done |= 1U << what;
+	attach_hooks(l, what, NULL);
 }
 
 const char *loader_rungs(const struct loader *l)
@@ -115,9 +122,9 @@ const char *loader_rungs(const struct loader *l)
 	return l->rungs;
 }
 
-/* All sites of one program, from site at on, by one link. */
+/* All sites of one program, from site at on, by one link, in one process (pid 0: in all). */
 static int attach_multi(struct loader *l, const struct bpf_program *prog, const char *path,
-                        const struct plan_site *site, unsigned at, unsigned n, struct err *e)
+                        const struct plan_site *site, unsigned at, unsigned n, __u32 pid, struct err *e)
 {
 	__u64 offsets[PLAN_MAX_SITES], cookies[PLAN_MAX_SITES];
 	__u32 cnt = 0;
@@ -128,7 +135,7 @@ static int attach_multi(struct loader *l, const struct bpf_program *prog, const 
 			cookies[cnt] = site[i].cookie;
 			offsets[cnt++] = site[i].offset;
 		}
-	fd = loader_link_multi(bpf_program__fd(prog), path, offsets, cookies, cnt, site[at].ret);
+	fd = loader_link_multi(bpf_program__fd(prog), path, offsets, cookies, cnt, site[at].ret, pid);
 	return keep_probe(l, NULL, fd, path, e) ? 0 : -1;
 }
 
@@ -154,7 +161,8 @@ static bool had_before(const struct plan_site *site, unsigned at)
 	return false;
 }
 
-unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e)
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, __u32 pid,
+                        struct err *e)
 {
 	struct probe *before = l->probes;
 	unsigned group = ++l->groups;
@@ -168,7 +176,7 @@ unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_si
 		else if (!l->multi)
 			rc = attach_uprobe(l, prog, path, &site[i], e);
 		else if (!had_before(site, i))
-			rc = attach_multi(l, prog, path, site, i, n, e);
+			rc = attach_multi(l, prog, path, site, i, n, pid, e);
 	}
 	for (struct probe *p = l->probes; p != before; p = p->next)
 		p->group = group;
@@ -291,14 +299,14 @@ static void set_on(struct loader *l, __u32 on)
 	    bpf_map_update_elem(bpf_map__fd(m), &zero, &on, BPF_ANY);
 }
 
-void loader_on(struct loader *l)
+void loader_on(struct loader *l, enum bpf_on how)
 {
-	set_on(l, 1);
+	set_on(l, how);
 }
 
 void loader_off(struct loader *l)
 {
-	set_on(l, 0);
+	set_on(l, ON_NOT);
 }
 
 void loader_detach(struct loader *l)

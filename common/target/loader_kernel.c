@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -48,9 +49,19 @@ static bool locked_down(void)
 	return strstr(line, "[confidentiality]") != NULL;
 }
 
+/* Is the running kernel at least that version? */
+static bool kernel_at_least(unsigned major, unsigned minor)
+{
+	unsigned have[2] = {0};
+	struct utsname u;
+
+	if (uname(&u) || sscanf(u.release, "%u.%u", &have[0], &have[1]) != 2)
+		return false;
+	return have[0] > major || (have[0] == major && have[1] >= minor);
+}
+
 int kernel_check(struct err *e)
 {
-	unsigned major = 0, minor = 0;
 	struct rlimit inf = {RLIM_INFINITY, RLIM_INFINITY};
 	struct utsname u;
 
@@ -59,8 +70,7 @@ int kernel_check(struct err *e)
 #endif
 	if (!has_cap(CAP_SYS_ADMIN) && !(has_cap(CAP_BPF) && has_cap(CAP_PERFMON)))
 		return err_set(e, EXIT_PRIVILEGE, "tracing needs root (or CAP_BPF and CAP_PERFMON): run it with sudo");
-	if (uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
-	    (major < 5 || (major == 5 && minor < 8)))
+	if (uname(&u) == 0 && !kernel_at_least(5, 8))
 		return err_set(e, EXIT_PRIVILEGE, "kernel %s is too old: 5.8 or newer is needed (ring buffer)",
 		               u.release);
 	if (locked_down())
@@ -129,7 +139,17 @@ int kernel_tracepoint_args(const struct btf *btf, const char *name)
 	return t ? (int)btf_vlen(t) - 1 : 0; /* the first is the hook's own data */
 }
 
-/* The directory of syscall events. */
+bool kernel_preempts_tracepoints(void)
+{
+	return kernel_at_least(7, 0);
+}
+
+bool kernel_preempts_syscall_hooks(const struct btf *btf)
+{
+	return btf__find_by_name_kind(btf, "trace_call_bpf_faultable", BTF_KIND_FUNC) > 0;
+}
+
+/* The directory of events. */
 static int events_dir(void)
 {
 	static const char *const mounted[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
@@ -138,7 +158,7 @@ static int events_dir(void)
 	for (size_t i = 0; i < sizeof(mounted) / sizeof(mounted[0]) && dir < 0; i++) {
 		char path[64];
 
-		snprintf(path, sizeof(path), "%s/events/syscalls", mounted[i]);
+		snprintf(path, sizeof(path), "%s/events", mounted[i]);
 		dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (dir >= 0)
@@ -151,22 +171,22 @@ static int events_dir(void)
 	close(fs);
 	if (mnt < 0)
 		return -1;
-	dir = openat(mnt, "events/syscalls", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = openat(mnt, "events", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	close(mnt);
 	return dir;
 }
 
-int kernel_syscall_hook(const char *name, struct err *e)
+int kernel_trace_id(const char *system, const char *name, struct err *e)
 {
 	int dir = events_dir(), fd = -1, id = -1;
-	char path[64], text[16] = "";
+	char path[96], text[16] = "";
 
 	if (dir < 0)
 		return err_set(e, EXIT_PRIVILEGE,
-		               "syscall tracepoints need tracefs, which cannot be opened (%s): "
+		               "tracepoints need tracefs, which cannot be opened (%s): "
 		               "mount -t tracefs tracefs /sys/kernel/tracing",
 		               strerror(errno));
-	snprintf(path, sizeof(path), "%s/id", name);
+	snprintf(path, sizeof(path), "%s%s%s/id", system ? system : "", system ? "/" : "", name);
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
 		id = (int)strtol(text, NULL, 10);
@@ -174,9 +194,19 @@ int kernel_syscall_hook(const char *name, struct err *e)
 		close(fd);
 	close(dir);
 	if (id <= 0)
-		return err_set(e, EXIT_PRIVILEGE,
-		               "the kernel has no tracepoint syscalls/%s: it needs CONFIG_FTRACE_SYSCALLS", name);
+		return err_set(e, EXIT_PRIVILEGE, "the kernel has no tracepoint %.*s: it needs CONFIG_FTRACE_SYSCALLS",
+		               (int)(strlen(path) - 3), path);
 	return id;
+}
+
+unsigned kernel_tick_us(void)
+{
+	struct timespec ts;
+
+	/* The coarse clock is the tick's. */
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &ts) || ts.tv_sec || ts.tv_nsec < 1000)
+		return 4000;
+	return (unsigned)(ts.tv_nsec / 1000);
 }
 
 int kernel_uprobe_type(void)

@@ -23,10 +23,17 @@ bool kernel_has_tracepoint(const struct btf *btf, const char *name);
 /* Number of its arguments, 0: no such tracepoint. */
 int kernel_tracepoint_args(const struct btf *btf, const char *name);
 /*
- * The id of syscall tracepoint NAME ("sys_exit_read"), from tracefs where it is mounted, else from an instance of its
- * own that is visible to nobody and gone with its descriptor (5.2+, CAP_SYS_ADMIN). -1 with e.
+ * The id of tracepoint SYSTEM/NAME ("syscalls", "sys_exit_read"; without a system NAME holds both), from tracefs where
+ * it is mounted, else from an instance of its own that is visible to nobody and gone with its descriptor (5.2+,
+ * CAP_SYS_ADMIN). -1 with e.
  */
-int kernel_syscall_hook(const char *name, struct err *e);
+int kernel_trace_id(const char *system, const char *name, struct err *e);
+/* Can a task be preempted within a raw tracepoint's program (7.0+)? Then others on that CPU pass it unseen. */
+bool kernel_preempts_tracepoints(void);
+/* The same for programs at tracepoints of system calls, whatever their kind (7.1+). */
+bool kernel_preempts_syscall_hooks(const struct btf *btf);
+/* Length of the kernel's tick in microseconds (1000000 / CONFIG_HZ). */
+unsigned kernel_tick_us(void);
 /* perf's type number of uprobes, -1: none. */
 int kernel_uprobe_type(void);
 /*

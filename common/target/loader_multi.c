@@ -21,7 +21,8 @@ struct link_multi {
 	__u32 cnt, multi_flags, pid, pad;
 };
 
-int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, const __u64 *cookies, __u32 cnt, bool ret)
+int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, const __u64 *cookies, __u32 cnt, bool ret,
+                      __u32 pid)
 {
 	struct link_multi a = {
 	    .prog_fd = (__u32)prog_fd,
@@ -31,6 +32,7 @@ int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, const
 	    .cookies = (__u64)(unsigned long)cookies,
 	    .cnt = cnt,
 	    .multi_flags = ret ? MULTI_RETURN : 0,
+	    .pid = pid,
 	};
 
 	return (int)syscall(SYS_bpf, BPF_LINK_CREATE, &a, sizeof(a));
@@ -50,7 +52,7 @@ bool loader_has_multi(void)
 	if (prog < 0)
 		return false;
 	/* A directory: the kernel that knows the call objects to just that. */
-	link = loader_link_multi(prog, "/", &offset, NULL, 1, false);
+	link = loader_link_multi(prog, "/", &offset, NULL, 1, false, 0);
 	why = errno;
 	if (link >= 0)
 		close(link);

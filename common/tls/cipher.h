@@ -27,7 +27,8 @@ struct tls_keys {
 };
 
 struct cipher_env;
-/* NULL when out of memory. max_contexts > 0. */
+/* NULL when out of memory. max_contexts > 0. To be made before the process is confined (core/sandbox.h): libcrypto
+ * reads its configuration when it is first used. */
 struct cipher_env *cipher_env_new(size_t max_contexts);
 void cipher_env_free(struct cipher_env *env);
 /* Does libcrypto have it? */

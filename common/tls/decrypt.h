@@ -124,13 +124,14 @@ struct tlsd_cfg {
 };
 
 struct tlsd_stats {
-	uint64_t records, trimmed;           /* records shown; those of them not authenticated */
-	uint64_t bad;                        /* records that failed authentication where they should not */
-	uint64_t resyncs, trials;            /* gaps overcome; sequence numbers, keys and salts tried */
-	uint64_t lost_records, lost_bytes;   /* known losses: records, ciphertext bytes */
-	uint64_t no_keys;                    /* ciphertext bytes dropped for want of keys */
-	uint64_t queued, secrets, contexts;  /* held now */
-	uint64_t conns, established, joined; /* connections seen */
+	uint64_t records, trimmed;             /* records shown; those of them not authenticated */
+	uint64_t bad;                          /* records that failed authentication where they should not */
+	uint64_t resyncs, trials;              /* gaps overcome; sequence numbers, keys and salts tried */
+	uint64_t lost_records, lost_bytes;     /* known losses: records, ciphertext bytes */
+	uint64_t no_keys;                      /* ciphertext bytes dropped for want of keys */
+	uint64_t queued, secrets, contexts;    /* held now */
+	uint64_t conns, established, joined;   /* connections seen */
+	uint64_t locked_bytes, unlocked_bytes; /* memory for keys; unlocked: RLIMIT_MEMLOCK was in the way */
 };
 
 /* NULL when out of memory or when libcrypto lacks an algorithm. cfg is copied. */
@@ -192,7 +193,7 @@ size_t tlsd_secrets_of(const struct tlsd *d, const uint8_t client_random[TLS_RAN
 /* A session as learnt from a target's memory. What is unknown is left zero. */
 struct tlsd_session {
 	uint16_t version; /* 0x0303: master and both randoms are set; 0x0304: app */
-	uint16_t cipher;  /* 0: each suite that fits is tried */
+	uint16_t cipher;  /* 0: each suite that fits is tried, but CBC with etm: its MAC does not tell the cipher */
 	bool etm;
 	uint8_t secret_len;             /* of app[]: 32 or 48; 0: both are tried */
 	uint8_t master[TLS_SECRET_MAX]; /* TLS 1.2 */
@@ -205,14 +206,19 @@ struct tlsd_session {
 /* Tries it on what waits. Returns the directions (bits) that can be read since. Authentication proves the match. */
 unsigned tlsd_try_session(struct tlsd_conn *c, const struct tlsd_session *s);
 
+/* Tries every TLS 1.3 secret that tlsd_secret() was given, whatever its client random: for connections whose hello was
+ * not seen. Each secret is tried once. */
+unsigned tlsd_try_secrets(struct tlsd_conn *c);
+
 /* ---- candidate keys of a memory scan: bare AES keys, no IV, no sequence number ---- */
 
 /* The candidates of one process. Copies live in locked memory and are wiped. Bounded: max_keys keys. */
 struct tlsd_keyset *tlsd_keyset_new(struct tlsd *d, size_t max_keys);
-/* One AES-128 or -256 key (len 16, 32). near: bytes of the target's memory around the schedule; each 4 bytes of them,
- * in steps of 4 from near.p, are tried as TLS 1.2 salt (copied, at most 8 KiB per call; more calls for the same key
- * add). 1: new, 0: known, -1: full. */
-int tlsd_keyset_add(struct tlsd_keyset *ks, const uint8_t *key, size_t len, struct span near);
+/* One AES-128 or -256 key (len 16, 32). near: bytes of the target's memory around its schedule, which stands at
+ * near.p[at]; each 4 bytes of them, in steps of 4 from near.p, may be the TLS 1.2 salt (copied, at most 8 KiB per call;
+ * more calls for the same key add; at SIZE_MAX: the schedule is elsewhere). Where a salt was right for one key, it is
+ * looked for first with the others. 1: new, 0: known, -1: full. */
+int tlsd_keyset_add(struct tlsd_keyset *ks, const uint8_t *key, size_t len, struct span near, size_t at);
 /* A salt for any key of the set (found before an explicit nonce, say). */
 bool tlsd_keyset_salt(struct tlsd_keyset *ks, const uint8_t salt[4]);
 size_t tlsd_keyset_count(const struct tlsd_keyset *ks);

@@ -12,23 +12,28 @@
 #include "tls/sites.h"
 #include "tls/tls.h"
 
-enum { READ, READ_EX, WRITE, WRITE_EX, NEW, FREE, SET_FD, SET_RFD, SET_WFD, NFUNC };
+enum { READ, READ_EX, WRITE, WRITE_EX, WRITE_EX2, SENDFILE, NEW, FREE, SET_FD, SET_RFD, SET_WFD, SET_BIO, NFUNC };
 
 static const char *const funcs[NFUNC] = {
-    [READ] = "SSL_read",         [READ_EX] = "SSL_read_ex", [WRITE] = "SSL_write",
-    [WRITE_EX] = "SSL_write_ex", [NEW] = "SSL_new",         [FREE] = "SSL_free",
-    [SET_FD] = "SSL_set_fd",     [SET_RFD] = "SSL_set_rfd", [SET_WFD] = "SSL_set_wfd",
+    [READ] = "SSL_read",           [READ_EX] = "SSL_read_ex",   [WRITE] = "SSL_write",     [WRITE_EX] = "SSL_write_ex",
+    [WRITE_EX2] = "SSL_write_ex2", [SENDFILE] = "SSL_sendfile", [NEW] = "SSL_new",         [FREE] = "SSL_free",
+    [SET_FD] = "SSL_set_fd",       [SET_RFD] = "SSL_set_rfd",   [SET_WFD] = "SSL_set_wfd", [SET_BIO] = "SSL_set_bio",
 };
 
-/* One direction: its two exported functions and the programs for each form. All returns have one program. */
+/* One direction: its two exported functions, the programs for each form, and which argument of ex (and of the internal
+ * function) says where the length goes. All returns have one program. */
 struct direction {
 	int plain, ex;
 	const char *plain_enter, *ex_enter;
+	unsigned len_arg;
 };
 #define CALL_EXIT "ossl_exit"
 
-static const struct direction reading = {READ, READ_EX, "ossl_read_enter", "ossl_read_ex_enter"};
-static const struct direction writing = {WRITE, WRITE_EX, "ossl_write_enter", "ossl_write_ex_enter"};
+static const struct direction reading = {READ, READ_EX, "ossl_read_enter", "ossl_read_ex_enter", 3};
+static const struct direction writing = {WRITE, WRITE_EX, "ossl_write_enter", "ossl_write_ex_enter", 3};
+/* OpenSSL 3.3 put flags before the length, in the internal function and in SSL_write_ex2, which came with it;
+ * SSL_write_ex calls that one. */
+static const struct direction writing_3_3 = {WRITE, WRITE_EX2, "ossl_write_enter", "ossl_write_ex2_enter", 4};
 
 static bool openssl_match(const struct elf *elf)
 {
@@ -48,8 +53,8 @@ static void add(struct plan *out, const char *prog, uint64_t off, bool ret)
 	s->ret = ret;
 }
 
-/* The only function that fn calls with its own session, buffer and length, and with `readbytes` in rcx. */
-static uint64_t passes_on(const struct elf *elf, const struct elf_sym *fn, enum site_value readbytes)
+/* The only function that fn calls with its own session, buffer and length, and with len_at as argument len_arg. */
+static uint64_t passes_on(const struct elf *elf, const struct elf_sym *fn, unsigned len_arg, enum site_value len_at)
 {
 	struct site_calls c;
 	uint64_t found = 0;
@@ -58,7 +63,7 @@ static uint64_t passes_on(const struct elf *elf, const struct elf_sym *fn, enum 
 	for (unsigned i = 0; i < c.n; i++) {
 		const struct site_call *k = &c.v[i];
 		if (k->arg[0] != SITE_ARG0 || k->arg[1] != SITE_ARG1 || k->arg[2] != SITE_ARG2 ||
-		    k->arg[3] != readbytes)
+		    k->arg[len_arg] != len_at)
 			continue;
 		if (found)
 			return 0;
@@ -70,8 +75,8 @@ static uint64_t passes_on(const struct elf *elf, const struct elf_sym *fn, enum 
 /* The internal function that both exported forms of a direction hand their arguments to; 0 unless proven. */
 static uint64_t shared_by(const struct elf *elf, const struct direction *d, const struct elf_sym *sym)
 {
-	uint64_t addr = passes_on(elf, &sym[d->plain], SITE_STACK);
-	return addr && addr == passes_on(elf, &sym[d->ex], SITE_ARG3) ? addr : 0;
+	uint64_t addr = passes_on(elf, &sym[d->plain], d->len_arg, SITE_STACK);
+	return addr && addr == passes_on(elf, &sym[d->ex], d->len_arg, SITE_ARG0 + d->len_arg) ? addr : 0;
 }
 
 /* Probes of one direction; writes into how (n bytes) what they are. */
@@ -99,25 +104,62 @@ static void plan_direction(const struct elf *elf, const struct direction *d, con
 	         fast ? "emulated" : "single-stepped", ex->addr ? ", not via BIO_f_ssl" : "");
 }
 
+/* Where ciphertext passes between the library and memory, when that is in this file. */
+static void plan_bio(const struct elf *elf, struct plan *out)
+{
+	struct elf_sym s;
+	if (!elf_func(elf, "BIO_write", &s))
+		return;
+	add(out, "ossl_bio_write", s.off, false);
+	out->site[out->nsites - 1].late = 1;
+}
+
 static void openssl_plan(const struct elf *elf, struct plan *out)
 {
 	struct elf_sym sym[NFUNC];
 	char in[68], to[68];
 	elf_funcs(elf, funcs, NFUNC, sym);
-	uint64_t rd = shared_by(elf, &reading, sym), wr = shared_by(elf, &writing, sym);
+	const struct direction *w = sym[WRITE_EX2].addr ? &writing_3_3 : &writing;
+	uint64_t rd = shared_by(elf, &reading, sym), wr = shared_by(elf, w, sym);
 	if (rd == wr) /* folded together: it cannot be told which way the bytes go */
 		rd = wr = 0;
 	plan_direction(elf, &reading, sym, rd, out, in, sizeof(in));
-	plan_direction(elf, &writing, sym, wr, out, to, sizeof(to));
+	plan_direction(elf, w, sym, wr, out, to, sizeof(to));
+	if (w == &writing_3_3 && !wr && sym[WRITE_EX].addr) { /* the compiler may have copied one into the other */
+		add(out, writing.ex_enter, sym[WRITE_EX].off, false);
+		add(out, CALL_EXIT, sym[WRITE_EX].off, true);
+	}
+	if (sym[SENDFILE].addr) {
+		add(out, "ossl_sendfile_enter", sym[SENDFILE].off, false);
+		add(out, CALL_EXIT, sym[SENDFILE].off, true);
+	}
 	add(out, "ossl_new_exit", sym[NEW].off, true);
 	if (sym[FREE].addr)
 		add(out, "ossl_free", sym[FREE].off, false);
 	for (int i = SET_FD; i <= SET_WFD; i++)
 		if (sym[i].addr)
 			add(out, "ossl_set_fd", sym[i].off, false);
+	if (sym[SET_BIO].addr)
+		add(out, "ossl_set_bio", sym[SET_BIO].off, false);
+	plan_bio(elf, out);
 	snprintf(out->how, sizeof(out->how), "%s; %s; entry and return", in, to);
 }
 
 static const char *const sonames[] = {"libssl.so.3", "libssl.so.1.1", NULL};
 
-const struct tls_lib tls_openssl = {TLS_OPENSSL, "openssl", openssl_match, openssl_plan, sonames};
+/* libcrypto, where OpenSSL is shared: the other half of what memory BIOs need. */
+static bool crypto_match(const struct elf *elf)
+{
+	static const char *const must[] = {"BIO_write", "BIO_s_mem", "BIO_set_data"};
+	struct elf_sym sym[3];
+	return elf_funcs(elf, must, 3, sym) == 3;
+}
+
+static void crypto_plan(const struct elf *elf, struct plan *out)
+{
+	plan_bio(elf, out);
+}
+
+const struct tls_lib tls_libcrypto = {TLS_NONE, NULL, crypto_match, crypto_plan};
+const struct tls_lib tls_openssl = {TLS_OPENSSL,  "openssl", openssl_match,
+                                    openssl_plan, sonames,   {"SSL_read", "SSL_write"}};

@@ -19,7 +19,8 @@ struct plan_site {
 	uint64_t offset; /* in the file */
 	uint64_t cookie; /* handed to the program, on kernels that have attach cookies */
 	uint8_t ret;     /* 1: at return */
-	uint8_t pad[7];
+	uint8_t late;    /* 1: dear, so only in processes that need it (attacher_late); one per file */
+	uint8_t pad[6];
 };
 
 /* Where each secret of a handshake passes. */
@@ -32,7 +33,7 @@ struct plan_key {
 };
 
 struct plan {
-	uint8_t lib; /* enum tls_lib_id; TLS_NONE: not a TLS library */
+	uint8_t lib; /* enum tls_lib_id; TLS_NONE: not a TLS library, or only a part of one */
 	uint8_t pad[3];
 	uint32_t nsites;
 	struct plan_site site[PLAN_MAX_SITES];

@@ -8,16 +8,31 @@
 
 #include "tls/tls.h"
 
-extern const struct tls_lib tls_openssl, tls_boringssl, tls_gnutls, tls_nss, tls_go, tls_rustls, tls_unnamed;
+extern const struct tls_lib tls_openssl, tls_libcrypto, tls_boringssl, tls_gnutls, tls_nss, tls_go, tls_rustls,
+    tls_unnamed;
 
 const struct tls_lib *const tls_libs[] = {
-    &tls_openssl, &tls_boringssl, &tls_gnutls, &tls_nss, &tls_go, &tls_rustls, &tls_unnamed, NULL,
+    &tls_openssl, &tls_boringssl, &tls_gnutls, &tls_nss, &tls_go, &tls_rustls, &tls_libcrypto, &tls_unnamed, NULL,
 };
 
-const char *tls_lib_name(unsigned id)
+static const struct tls_lib *lib_of(unsigned id)
 {
 	for (size_t i = 0; tls_libs[i]; i++)
 		if (tls_libs[i]->id == id)
-			return tls_libs[i]->name;
+			return tls_libs[i];
 	return NULL;
+}
+
+const char *tls_lib_name(unsigned id)
+{
+	const struct tls_lib *l = lib_of(id);
+
+	return l ? l->name : NULL;
+}
+
+const char *tls_func_name(unsigned id, unsigned dir)
+{
+	const struct tls_lib *l = lib_of(id);
+
+	return l && dir < 2 ? l->func[dir] : NULL;
 }

@@ -17,7 +17,7 @@ struct elf;
 
 struct tls_lib {
 	enum tls_lib_id id;
-	const char *name; /* value of JSON key "tls" */
+	const char *name; /* value of JSON key "tls"; NULL: none, a part of another, or unknown */
 	/* Does this file contain the library? Looks at symbols, never at the file name alone. */
 	bool (*match)(const struct elf *elf);
 	/* Fills sites and how, or why. */
@@ -25,10 +25,13 @@ struct tls_lib {
 	/* Names under which programs load it while they run (Python, PHP, Ruby), NULL-terminated; NULL: none. They only
 	 * say where to look in advance: what is found there is recognised as above. */
 	const char *const *sonames;
+	const char *func[2]; /* what reads and what writes, by direction; other forms of these go by the same name */
 };
 
 extern const struct tls_lib *const tls_libs[]; /* NULL-terminated: table.c */
 /* Name for an id; NULL when unknown. */
 const char *tls_lib_name(unsigned id);
+/* The function of library id by which plaintext of direction dir passes; NULL when unknown. */
+const char *tls_func_name(unsigned id, unsigned dir);
 
 #endif

@@ -148,5 +148,5 @@ completes()
 }
 
 @test "a document of another kind is refused" {
-	refused "option --docs: 'html' is none of: man bash zsh fish readme" httpsnoop --docs=html
+	refused "option --docs: 'html' is none of: man bash zsh fish readme common" httpsnoop --docs=html
 }

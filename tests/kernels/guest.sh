@@ -35,14 +35,17 @@ refused()
 	fi
 }
 
-printf '#!/bin/sh\nexec /snoop/build/bin/httpsnoop --rung "$SNOOP_RUNG" "$@"\n' >/snoop/forced
-chmod 755 /snoop/forced build/bin/*
+mkdir -p forced
+for tool in build/bin/*; do
+	printf '#!/bin/sh\nexec /snoop/%s --rung "$SNOOP_RUNG" "$@"\n' "$tool" >"forced/${tool##*/}"
+done
+chmod 755 forced/* build/bin/*
 for rung in $RUNGS; do
 	echo "== ${NAMED:-$rung}"
 	if [ "$rung" = default ]; then
-		unset SNOOP_TOOL
+		unset SNOOP_TOOLS
 	elif has_rung "$rung"; then
-		export SNOOP_RUNG=$rung SNOOP_TOOL=/snoop/forced
+		export SNOOP_RUNG=$rung SNOOP_TOOLS=/snoop/forced
 	else
 		refused "$rung"
 		continue

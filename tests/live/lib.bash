@@ -9,9 +9,12 @@ bats_require_minimum_version 1.5.0
 # Debian's own programs, whatever else the caller has in front of them.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-BINARY=$ROOT/build/bin/httpsnoop
-# What is run; the kernel matrix puts a script here that forces a probe rung and then becomes the binary.
-HTTPSNOOP=${SNOOP_TOOL:-$BINARY}
+# The tool under test; a file of tests for another one sets TOOL before it loads this.
+TOOL=${TOOL:-httpsnoop}
+BINARY=$ROOT/build/bin/$TOOL
+# What is run; the kernel matrix names a folder of scripts that force a probe rung and then become the binaries.
+TOOLS=${SNOOP_TOOLS:-$ROOT/build/bin}
+HTTPSNOOP=$TOOLS/httpsnoop
 PROG=$ROOT/build/tests/prog
 PEER=$ROOT/tests/live/peer.py
 
@@ -55,12 +58,10 @@ teardown()
 # Pids of tool processes that belong to this test run: children of ours, or orphans holding a file of $T open.
 tool_processes()
 {
-	local p fd
-	for p in /proc/[0-9]*; do
-		[ "$(readlink "$p/exe" 2>/dev/null)" = "$BINARY" ] || continue
-		for fd in "$p"/fd/*; do
-			case "$(readlink "$fd")" in "$T"/*) echo "${p#/proc/}" && break ;; esac
-		done
+	local p
+	find /proc/[0-9]*/exe -maxdepth 0 -lname "$BINARY" 2>/dev/null | while read -r p; do
+		p=${p%/exe}
+		[ -z "$(find "$p/fd" -lname "$T/*" -print -quit 2>/dev/null)" ] || echo "${p#/proc/}"
 	done
 }
 
@@ -105,7 +106,7 @@ spawn()
 make_cert()
 {
 	[ -e "$T/key.pem" ] && return
-	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$T/key.pem" -out "$T/cert.pem" -days 2 -subj /CN=localhost \
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$T/key.pem" -out "$T/cert.pem" -days 2 -subj /CN=localhost \
 		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 2>/dev/null
 }
 
@@ -169,18 +170,18 @@ start_nginx()
 # writing only when its connections are done, so call this after the clients ended.
 nginx_requests() { cut -f1-4 "$T/access.log" | sort; }
 
-# start_snoop ARGS... - runs httpsnoop with output in $T/out and $T/err, pid in $SNOOP; returns when it is tracing.
+# start_snoop ARGS... - runs $TOOL with output in $T/out and $T/err, pid in $SNOOP; returns when it is tracing.
 start_snoop()
 {
 	: >"$T/err" # an earlier run's line is not this one's
-	"$HTTPSNOOP" "$@" >"$T/out" 2>"$T/err" </dev/null 3>&- &
+	"$TOOLS/$TOOL" "$@" >"$T/out" 2>"$T/err" </dev/null 3>&- &
 	SNOOP=$!
 	PIDS+=("$SNOOP")
-	wait_until 200 snoop_ready || { echo "httpsnoop did not start: $(cat "$T/err")" && return 1; }
-	gone "$SNOOP" && { echo "httpsnoop ended: $(cat "$T/err")" && return 1; }
+	wait_until 200 snoop_ready || { echo "$TOOL did not start: $(cat "$T/err")" && return 1; }
+	gone "$SNOOP" && { echo "$TOOL ended: $(cat "$T/err")" && return 1; }
 	return 0
 }
-snoop_ready() { grep -q '^httpsnoop: tracing' "$T/err" || gone "$SNOOP"; }
+snoop_ready() { grep -q "^$TOOL: tracing" "$T/err" || gone "$SNOOP"; }
 
 # stop_snoop [SIGNAL] - ends it as a user would (INT); its status in $SNOOP_STATUS.
 stop_snoop()
@@ -188,7 +189,7 @@ stop_snoop()
 	# What is on its way in the kernel and the decoder's bounded waits come out first.
 	sleep 0.5
 	kill -"${1:-INT}" "$SNOOP" 2>/dev/null
-	wait_until 100 gone "$SNOOP" || { echo "httpsnoop does not stop" && return 1; }
+	wait_until 100 gone "$SNOOP" || { echo "$TOOL does not stop" && return 1; }
 	SNOOP_STATUS=0
 	wait "$SNOOP" || SNOOP_STATUS=$?
 }

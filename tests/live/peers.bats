@@ -102,3 +102,42 @@ u = Unix('$T/sock', H); print('ready', flush=True); u.serve_forever()"
 	is 2 "$(records .conn | sort -u | wc -l)"
 	is 3 "$(count_records '.status == 200 and .role == "server"')"
 }
+
+# every_write_form COMMAND... - the forms of sslio, run by COMMAND: each request once, by whatever function it was sent.
+every_write_form()
+{
+	local form forms="write write_ex bio"
+	contains "$(cat "$T/version")" "OpenSSL 3\.[3-9]" >/dev/null && forms+=" write_ex2"
+	for form in $forms; do
+		mkfifo "$T/go.$form"
+		"$@" "$form" "$PORT" 20 <"$T/go.$form" >"$T/want" 2>"$T/version" 3>&- &
+		PID=$!
+		PIDS+=("$PID")
+		exec 5>"$T/go.$form"
+		wait_until 100 grep -q OpenSSL "$T/version"
+		start_snoop -p "$PID" --json
+		echo go >&5
+		exec 5>&-
+		wait_until 200 gone "$SNOOP" # its only target has ended
+		rows client >"$T/got"
+		is 20 "$(wc -l <"$T/want")"
+		same_lines "$T/want" "$T/got"
+		is 20 "$(count_records ".tls == \"openssl\" and .remote == \"127.0.0.1:$PORT\" and .attribution == \"exact\" or \"$form\" == \"bio\"")"
+	done
+}
+
+@test "OpenSSL of the system: SSL_write, SSL_write_ex and writes through BIO_f_ssl" {
+	start_server tls
+	: >"$T/version"
+	every_write_form "$PROG/sslio"
+}
+
+# bats test_tags=host
+@test "OpenSSL 3.5: SSL_write, SSL_write_ex, SSL_write_ex2 and writes through BIO_f_ssl" {
+	local lib=$ROOT/build/cache/libssl/3.5
+	timeout 90 sh "$ROOT/tests/tools/fetch-libssl.sh" "$ROOT/build/cache/libssl" >/dev/null 2>&1 || skip "cannot fetch it"
+	start_server tls
+	"$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$PROG/sslio" write 1 1 </dev/null 2>"$T/version" || true
+	contains "$(cat "$T/version")" "^OpenSSL 3\.5"
+	every_write_form "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$PROG/sslio"
+}

@@ -6,13 +6,13 @@
 # stop or configure any service.
 set -eu
 
-# Why each is needed: compiler and BPF back end, libbpf and ELF, packet files and filters, bodies, probe sites.
+# Why each is needed: compiler and BPF back end, libbpf and ELF, packet files and filters, bodies, probe sites, sandbox.
 BUILD="gcc make binutils libc6-dev linux-libc-dev clang llvm libbpf-dev libelf-dev zlib1g-dev
-libpcap-dev libbrotli-dev libzstd-dev libzydis-dev"
+libpcap-dev libbrotli-dev libzstd-dev libzydis-dev libseccomp-dev libmnl-dev libssl-dev"
 # Servers and clients to look at.
 DEMO="nginx openssl curl python3 procps"
 # Test frame, load, the tools results are compared with, and the linters.
-CHECK="bats jq tshark wrk nghttp2-client liburing-dev libssl-dev mandoc universal-ctags clang-format shellcheck
+CHECK="bats jq tshark wrk nghttp2-client liburing-dev mandoc universal-ctags clang-format shellcheck
 iproute2 iputils-ping util-linux bpftool strace tcpdump git brotli zstd qemu-system-x86 busybox-static cpio kmod lz4
 xz-utils libcap2-bin"
 

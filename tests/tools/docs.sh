@@ -31,7 +31,7 @@ put()
 	fi
 }
 
-# The README with one block replaced: of a tool, or of the kernels.
+# The README with one block replaced: of a tool, of what all tools have, or of the kernels.
 readme()
 {
 	local tool=$1
@@ -67,6 +67,7 @@ for bin in build/bin/*; do
 		bad=1
 	fi
 done
+[ $found = 0 ] || { "$bin" --docs=common >"$tmp/readme" && readme common; } || bad=1
 bash tests/kernels/table.sh readme >"$tmp/readme" && readme kernels
 [ $found = 1 ] || { echo "no tool in build/bin: run make first" && exit 1; }
 exit $bad

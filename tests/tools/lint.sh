@@ -17,15 +17,17 @@ declare -A may=(
 	[base]="base"
 	[event]=""
 	[record]="record"
+	[analyzer]="base record event"
+	[tcp]="tcp analyzer flow base record event"
 	[elf]="elf base"
 	[tls]="tls elf base event"
 	[body]="body base"
 	[proto]="proto base record"
-	[flow]="flow proto body base record"
+	[flow]="flow tls proto body base record"
 	[sink]="sink base record"
 	[target]="target tls elf base event record"
-	[core]="core target flow sink tls base record event"
-	[tools]="core proto record base"
+	[core]="core target flow sink tls tcp analyzer base record event"
+	[tools]="core proto tcp analyzer record base"
 	[bpf]="bpf event"
 )
 # System headers that belong to one part alone: pattern, then the parts that may include it.
@@ -35,6 +37,7 @@ foreign=(
 	'pcap' "flow"
 	'Zydis' "elf tls target"
 	'brotli|zstd|zlib' "body"
+	'libmnl' "target"
 	'stdio\.h' "base flow sink core target body elf tls tools"
 )
 
@@ -43,6 +46,7 @@ part_of() # FILE -> part
 	case $1 in
 	common/record.*) echo record ;;
 	common/event.h) echo event ;;
+	common/analyzer.h) echo analyzer ;;
 	common/*/*) f=${1#common/} && echo "${f%%/*}" ;;
 	*) echo "${1%%/*}" ;;
 	esac
@@ -139,6 +143,12 @@ check_silent()
 	grep -nE '\b(time|clock_gettime|gettimeofday)\(' -r common/proto
 }
 
+# Programs at user-space probes must not be given a stack that a CPU's tasks share (bpf/lib/uprobe.bpf.h).
+check_uprobes()
+{
+	grep -rnE 'SEC\("u(ret)?probe' bpf --include='*.[ch]'
+}
+
 check_shell()
 {
 	local f
@@ -210,6 +220,7 @@ names=(
 	format "sources are formatted"
 	docs "man pages, completions and README agree with the tables"
 	banned "no banned function is called"
+	uprobes "programs at uprobes are declared so that they have a stack of their own"
 	silent "only core and sinks print; decoders read no clock"
 	shell "shellcheck finds nothing"
 	makefile "the Makefile names no tool"

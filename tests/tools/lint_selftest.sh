@@ -49,6 +49,7 @@ else
 fi
 breaks banned common/flow/bad.c 'void f(char *d) { strcpy(d, "x"); }'
 breaks silent common/proto/bad.c 'void f(void) { puts("x"); }'
+breaks uprobes bpf/lib/bad.bpf.h 'SEC("uretprobe")'
 breaks shell tests/tools/bad.sh '#!/bin/sh
 cd $1'
 breaks makefile Makefile 'all: httpsnoop'

@@ -24,12 +24,14 @@ static struct {
 	char prog[24];
 	uint64_t off;
 	unsigned handle;
+	uint32_t pid;
 	bool live;
 } link_of[1024];
 static int nlinks, fail_at = -1;
 
 /* All or none, as the real one. */
-unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, struct err *e)
+unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_site *site, unsigned n, __u32 pid,
+                        struct err *e)
 {
 	static unsigned handles;
 	int from = nlinks;
@@ -45,6 +47,7 @@ unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_si
 		snprintf(link_of[nlinks].prog, sizeof(link_of[nlinks].prog), "%s", site[i].prog);
 		link_of[nlinks].off = site[i].offset;
 		link_of[nlinks].handle = handles;
+		link_of[nlinks].pid = pid;
 		link_of[nlinks++].live = true;
 	}
 	return handles;
@@ -84,6 +87,10 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 		memcpy(out->site[0].prog, "in", 3);
 		memcpy(out->site[1].prog, "out", 4);
 		memcpy(out->how, "both ways", 10);
+	} else if (!strncmp(b, "TLSPART", 7)) {
+		out->nsites = 1;
+		memcpy(out->site[0].prog, "late", 5);
+		out->site[0].late = 1;
 	} else if (!strncmp(b, "TLSNOT", 6)) {
 		out->lib = TLS_GO;
 		memcpy(out->why, "Go for the test", 16);
@@ -350,6 +357,44 @@ TEST(gone_process)
 	attacher_free(NULL);
 }
 
+/* Beyond the bound nothing is hooked, and that is counted. */
+TEST(too_many_files)
+{
+	static struct mapped m[300];
+	struct attacher *a = fresh();
+	for (int i = 0; i < 300; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "lib%d.so", i);
+		m[i] = map_file(name, "TLSHOOK");
+	}
+	CHECK(scan(a) == 256 && attacher_unhooked(a) == 300 - 256);
+	CHECK(scan(a) == 0 && attacher_unhooked(a) == 300 - 256);
+	attacher_free(a);
+	for (int i = 0; i < 300; i++)
+		unmap(&m[i]);
+}
+
+/* What is dear is attached when it is asked for, in that process, and gone with it; --coverage does not speak of it. */
+TEST(late_sites)
+{
+	struct attacher *a = fresh();
+	struct mapped part = map_file("libcrypto.so.3", "TLSPART"), whole = map_file("libssl.so.3", "TLSHOOK");
+	uint32_t self = (uint32_t)getpid();
+	CHECK(scan(a) == 1 && hooked(&whole.st) && !hooked(&part.st) && live() == 2);
+	CHECK(attacher_late(a, self) == 1);
+	CHECK(hooked(&part.st) && live() == 3 && link_of[2].pid == self && !strcmp(link_of[2].prog, "late"));
+	CHECK(!link_of[0].pid && !link_of[1].pid);
+	CHECK(coverage_of(a, "libssl.so.3") && !coverage_of(a, "libcrypto.so.3"));
+	CHECK(attacher_late(a, 1) == 0);
+	attacher_forget(a, self);
+	CHECK(!hooked(&part.st) && live() == 2);
+	CHECK(scan(a) == 0 && attacher_late(a, self) == 1 && live() == 3);
+	attacher_free(a);
+	CHECK(live() == 0);
+	unmap(&part);
+	unmap(&whole);
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir))
@@ -363,6 +408,8 @@ int main(void)
 	RUN(all_or_nothing);
 	RUN(no_descriptors_kept);
 	RUN(gone_process);
+	RUN(late_sites);
+	RUN(too_many_files);
 	rmdir(dir);
 	return tap_done();
 }

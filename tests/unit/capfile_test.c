@@ -66,7 +66,8 @@ static int read_file(const char *name, const char *filter, int stop)
 	memset(&e, 0, sizeof(e));
 	struct flow *f = flow_new(&c);
 	struct reasm *r = reasm_new(f, 0);
-	int ret = capfile_read(name, filter, r, &stop, &e);
+	void *file = capfile_open(name, &e);
+	int ret = file ? capfile_read(file, name, filter, r, &stop, &e) : -1;
 	reasm_finish(r);
 	reasm_free(r);
 	flow_free(f);

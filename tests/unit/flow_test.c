@@ -293,6 +293,20 @@ TEST(parts_not_captured)
 	flow_free(f);
 }
 
+TEST(break_counts_no_bytes)
+{
+	struct flow *f = start();
+	struct flow_data d = event(1, 1, 3, "");
+	data(f, 1, 1, 0, "Q1\n");
+	d.want = 1000;
+	d.flags |= FLOW_BREAK;
+	flow_data(f, &d);
+	data(f, 1, 1, 1003, "Q2\n");
+	CHECK_STR(trace[1], "|Q1\n[unknown 1000]|Q2\n");
+	CHECK(stats(f).gaps == 1 && !stats(f).lost_bytes && !stats(f).uncaptured_bytes && stats(f).bytes == 6);
+	flow_free(f);
+}
+
 TEST(skipped_ranges_need_no_wait)
 {
 	struct flow *f = start();
@@ -583,6 +597,13 @@ TEST(tls_and_unix)
 	flow_data(f, &d);
 	data(f, 1, 0, 3, "A2\n");
 	CHECK_STR(last.attribution, "nested");
+	d = event(1, 1, 6, "Q3\n");
+	d.tls = "openssl";
+	d.attributed = true;
+	d.flags |= FLOW_MATCHED;
+	flow_data(f, &d);
+	data(f, 1, 0, 6, "A3\n");
+	CHECK_STR(last.attribution, "matched");
 	flow_unix(f, 2, span_str("/run/a"), span_str("/run/b"));
 	d = event(2, 1, 0, "Q1\n");
 	d.local = d.remote = (struct rec_addr){.family = AF_UNIX};
@@ -595,6 +616,17 @@ TEST(tls_and_unix)
 	flow_free(f);
 }
 
+/* What the next responses say: one field, or two. */
+static void coding(const char *a, const char *b)
+{
+	static struct rec_header h[3];
+	h[0] = (struct rec_header){{"Server", 6}, {"gzip", 4}};
+	h[1] = (struct rec_header){{"Content-Encoding", 16}, {a, strlen(a)}};
+	if (b)
+		h[2] = (struct rec_header){{"content-encoding", 16}, {b, strlen(b)}};
+	headers_given = (struct rec_headers){h, b ? 3 : 2};
+}
+
 TEST(bodies)
 {
 	/* gzip of "hello", made with gzip -n */
@@ -605,16 +637,16 @@ TEST(bodies)
 	c.body_max = 100;
 	struct flow *f = flow_new(&c);
 	body_given = (struct rec_str){gz, sizeof(gz) - 1};
-	coding_given = (struct rec_str){"gzip", 4};
+	coding("gzip", NULL);
 	data(f, 1, 1, 0, "Q1\nQ2\nQ3\nQ4\n");
 	data(f, 1, 0, 0, "A1\n");
 	CHECK_STR(last_body, "hello");
 	CHECK(last.truncated == 0);
-	coding_given = (struct rec_str){"foo", 3};
+	coding("foo", NULL);
 	data(f, 1, 0, 3, "A2\n");
 	CHECK(last.resp_body.n == sizeof(gz) - 1);
 	CHECK_STR(last_note, "body not decoded: foo");
-	coding_given = (struct rec_str){"gzip", 4};
+	coding("gzip", NULL);
 	body_given = (struct rec_str){"no gzip at all", 14};
 	data(f, 1, 0, 6, "A3\n");
 	CHECK_STR(last_body, "no gzip at all");
@@ -623,6 +655,24 @@ TEST(bodies)
 	data(f, 1, 0, 9, "A4\n");
 	CHECK(last.truncated == 1);
 	CHECK_STR(last_note, "");
+	/* the same in brotli: applied in the order of the list, which several fields make up together */
+	static const char br[] = "\x0f\x0c\x80\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9\x07\x00"
+	                         "\x86\xa6\x10\x36\x05\x00\x00\x00\x03";
+	static const char *const list[][2] = {{"gzip, br", NULL}, {"gzip", "br"}, {"gzip,", " identity, br"}};
+	data(f, 2, 1, 0, "Q1\nQ2\nQ3\nQ4\n");
+	body_given = (struct rec_str){br, sizeof(br) - 1};
+	for (int i = 0; i < 3; i++) {
+		coding(list[i][0], list[i][1]);
+		data(f, 2, 0, 3 * (uint64_t)i, "A1\n");
+		CHECK_STR(last_body, "hello");
+		CHECK_STR(last_note, "");
+	}
+	char many[400];
+	memset(many, ',', sizeof(many));
+	memcpy(many + sizeof(many) - 5, "gzip", 5);
+	coding("br", many);
+	data(f, 2, 0, 9, "A4\n");
+	CHECK_STR(last_note, "body not decoded: too many");
 	flow_free(f);
 }
 
@@ -762,6 +812,7 @@ int main(void)
 	RUN(overlaps_first_copy_stays);
 	RUN(overlapping_writers_are_lost_bytes);
 	RUN(parts_not_captured);
+	RUN(break_counts_no_bytes);
 	RUN(skipped_ranges_need_no_wait);
 	RUN(response_before_request);
 	RUN(hole_before_force);

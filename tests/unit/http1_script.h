@@ -112,7 +112,6 @@ static inline void render(void *ctx, struct record *r)
 	}
 	put_str(b, "qb", e->req_body);
 	put_str(b, "rb", e->resp_body);
-	put_str(b, "enc", e->resp_encoding);
 	if (e->truncated)
 		buf_adds(b, " truncated");
 	put_num(b, "lost", e->lost_bytes);

@@ -240,7 +240,7 @@ TEST(targets)
 TEST(header_forms)
 {
 	EXPECT_HEADERS("t=0 server http/1.1 nth=1 m=GET h=x p=/ s=200 reason=OK lat=1 ttfb=1 req=0 resp=2 q<hOsT|x> "
-	               "q<A|b c d> q<A|> q<Sp|v> r<cOnTeNt-LeNgTh|2> r<Content-Encoding|gzip> enc=gzip\n",
+	               "q<A|b c d> q<A|> q<Sp|v> r<cOnTeNt-LeNgTh|2> r<Content-Encoding|gzip>\n",
 	               Q(0, "GET / HTTP/1.1\nhOsT:\tx \nA: b\n  c\r\n\td\r\nA:\r\nSp : v\r\nnonsense\r\n\n"),
 	               R(1, "HTTP/1.1 200 OK\ncOnTeNt-LeNgTh:2\nContent-Encoding: gzip\n\nxy"));
 }
@@ -388,6 +388,21 @@ TEST(gap_in_body)
 	/* The end was lost: when it passed is not known. */
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/ s=200 reason=OK ttfb=1 req=0 resp=8 lost=8 err=lost\n",
 	       Q(0, GET("/")), R(1, OK("8", "")), RGAP(3, 8, GAP_LOST));
+}
+
+/* However many are missing, and were they fewer than the body still has: what follows is no part of it. */
+TEST(gap_of_unknown_size)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK ttfb=1 req=0 resp=2 err=lost (part of the "
+	       "stream was not seen)\n"
+	       "t=5 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3\n",
+	       Q(0, GET("/1")), R(1, OK("900", "ab")), RGAP(3, 1, GAP_UNKNOWN), Q(5, GET("/2")), R(6, OK("3", "xyz")),
+	       Q(7, GET("/3")));
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/1 s=200 reason=OK lat=4 ttfb=4 req=1 resp=0 err=lost (part of "
+	       "the stream was not seen)\n"
+	       "t=5 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3 (pairing assumed)\n",
+	       Q(0, "POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\nx"), QGAP(3, 1, GAP_UNKNOWN),
+	       R(4, OK("0", "")), Q(5, GET("/2")), R(6, OK("3", "xyz")), END(7, END_CLOSED));
 }
 
 TEST(gap_beyond)
@@ -680,6 +695,34 @@ TEST(detect)
 			CHECK_STR("not refused", no[i]);
 }
 
+/* An answer to a request whose head has not ended: theirs is each other, and the next ones are not shifted. */
+TEST(answered_in_the_head)
+{
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/a s=431 reason=Large lat=5 ttfb=5 req=0 resp=0\n"
+	       "t=10 server http/1.1 nth=2 m=GET h=h p=/b s=200 reason=OK lat=2 ttfb=2 req=0 resp=1\n",
+	       Q(0, "GET /a HTTP/1.1\r\nHost: h\r\nX: "), R(5, "HTTP/1.1 431 Large\r\nContent-Length: 0\r\n\r\n"),
+	       FORCE(6), Q(8, "more\r\n\r\n"), Q(10, GET("/b")), R(12, OK("1", "b")));
+	/* its body, too, is what its whole head says */
+	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/a s=413 reason=No lat=5 ttfb=5 req=3 resp=0\n"
+	       "t=10 server http/1.1 nth=2 m=GET h=h p=/b s=200 reason=OK lat=2 ttfb=2 req=0 resp=1\n",
+	       Q(0, "POST /a HTTP/1.1\r\nHost: h\r\n"), R(5, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"), FORCE(6),
+	       Q(8, "Content-Length: 3\r\n\r\nabc"), Q(10, GET("/b")), R(12, OK("1", "b")));
+	/* closed: the head never ends */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/a s=408 reason=Slow lat=5 ttfb=5 resp=0 (response ended "
+	       "before the "
+	       "request)\n",
+	       Q(0, "GET /a HTTP/1.1\r\nHost: h\r\nX: "), R(5, "HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n"),
+	       FORCE(6), END(9, END_CLOSED));
+	/* lost in the middle of the head */
+	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/a s=408 reason=Slow lat=5 ttfb=5 resp=0 lost=7 err=lost "
+	       "(part of the stream was not seen)\n",
+	       Q(0, "GET /a HTTP/1.1\r\nHost: h\r\nX: "), R(5, "HTTP/1.1 408 Slow\r\nContent-Length: 0\r\n\r\n"),
+	       FORCE(6), QGAP(7, 7, 0));
+	/* not even a path: nothing is claimed */
+	EXPECT("t=5 server http/1.1 s=400 reason=Bad resp=0 (request not seen)\n", Q(0, "GET /a HT"),
+	       R(5, "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"), FORCE(6));
+}
+
 int main(void)
 {
 	RUN(simple);
@@ -706,6 +749,7 @@ int main(void)
 	RUN(joined_at_head);
 	RUN(settle);
 	RUN(gap_in_body);
+	RUN(gap_of_unknown_size);
 	RUN(gap_beyond);
 	RUN(gap_at_end_is_no_pipelining);
 	RUN(queue_bytes_bound);
@@ -720,5 +764,6 @@ int main(void)
 	RUN(schema);
 	RUN(detect);
 	RUN(detect_is_the_same_for_any_split);
+	RUN(answered_in_the_head);
 	return tap_done();
 }

@@ -16,7 +16,8 @@
 static char trace[2][4096];
 static char ends[256];
 static uint64_t skip_answer[2];
-static struct rec_str body_given, coding_given;
+static struct rec_str body_given;
+static struct rec_headers headers_given;
 static bool wants_answer, line_from_start;
 static const char *line_role = "client";
 
@@ -25,7 +26,8 @@ static void line_reset(void)
 	memset(trace, 0, sizeof(trace));
 	memset(ends, 0, sizeof(ends));
 	skip_answer[0] = skip_answer[1] = 0;
-	body_given = coding_given = (struct rec_str){0};
+	body_given = (struct rec_str){0};
+	headers_given = (struct rec_headers){0};
 	wants_answer = true;
 	line_role = "client";
 }
@@ -86,7 +88,7 @@ static size_t line_feed(void *v, int dir, const struct chunk *c, const struct em
 		x.base.pid = c->who.pid;
 		x.base.role = line_role;
 		x.resp_body = body_given;
-		x.resp_encoding = coding_given;
+		x.resp_headers = headers_given;
 		em->emit(em->ctx, &r);
 	}
 	return i;
@@ -94,7 +96,7 @@ static size_t line_feed(void *v, int dir, const struct chunk *c, const struct em
 
 static void line_gap(void *v, int dir, uint64_t n, enum gap_why why, uint64_t ts, const struct emitter *em)
 {
-	static const char *const name[] = {"lost", "uncaptured", "skipped"};
+	static const char *const name[] = {"lost", "uncaptured", "skipped", "unknown"};
 	char b[64];
 	(void)v, (void)ts, (void)em;
 	note_trace(dir, b, (size_t)snprintf(b, sizeof(b), "[%s %llu]", name[why], (unsigned long long)n));

@@ -22,6 +22,8 @@ static void put16(unsigned v)
 	pkt[len++] = (uint8_t)v;
 }
 
+static const void *tcp_options; /* instead of no-operations */
+
 static void tcp(unsigned options, const char *payload)
 {
 	put16(40000);
@@ -31,6 +33,8 @@ static void tcp(unsigned options, const char *payload)
 	put16(512);
 	put("\0\0\0\0", 4);
 	memset(pkt + len, 1, options);
+	if (tcp_options)
+		memcpy(pkt + len, tcp_options, options);
 	len += options;
 	put(payload, strlen(payload));
 }
@@ -182,6 +186,44 @@ TEST(cut_by_snaplen)
 	CHECK(packet_parse(DLT_RAW, span_of(pkt, len - 6), len - 6, &seg) == PKT_MALFORMED);
 }
 
+static void parse_with(const void *options, size_t n)
+{
+	len = 0;
+	link_header("", 0);
+	uint8_t padded[12] = {0};
+	memcpy(padded, options, n);
+	tcp_options = padded;
+	ipv4(0, 0, 6, "data");
+	tcp_options = NULL;
+	CHECK(parse(DLT_RAW) == PKT_TCP && payload_is("data"));
+}
+
+TEST(tcp_options)
+{
+	parse_with("\2\4\5\xb4\4\2\3\3\7", 9);
+	CHECK(seg.opts == (SEGOPT_MSS | SEGOPT_SACK_OK | SEGOPT_WSCALE) && seg.mss == 1460 && seg.wscale == 7);
+	parse_with("\1\1\x08\x0a\0\0\1\2\0\0\3\4", 12);
+	CHECK(seg.opts == SEGOPT_TS && seg.tsval == 0x102 && seg.tsecr == 0x304);
+	parse_with("\1\1\5\x0a\0\0\0\1\0\0\1\0", 12);
+	CHECK(seg.opts == SEGOPT_SACK && seg.nsack == 1 && seg.sack[0][0] == 1 && seg.sack[0][1] == 256);
+	parse_with("\3\3\x0f", 3);
+	CHECK(seg.wscale == 14); /* RFC 7323 section 2.3 */
+	parse_with("\0\3\3\7", 4);
+	CHECK(seg.opts == 0); /* behind the end of options */
+	parse_with("\3\3\0\2\5\5\xb4\1\x1e\3\0", 11);
+	CHECK(seg.opts == (SEGOPT_WSCALE | SEGOPT_CUT) && seg.wscale == 0); /* an MSS option of length 5 */
+	parse_with("\x1e\4\0\0\x22\2\xfd\4\1\2", 10);
+	CHECK(seg.opts == (SEGOPT_MPTCP | SEGOPT_TFO));
+	parse_with("\2\4\5\xb4\xfd\1", 6);
+	CHECK(seg.opts == (SEGOPT_MSS | SEGOPT_CUT));
+	parse_with("\1\1\1\1\1\1\1\1\1\1\3\3", 12);
+	CHECK(seg.opts == SEGOPT_CUT); /* its value would lie in the payload */
+	parse_with("\2\4\5\xb4\4\2\1\1\1\3\3\7", 12);
+	CHECK(packet_parse(DLT_RAW, span_of(pkt, 51), len, &seg) == PKT_TCP);
+	CHECK(seg.opts == (SEGOPT_MSS | SEGOPT_SACK_OK | SEGOPT_CUT)); /* by the snaplen */
+	CHECK(packet_parse(DLT_RAW, span_of(pkt, 45), len, &seg) == PKT_TCP && seg.opts == (SEGOPT_MSS | SEGOPT_CUT));
+}
+
 /* Every cut and every flipped byte of every header: no crash, no payload beyond the packet. */
 TEST(hostile)
 {
@@ -214,6 +256,7 @@ int main(void)
 	RUN(other_link_types);
 	RUN(ip_details);
 	RUN(cut_by_snaplen);
+	RUN(tcp_options);
 	RUN(hostile);
 	return tap_done();
 }

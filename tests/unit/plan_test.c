@@ -2,7 +2,8 @@
 /*
  * plan_test.c - probe sites in real libraries: the internal functions found must be what all exported variants call.
  *
- * OpenSSL 3.0 is the system's; 1.1.1 and 3.5 are fetched by tests/tools/fetch-libssl.sh when a network is there.
+ * OpenSSL 3.0 or newer is the system's; 1.1.1 and 3.5 are fetched by tests/tools/fetch-libssl.sh when a network is
+ * there.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -88,7 +89,8 @@ static void check_shared(const struct elf *elf, const struct plan *p, const char
 	}
 }
 
-static void check_library(const char *path, bool shared_write)
+/* ex: the exported function beside SSL_write that has the internal function's arguments; enter: its program. */
+static void check_library(const char *path, const char *ex, const char *enter)
 {
 	struct plan p;
 	if (!resolve(path, &p))
@@ -101,20 +103,34 @@ static void check_library(const char *path, bool shared_write)
 		return;
 	check_shared(elf, &p, "SSL_read", "SSL_read_ex", "ossl_read_ex_enter");
 	CHECK(!site(&p, "ossl_read_enter"));
-	if (shared_write) {
-		check_shared(elf, &p, "SSL_write", "SSL_write_ex", "ossl_write_ex_enter");
-		CHECK(!site(&p, "ossl_write_enter"));
-	}
+	check_shared(elf, &p, "SSL_write", ex, enter);
+	CHECK(!site(&p, "ossl_write_enter") && !site(&p, "ossl_write_ex_enter") == !!strcmp(ex, "SSL_write_ex"));
+	struct elf_sym s;
+	CHECK(!elf_func(elf, "SSL_sendfile", &s) == !site(&p, "ossl_sendfile_enter"));
+	CHECK(!site(&p, "ossl_sendfile_enter") || site(&p, "ossl_sendfile_enter")->offset == s.off);
 	check_rest(elf, &p);
 	elf_close(elf);
 	close(fd);
 }
 
-TEST(openssl_3_0)
+/* 3.0 to 3.5, as the distribution has it. */
+static void check_system(const char *path)
+{
+	struct elf_sym s;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elf *elf = elf_open(fd, NULL);
+	bool ex2 = elf && elf_func(elf, "SSL_write_ex2", &s);
+	elf_close(elf);
+	close(fd);
+	check_library(path, ex2 ? "SSL_write_ex2" : "SSL_write_ex",
+	              ex2 ? "ossl_write_ex2_enter" : "ossl_write_ex_enter");
+}
+
+TEST(openssl_of_the_system)
 {
 	for (int i = 0; system_libssl[i]; i++)
 		if (!access(system_libssl[i], R_OK)) {
-			check_library(system_libssl[i], false);
+			check_system(system_libssl[i]);
 			return;
 		}
 	printf("# skip: no libssl.so.3 here\n");
@@ -138,13 +154,13 @@ static bool fetched(const char *path)
 TEST(openssl_1_1_1)
 {
 	if (fetched(CACHE "/1.1/libssl.so.1.1"))
-		check_library(CACHE "/1.1/libssl.so.1.1", true);
+		check_library(CACHE "/1.1/libssl.so.1.1", "SSL_write_ex", "ossl_write_ex_enter");
 }
 
 TEST(openssl_3_5)
 {
 	if (fetched(CACHE "/3.5/libssl.so.3"))
-		check_library(CACHE "/3.5/libssl.so.3", false);
+		check_library(CACHE "/3.5/libssl.so.3", "SSL_write_ex2", "ossl_write_ex2_enter");
 }
 
 /* Node exports its own OpenSSL; the compiler may have put the internal functions inside the exported ones. */
@@ -187,7 +203,6 @@ TEST(others)
 	    {"/usr/lib/x86_64-linux-gnu/libgnutls.so.30", TLS_GNUTLS, "GnuTLS"},
 	    {"/usr/lib/x86_64-linux-gnu/libssl3.so", TLS_NSS, "NSS"}, /* the name is not what counts */
 	    {"/usr/lib/x86_64-linux-gnu/libgnutls-openssl.so.27", TLS_NONE, ""},
-	    {"/usr/lib/x86_64-linux-gnu/libcrypto.so.3", TLS_NONE, ""},
 	    {"/lib/x86_64-linux-gnu/libc.so.6", TLS_NONE, ""},
 	    {"/usr/local/go/bin/go", TLS_GO, "Go crypto/tls"},
 	};
@@ -204,6 +219,27 @@ TEST(others)
 	}
 	CHECK_STR(tls_lib_name(TLS_OPENSSL), "openssl");
 	CHECK(tls_lib_name(TLS_NONE) == NULL && tls_lib_name(99) == NULL);
+}
+
+/* The other half of OpenSSL: one dear place. Node has it in the same file (its SSL_* are found above). */
+TEST(libcrypto)
+{
+	char path[PATH_MAX] = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", node[PATH_MAX];
+	struct plan p;
+	if (access(path, R_OK) || !resolve(path, &p)) {
+		printf("# skip: no libcrypto.so.3 here\n");
+		return;
+	}
+	CHECK(p.lib == TLS_NONE && !p.why[0] && p.nsites == 1 && p.site[0].late && !p.site[0].ret);
+	CHECK_STR(p.site[0].prog, "ossl_bio_write");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elf *elf = elf_open(fd, NULL);
+	struct elf_sym s;
+	CHECK(elf && elf_func(elf, "BIO_write", &s) && s.off == p.site[0].offset);
+	elf_close(elf);
+	close(fd);
+	if (cmd_path("node", node, sizeof(node)) && resolve(node, &p) && p.lib == TLS_OPENSSL)
+		CHECK(site(&p, "ossl_bio_write") && site(&p, "ossl_bio_write")->late && site(&p, "ossl_set_bio"));
 }
 
 TEST(not_elf)
@@ -298,11 +334,12 @@ int main(void)
 	self = elf_open(fd, NULL);
 	RUN(argument_tracking);
 	RUN(site_classes);
-	RUN(openssl_3_0);
+	RUN(openssl_of_the_system);
 	RUN(openssl_1_1_1);
 	RUN(openssl_3_5);
 	RUN(node);
 	RUN(others);
+	RUN(libcrypto);
 	RUN(not_elf);
 	elf_close(self);
 	close(fd);

@@ -31,6 +31,15 @@ static const char *text_of(struct sample *s, struct sink_cfg cfg)
 	return sample_text(&out);
 }
 
+/* Is every line of t at most that wide? */
+static bool within(const char *t, size_t width)
+{
+	for (const char *nl; (nl = strchr(t, '\n')) != NULL; t = nl + 1)
+		if (text_width(span_of(t, (size_t)(nl - t))) > width)
+			return false;
+	return true;
+}
+
 static const char *second_line(const char *text)
 {
 	const char *nl = strchr(text, '\n');
@@ -98,6 +107,26 @@ TEST(cut_on_a_terminal_only)
 	text_of(&s, (struct sink_cfg){.columns = columns, .tty = true, .width = 1});
 }
 
+/* On a terminal a remark that finds no room beside the columns stands below; longer than the terminal, it is cut. */
+TEST(remarks_do_not_wrap)
+{
+	struct sample s;
+
+	sample_init(&s);
+	s.x.error = "closed";
+	s.x.lost_bytes = 2048;
+	const char *t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 80});
+	CHECK(within(t, 80) && strstr(t, "\n        lost=2.00K error=closed\n"));
+	t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 200});
+	CHECK(within(t, 200) && strstr(t, " lost=2.00K error=closed\n") && !strstr(t, "\n        lost"));
+	t = text_of(&s, (struct sink_cfg){.width = 80}); /* piped: one line */
+	CHECK(!strstr(t, "\n        lost") && strstr(t, " lost=2.00K error=closed\n"));
+	s.x.base.note =
+	    S("a note that is much longer than what a terminal of usual width has room for, which is eighty");
+	t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 80});
+	CHECK(within(t, 80) && strstr(t, "error=closed note=a note") && strstr(t, "…\n"));
+}
+
 /* Default columns on terminals of usual widths: one line each, and nothing is left out where there is room. */
 TEST(fits_terminals)
 {
@@ -116,14 +145,14 @@ TEST(fits_terminals)
 
 	sample_init(&s);
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
-		const char *t = text_of(&s, (struct sink_cfg){.tty = true, .width = v[i].width});
+		const char *t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = v[i].width});
 		size_t n = strcspn(t, "\n") + 1;
 		char head[256] = "";
 		memcpy(head, t, n);
 		CHECK_STR(head, v[i].head);
 		CHECK(v[i].width < 80 || text_width(span_of(t, n - 1)) <= (size_t)v[i].width);
 	}
-	const char *wide = text_of(&s, (struct sink_cfg){.tty = true, .width = 200});
+	const char *wide = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 200});
 	CHECK(strstr(wide, " REQ ") && text_width(span_of(wide, strcspn(wide, "\n"))) == 200);
 }
 
@@ -275,6 +304,7 @@ int main(void)
 	RUN(default_columns);
 	RUN(joined_connection);
 	RUN(remarks_are_always_shown);
+	RUN(remarks_do_not_wrap);
 	RUN(cut_on_a_terminal_only);
 	RUN(fits_terminals);
 	RUN(colour);

@@ -3,6 +3,7 @@
  * totals_test.c - counts and percentiles per group, their bound and their error.
  */
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "core/tool.h"
 #include "sink/sink.h"
@@ -57,6 +58,29 @@ TEST(table)
 	                       "       3       1   1.00ms   1.00ms   1.00ms  GET /b\n"
 	                       "       1       0      7us      7us      7us  - /a\\x1b[1m\n"
 	                       "       1       1     20us     20us     20us  GET /a\\x1b[1m\n");
+	totals_free(t);
+}
+
+/* Worst first by the sum; hosts without ports are one group. */
+TEST(by_sum)
+{
+	const struct totals_spec sums = {
+	    .group = (const char *const[]){"remote", "path", NULL}, .value = "latency_us", .by_sum = true};
+	struct totals *t = totals_new(&sums, &exchange_schema);
+
+	s.x.base.remote = (struct rec_addr){.family = AF_INET, .port = 1, .ip = {10, 0, 0, 1}};
+	add(t, "/often", 200, 10);
+	add(t, "/often", 200, 20);
+	s.x.base.remote.port = 2;
+	add(t, "/often", 200, 10);
+	s.x.base.remote = (struct rec_addr){.family = AF_INET6, .port = 3, .ip = {0xfd, [15] = 1}};
+	add(t, "/worst", 200, 41);
+	s.x.base.remote.family = 0;
+	add(t, "/worst", 200, REC_UNKNOWN);
+	CHECK_STR(print(t, 0), "   count   total      max      p50      p95  remote path\n"
+	                       "       1    41us     41us     41us     41us  fd00::1 /worst\n"
+	                       "       3    40us     20us     10us     20us  10.0.0.1 /often\n"
+	                       "       1       -        -        -        -  - /worst\n");
 	totals_free(t);
 }
 
@@ -177,6 +201,7 @@ int main(void)
 {
 	sample_init(&s);
 	RUN(table);
+	RUN(by_sum);
 	RUN(percentiles_are_near);
 	RUN(bounded);
 	RUN(single_value_is_exact);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * writer.h - -w: the streams of a run, and the records that they gave, into capture files. It must not know where bytes
+ * come from, nor what a pcapng block is.
+ */
+#ifndef SNOOP_WRITER_H
+#define SNOOP_WRITER_H
+
+#include "core/pipeline.h"
+#include "flow/flow.h"
+#include "sink/capture.h"
+
+struct writer {
+	struct capture *cap; /* NULL: no -w, and every function here does nothing */
+	const struct pipeline *pipe;
+	int opener;         /* of further files (outfile.h) */
+	struct buf note;    /* what the next bytes complete */
+	uint64_t nth, conn; /* of the record in note */
+	char app[64];
+};
+
+/* fd: the first file, owned from now on. opener: of further ones, where there may be some. pipe must outlive it. 0, or
+ * -1 with e. */
+int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, int opener, struct err *e);
+/* For flow_cfg.tap. */
+void writer_tap(struct writer *w, const struct flow_tap *t);
+/* A record of the stream decoders, before filters: it annotates the bytes that completed it. */
+void writer_record(struct writer *w, const struct record *r);
+/* After each batch. False: writing failed, or the last file is full. */
+bool writer_flush(struct writer *w);
+/* EXIT_FINE, or EXIT_RUNTIME after telling why. */
+int writer_close(struct writer *w);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * capture.c - see capture.h. Every file repeats section, interfaces and keys, so that it can be read alone; packets of
+ * a stream go on with the sequence numbers that they had.
+ */
+#include "sink/capture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+
+#include "sink/synth.h"
+
+#define MAX_IFACES  64
+#define SECRETS_MAX (16UL << 20)
+#define FLUSH_BYTES (64UL << 10)
+
+struct iface {
+	char name[64], description[128];
+	uint64_t received, dropped;
+};
+
+struct capture {
+	struct capture_cfg cfg;
+	struct out out;
+	struct iface iface[MAX_IFACES];
+	int nifaces;
+	char os[200];
+	struct buf secrets; /* lines of all files so far */
+	struct buf scratch; /* a packet's bytes */
+	struct buf comment, custom;
+	uint64_t written; /* bytes of this file that have left the buffer */
+	uint64_t since;   /* when this file was begun; 0 not known yet */
+	bool ended;       /* there is no further file */
+};
+
+struct capture_conn {
+	struct synth syn;
+	bool opened, fin[2];
+	uint64_t packets;
+};
+
+/* What every file starts with. */
+static bool begin_file(struct capture *c)
+{
+	struct buf *b = &c->out.b;
+	bool ok = pcapng_section(b, NULL, c->os, c->cfg.application);
+
+	for (int i = 0; i < c->nifaces; i++)
+		ok = ok && pcapng_interface(b, PCAPNG_ETHERNET, c->iface[i].name, c->iface[i].description);
+	return ok && (!c->secrets.n || pcapng_secrets(b, buf_span(&c->secrets)));
+}
+
+struct capture *capture_new(const struct capture_cfg *cfg, int fd, struct err *e)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	struct utsname u;
+
+	if (!c) {
+		err_set(e, EXIT_RUNTIME, "out of memory");
+		return NULL;
+	}
+	c->cfg = *cfg;
+	c->secrets.max = cfg->max_secrets ? cfg->max_secrets : SECRETS_MAX;
+	c->scratch.max = c->comment.max = c->custom.max = 1 << 17;
+	out_init(&c->out, fd);
+	if (!uname(&u))
+		snprintf(c->os, sizeof(c->os), "%.60s %.120s", u.sysname, u.release);
+	c->nifaces = 1;
+	snprintf(c->iface[0].name, sizeof(c->iface[0].name), "decrypted");
+	snprintf(c->iface[0].description, sizeof(c->iface[0].description),
+	         "plaintext streams, as packets made up around them");
+	begin_file(c);
+	return c;
+}
+
+/* ---- files ---- */
+
+static void end_file(struct capture *c, uint64_t now_ns)
+{
+	for (int i = 0; i < c->nifaces; i++)
+		pcapng_stats(&c->out.b, (uint32_t)i, now_ns, c->iface[i].received, c->iface[i].dropped);
+}
+
+/* Goes on in the next file when this one has reached a bound: before a packet of time ts_ns is put. */
+static void rotate(struct capture *c, uint64_t ts_ns)
+{
+	const struct capture_cfg *cfg = &c->cfg;
+	int error, fd;
+
+	if (!c->since)
+		c->since = ts_ns;
+	if (!cfg->next || c->ended ||
+	    ((!cfg->max_bytes || c->written + c->out.b.n < cfg->max_bytes) &&
+	     (!cfg->max_ns || ts_ns < c->since + cfg->max_ns)))
+		return;
+	end_file(c, ts_ns);
+	out_flush(&c->out);
+	error = c->out.error;
+	fd = cfg->next(cfg->ctx);
+	c->ended = fd < 0;
+	if (c->ended)
+		return;
+	out_close(&c->out);
+	out_init(&c->out, fd);
+	c->out.error = error;
+	c->written = 0;
+	c->since = ts_ns;
+	begin_file(c);
+}
+
+/* One packet of any interface. */
+static void add_packet(struct capture *c, const struct pcapng_packet *p)
+{
+	rotate(c, p->ts_ns);
+	if (c->ended)
+		return;
+	pcapng_packet(&c->out.b, p);
+	if (c->out.b.n >= FLUSH_BYTES) {
+		c->written += c->out.b.n;
+		out_flush(&c->out);
+	}
+}
+
+bool capture_flush(struct capture *c, uint64_t now_ns)
+{
+	rotate(c, now_ns);
+	if (c->ended)
+		return false;
+	c->written += c->out.b.n;
+	return out_flush(&c->out);
+}
+
+int capture_interface(struct capture *c, const char *name, const char *description)
+{
+	struct iface *i = &c->iface[c->nifaces];
+
+	if (c->nifaces == MAX_IFACES)
+		return -1;
+	snprintf(i->name, sizeof(i->name), "%s", name);
+	snprintf(i->description, sizeof(i->description), "%s", description);
+	pcapng_interface(&c->out.b, PCAPNG_ETHERNET, i->name, i->description);
+	return c->nifaces++;
+}
+
+void capture_counted(struct capture *c, int iface, uint64_t received, uint64_t dropped)
+{
+	if (iface < 0 || iface >= c->nifaces)
+		return;
+	c->iface[iface].received = received;
+	c->iface[iface].dropped = dropped;
+}
+
+void capture_packet(struct capture *c, const struct pcapng_packet *p)
+{
+	add_packet(c, p);
+}
+
+/* Whole lines only: what does not fit pushes the oldest out. */
+void capture_secrets(struct capture *c, struct span lines)
+{
+	pcapng_secrets(&c->out.b, lines);
+	if (!c->cfg.next || lines.n > c->secrets.max)
+		return;
+	while (c->secrets.n + lines.n > c->secrets.max) {
+		const uint8_t *nl = memchr(c->secrets.p, '\n', c->secrets.n);
+		buf_drop(&c->secrets, nl ? (size_t)(nl + 1 - c->secrets.p) : c->secrets.n);
+	}
+	buf_add(&c->secrets, lines.p, lines.n);
+}
+
+/* ---- streams ---- */
+
+static void put(struct capture *c, struct capture_conn *s, int dir, unsigned flags, uint64_t ts_ns, struct span data)
+{
+	uint8_t head[SYNTH_HEAD];
+	size_t n = synth_packet(&s->syn, dir, flags, data, head);
+	struct pcapng_packet p = {
+	    .ts_ns = ts_ns,
+	    .dir = dir ? PCAPNG_DIR_OUT : PCAPNG_DIR_IN,
+	    .comment = buf_span(&c->comment),
+	    .custom = buf_span(&c->custom),
+	};
+
+	c->scratch.n = 0;
+	if (!buf_add(&c->scratch, head, n) || !buf_add(&c->scratch, data.p, data.n))
+		return;
+	p.bytes = buf_span(&c->scratch);
+	p.wire_len = p.bytes.n;
+	add_packet(c, &p);
+	c->iface[0].received++;
+	s->packets++;
+}
+
+static void bare(struct capture *c, struct capture_conn *s, int dir, unsigned flags, uint64_t ts_ns)
+{
+	c->comment.n = c->custom.n = 0;
+	put(c, s, dir, flags, ts_ns, span_of(NULL, 0));
+}
+
+struct capture_conn *capture_open(struct capture *c, const struct rec_addr *local, const struct rec_addr *remote,
+                                  uint64_t number, bool from_start)
+{
+	struct capture_conn *s = calloc(1, sizeof(*s));
+
+	(void)c;
+	if (!s)
+		return NULL;
+	synth_init(&s->syn, local, remote, number);
+	s->opened = !from_start; /* its handshake comes with its first bytes, which tell who is the client */
+	return s;
+}
+
+/* Who sends first is taken for the client. */
+static void handshake(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns)
+{
+	s->opened = true;
+	bare(c, s, dir, SYNTH_SYN, ts_ns);
+	bare(c, s, !dir, SYNTH_SYN | SYNTH_ACK, ts_ns);
+	bare(c, s, dir, SYNTH_ACK, ts_ns);
+}
+
+static void pair(struct buf *b, const char *key, const char *value)
+{
+	if (value && *value)
+		buf_addf(b, " %s=%s", key, value);
+}
+
+/* Values have no spaces: what could hold some is written with %20 and the like. */
+static void pair_str(struct buf *b, const char *key, const char *p, size_t n)
+{
+	if (!p || !n)
+		return;
+	buf_addf(b, " %s=", key);
+	for (size_t i = 0; i < n; i++) {
+		uint8_t ch = (uint8_t)p[i];
+		if (ch <= ' ' || ch >= 0x7f || ch == '%')
+			buf_addf(b, "%%%02x", ch);
+		else
+			buf_addc(b, (char)ch);
+	}
+}
+
+static void describe(struct capture *c, const struct capture_about *a)
+{
+	struct buf *b = &c->custom;
+
+	b->n = 0;
+	buf_addf(b, "snoopkit: conn=%llu", (unsigned long long)a->conn);
+	if (a->nth != REC_UNKNOWN)
+		buf_addf(b, " nth=%llu", (unsigned long long)a->nth);
+	if (a->who.pid)
+		buf_addf(b, " pid=%u tid=%u", a->who.pid, a->who.tid);
+	pair_str(b, "comm", a->who.comm, strnlen(a->who.comm, sizeof(a->who.comm)));
+	pair_str(b, "container", a->container.p, a->container.n);
+	pair(b, "tls", a->tls);
+	pair(b, "func", a->func);
+	pair(b, "attribution", a->attribution);
+	b = &c->comment;
+	b->n = 0;
+	if (a->who.pid) {
+		text_safe(b, span_of(a->who.comm, strnlen(a->who.comm, sizeof(a->who.comm))));
+		buf_addf(b, "[%u]", a->who.pid);
+	}
+}
+
+void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, struct span bytes,
+                  const struct capture_about *a, struct span note)
+{
+	if (!s->opened)
+		handshake(c, s, dir, ts_ns);
+	describe(c, a);
+	while (bytes.n) {
+		struct span piece = span_sub(bytes, 0, SYNTH_DATA);
+		bytes = span_sub(bytes, piece.n, bytes.n);
+		if (!bytes.n && note.n) {
+			if (c->comment.n)
+				buf_adds(&c->comment, ": ");
+			text_safe(&c->comment, note);
+		}
+		put(c, s, dir, SYNTH_ACK | SYNTH_PSH, ts_ns, piece);
+	}
+}
+
+void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t n)
+{
+	(void)c;
+	synth_gap(&s->syn, dir, n);
+}
+
+void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, uint64_t ts_ns)
+{
+	if (!s->packets || s->fin[dir])
+		return;
+	s->fin[dir] = true;
+	bare(c, s, dir, (reset ? SYNTH_RST : SYNTH_FIN) | SYNTH_ACK, ts_ns);
+}
+
+void capture_close(struct capture *c, struct capture_conn *s)
+{
+	(void)c;
+	free(s);
+}
+
+int capture_finish(struct capture *c, uint64_t now_ns, bool *closed)
+{
+	int error;
+
+	if (!c->ended)
+		end_file(c, now_ns);
+	error = out_close(&c->out);
+	*closed = c->out.closed;
+	buf_free(&c->secrets);
+	buf_free(&c->scratch);
+	buf_free(&c->comment);
+	buf_free(&c->custom);
+	free(c);
+	return error;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * capture.h - streams, packets and keys into pcapng files: what belongs to each file, rotation, annotations.
+ *
+ * It writes to descriptors that it is given, and must not open files, nor know where bytes come from.
+ */
+#ifndef SNOOP_CAPTURE_H
+#define SNOOP_CAPTURE_H
+
+#include "base/err.h"
+#include "base/origin.h"
+#include "record.h"
+#include "sink/pcapng.h"
+#include "sink/sink.h"
+
+struct capture;
+struct capture_conn; /* one connection's stream as packets */
+
+struct capture_cfg {
+	const char *application; /* "httpsnoop 0.1.0 (snoopkit)" */
+	uint64_t max_bytes;      /* a file of this size is the last one's end; 0: no bound */
+	uint64_t max_ns;         /* the same by age; 0: no bound */
+	size_t max_secrets;      /* bytes of key-log lines repeated in every file; older ones go first. 0: 16 MiB */
+	/* The next file's descriptor, owned by the capture from then on; -1: there is none, which ends it. NULL: no
+	 * rotation. */
+	int (*next)(void *ctx);
+	void *ctx;
+};
+
+/* What is told of the bytes with each of their packets. Unknown values as in record.h. */
+struct capture_about {
+	uint64_t conn; /* number in the records */
+	uint64_t nth;  /* of the exchange; REC_UNKNOWN */
+	struct origin who;
+	struct rec_str container;
+	const char *tls, *func, *attribution;
+};
+
+/* Starts the first file on fd. tool's summary of what it is goes into the section. NULL with e. */
+struct capture *capture_new(const struct capture_cfg *cfg, int fd, struct err *e);
+
+/* ---- streams: interface "decrypted" ---- */
+
+/* A connection's stream. from_start: it begins with a SYN. NULL when out of memory. */
+struct capture_conn *capture_open(struct capture *c, const struct rec_addr *local, const struct rec_addr *remote,
+                                  uint64_t number, bool from_start);
+/* Bytes that dir's sender sent (0: the remote end), in order. note: what the last of their packets is said to complete
+ * ("GET /x 200 12 ms"); empty: nothing. */
+void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, struct span bytes,
+                  const struct capture_about *a, struct span note);
+/* n bytes of dir are missing here. */
+void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t n);
+/* The stream of dir ended (fin), or was reset. */
+void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, uint64_t ts_ns);
+/* The connection is gone: frees s. */
+void capture_close(struct capture *c, struct capture_conn *s);
+
+/* ---- real packets, keys, names ---- */
+
+/* A further interface; its number for capture_packet, in every file. -1: too many. Ethernet only (see synth.h). */
+int capture_interface(struct capture *c, const char *name, const char *description);
+void capture_packet(struct capture *c, const struct pcapng_packet *p);
+/* Lines of a TLS key log, before the packets that need them; repeated in every further file. */
+void capture_secrets(struct capture *c, struct span lines);
+/* Packets that an interface has received and dropped so far, for the statistics at each file's end. */
+void capture_counted(struct capture *c, int iface, uint64_t received, uint64_t dropped);
+
+/* Writes out what is buffered. now_ns: since the epoch. False once writing failed, or the last file has ended. */
+bool capture_flush(struct capture *c, uint64_t now_ns);
+/* Ends the last file. 0, or errno of the first failed write; *closed: the reader went away. */
+int capture_finish(struct capture *c, uint64_t now_ns, bool *closed);
+
+#endif
