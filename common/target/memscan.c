@@ -84,22 +84,22 @@ static uint32_t key_index(struct scan *s, const struct aes_found *f, uint64_t ad
 	return s->n - 1;
 }
 
-/* A key with memory from `addr - before` on. */
-static bool send_key(struct scan *s, const struct scan_key *k, uint64_t addr, uint64_t before, size_t n)
+/* A key with n bytes of memory from addr - before on, its schedule being there or not. */
+static bool send_key(struct scan *s, const struct scan_key *k, uint64_t addr, bool there, uint64_t before, size_t n)
 {
 	struct memscan_msg *m = s->msg;
-	*m = (struct memscan_msg){.kind = MEMSCAN_KEY, .len = k->len, .swapped = k->swapped, .addr = k->addr};
+	uint64_t from = addr > before ? addr - before : 0, page = addr & ~4095ull;
+	*m = (struct memscan_msg){
+	    .kind = MEMSCAN_KEY, .len = k->len, .swapped = k->swapped, .addr = k->addr, .at = UINT32_MAX};
 	memcpy(m->key, k->key, sizeof(m->key));
-	if (n) {
-		uint64_t from = addr > before ? addr - before : 0, page = addr & ~4095ull;
-		m->nnear = (uint32_t)memory_at(s->mem, from, m->near, n);
-		if (from + m->nnear <= addr) { /* a hole in front: from the page on */
-			size_t most = (size_t)(addr - page) + n - before;
-			m->nnear = (uint32_t)memory_at(s->mem, addr - page < before ? page : from, m->near,
-			                               most < n ? most : n);
-		}
-		m->nnear &= ~3u;
+	if (n)
+		m->nnear = (uint32_t)memory_at(s->mem, from, m->near, n) & ~3u;
+	if (n && from + m->nnear <= addr && page > from) { /* a hole in front: from the page on */
+		m->nnear = (uint32_t)memory_at(s->mem, page, m->near, n - (size_t)(page - from)) & ~3u;
+		from = page;
 	}
+	if (there && addr - from < m->nnear)
+		m->at = (uint32_t)(addr - from);
 	return send_msg(s);
 }
 
@@ -150,7 +150,7 @@ static bool look(void *ctx, uint64_t addr, struct span b)
 		if (s->nplaces < 2 * s->max)
 			s->places[s->nplaces++] = (struct scan_place){addr + f.at, i, 0};
 		if (fresh || s->req->salts)
-			send_key(s, &s->keys[i], addr + f.at, NEAR_BEFORE, s->req->salts ? MEMSCAN_NEAR : 0);
+			send_key(s, &s->keys[i], addr + f.at, true, NEAR_BEFORE, s->req->salts ? MEMSCAN_NEAR : 0);
 	}
 	secmem_wipe(&f, sizeof(f));
 	return !s->gone;
@@ -160,7 +160,7 @@ static bool look(void *ctx, uint64_t addr, struct span b)
 static bool deep_near(void *ctx, uint32_t i, uint64_t addr)
 {
 	struct scan *s = ctx;
-	return send_key(s, &s->keys[i], addr, 256, 512);
+	return send_key(s, &s->keys[i], addr, false, 256, 512);
 }
 
 static bool deep_salts(void *ctx, const uint8_t *salts, size_t n)

@@ -3,7 +3,7 @@
  * memscan.h - candidate keys from a process's memory, read by a short-lived child that can do nothing else.
  *
  * The broker starts the child, which keeps CAP_SYS_PTRACE alone and sends what it finds; the worker reads it. The child
- * does not know TLS records and proves nothing: that is tls/keyproof.h's part.
+ * does not know TLS records and proves nothing: that is the decryptor's part (tls/decrypt.h).
  */
 #ifndef SNOOP_MEMSCAN_H
 #define SNOOP_MEMSCAN_H
@@ -38,7 +38,9 @@ struct memscan_msg {
 	uint8_t len;  /* KEY: 16 or 32 */
 	uint8_t swapped, pad0;
 	uint32_t pid;
-	uint32_t nnear;  /* bytes in near */
+	uint32_t nnear; /* bytes in near */
+	uint32_t at;    /* KEY: where the schedule begins in near; UINT32_MAX: it is elsewhere */
+	uint32_t pad1;
 	int32_t error;   /* DONE: errno that ended it early, 0: none */
 	uint8_t key[32]; /* KEY */
 	uint64_t addr;   /* KEY: of its schedule in the process */

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keys_fuzz.c - any bytes as memory, as records, as sessions of a TLS library and as kept offsets: what is found is
- * what it claims to be, and nothing reads out of bounds.
+ * keys_fuzz.c - any bytes as memory, as sessions of a TLS library and as kept offsets: what is found is what it
+ * claims to be, and nothing reads out of bounds.
  */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "tls/aes_schedule.h"
-#include "tls/keyproof.h"
 #include "tls/offsets.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -29,22 +28,6 @@ static void schedules(struct span mem)
 				abort();
 		}
 	}
-}
-
-static void records(struct span in)
-{
-	struct proof_key k;
-	struct proof_12 p;
-	uint8_t nonce[12];
-	uint64_t seq;
-	if (in.n < 40)
-		return;
-	proof_key_init(&k, in.p, in.p[0] & 1 ? 16 : 32);
-	struct span rec = span_sub(in, 32, 1 << 16);
-	proof_13(&k, rec, nonce);
-	proof_13_follows(in.p, in.p + 12, in.p[1]);
-	if (proof_12_begin(&p, &k, rec))
-		proof_12_try(&p, in.p, &seq);
 }
 
 /* The input is the memory, mapped at 0x10000. */
@@ -90,7 +73,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span in = span_of(data, size);
 	schedules(in);
-	records(in);
 	sessions(in);
 	return 0;
 }
