@@ -26,8 +26,10 @@
 
 _Static_assert(sizeof(struct read_session) <= MEMSCAN_NEAR && sizeof(struct read_session) % 4 == 0, "fits a message");
 
-#define NEAR_BEFORE 2048
-#define NEAR_AFTER  (MEMSCAN_NEAR - NEAR_BEFORE) /* the schedule itself included */
+#define NEAR_BEFORE   2048
+#define DEEP_WINDOW   256 /* around a pointer or a copy */
+#define DEEP_MESSAGES 3   /* of them per key */
+#define REPORTS_MAX   (1u << 18)
 
 struct scan {
 	const struct memscan_req *req;
@@ -37,8 +39,9 @@ struct scan {
 	struct scan_key *keys;   /* found so far; locked memory */
 	uint32_t *slots;         /* hash table over keys: index + 1 */
 	uint32_t nslots, n, max, dropped;
-	struct scan_place *places; /* of all schedules */
-	uint32_t nplaces;
+	struct scan_place *places;  /* of all schedules */
+	struct scan_place *reports; /* of the deep look */
+	uint32_t nplaces, nreports;
 	uint64_t next_key;              /* keys were looked for below this address */
 	uint64_t sig_max, next_session; /* largest signature; sessions were looked for below this address */
 	bool gone;                      /* nobody reads any more */
@@ -156,11 +159,48 @@ static bool look(void *ctx, uint64_t addr, struct span b)
 	return !s->gone;
 }
 
-/* What the deep look found: surroundings of key i. */
-static bool deep_near(void *ctx, uint32_t i, uint64_t addr)
+/* What the deep look found: surroundings of key i. Kept, so that each key's go together. */
+static bool deep_near(void *ctx, uint32_t i, uint64_t addr, bool sure)
 {
 	struct scan *s = ctx;
-	return send_key(s, &s->keys[i], addr, false, 256, 512);
+	if (s->nreports < REPORTS_MAX)
+		s->reports[s->nreports++] = (struct scan_place){addr, i, !sure};
+	return true;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct scan_place *x = a, *y = b;
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return (int)x->unsure - (int)y->unsure;
+}
+
+/* Windows of each key, side by side in few messages: those surely its own first. */
+static void send_reports(struct scan *s)
+{
+	qsort(s->reports, s->nreports, sizeof(*s->reports), by_key);
+	for (uint32_t i = 0; i < s->nreports && !s->gone;) {
+		const struct scan_key *k = &s->keys[s->reports[i].key];
+		uint32_t key = s->reports[i].key, messages = 0;
+		while (i < s->nreports && s->reports[i].key == key && messages++ < DEEP_MESSAGES) {
+			struct memscan_msg *m = s->msg;
+			*m = (struct memscan_msg){.kind = MEMSCAN_KEY,
+			                          .len = k->len,
+			                          .swapped = k->swapped,
+			                          .addr = k->addr,
+			                          .at = UINT32_MAX};
+			memcpy(m->key, k->key, sizeof(m->key));
+			for (; i < s->nreports && s->reports[i].key == key && m->nnear + DEEP_WINDOW <= MEMSCAN_NEAR;
+			     i++)
+				m->nnear += (uint32_t)memory_at(s->mem, s->reports[i].addr - DEEP_WINDOW / 2,
+				                                m->near + m->nnear, DEEP_WINDOW) &
+				            ~3u;
+			send_msg(s);
+		}
+		while (i < s->nreports && s->reports[i].key == key)
+			i++;
+	}
 }
 
 static bool deep_salts(void *ctx, const uint8_t *salts, size_t n)
@@ -198,6 +238,7 @@ static void scan(struct scan *s)
 		if (deep_begin(&d)) {
 			memory_read(s->mem, max, 16, deep_look, &d, &more);
 			deep_end(&d);
+			send_reports(s);
 		}
 	}
 	*s->msg = (struct memscan_msg){
@@ -238,7 +279,8 @@ static void child(struct scan *s)
 	s->keys = locked(s->max * sizeof(*s->keys));
 	s->slots = locked(s->nslots * sizeof(*s->slots));
 	s->places = locked(2 * s->max * sizeof(*s->places));
-	if (s->msg && s->keys && s->slots && s->places && confine(s))
+	s->reports = locked(REPORTS_MAX * sizeof(*s->reports));
+	if (s->msg && s->keys && s->slots && s->places && s->reports && confine(s))
 		scan(s);
 	/* Pages are wiped, not only given back: the kernel clears them late. */
 	if (s->keys)

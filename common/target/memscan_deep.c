@@ -82,7 +82,7 @@ static bool report(struct deep *d, uint32_t i, uint64_t addr, bool sure)
 	if (*n == (sure ? PER_KEY : PER_KEY_FAR))
 		return true;
 	(*n)++;
-	return d->near(d->ctx, i, addr);
+	return d->near(d->ctx, i, addr, sure);
 }
 
 /* Is v a pointer to an object that holds a schedule? Reports each schedule within reach. */

@@ -222,7 +222,7 @@ static bool has_session(const struct conn *o)
 		                   : s->has_master && !memcmp(s->master, o->secret[0], 48) &&
 		                         !memcmp(s->client_random, o->random, 32);
 		/* 3 exchanges, besides Finished, tickets, and what s_server says by itself */
-		if (same && s->has_seq && s->seq[0] >= 3 && s->seq[0] < 8 && s->seq[1] >= 3 && s->seq[1] < 12)
+		if (same && s->has_seq && s->seq[0] >= 3 && s->seq[0] < 16 && s->seq[1] >= 3 && s->seq[1] < 16)
 			return true;
 	}
 	return false;
