@@ -34,7 +34,7 @@ struct sink_cfg {
 	const char *const *columns;  /* names, NULL-terminated; NULL: the defaults. "hdr.NAME" is a header's value */
 	struct out *out;
 	bool fit; /* text: columns may be left out where the terminal is too narrow for all */
-	bool tty;    /* cut to the width, colour */
+	bool tty; /* cut to the width, colour */
 	bool color;
 	int width;    /* terminal columns; 0 unknown */
 	bool headers; /* text: print headers below the line */
