@@ -822,7 +822,8 @@ static __always_inline int on_accept(__s64 fd)
 
 	if (!on || !sk)
 		return 0;
-	if (KBITS(struct sock, sk, sk_protocol) == IPPROTO_MPTCP)
+	if (bpf_core_field_exists(((struct mptcp_sock *)0)->first) &&
+	    KBITS(struct sock, sk, sk_protocol) == IPPROTO_MPTCP)
 		sk = BPF_CORE_READ((struct mptcp_sock *)sk, first);
 	w = win_find((__u64)sk);
 	if (!w && KREAD(struct sock, sk, __sk_common.skc_state) == TCP_SYN_RECV)
