@@ -462,11 +462,12 @@ __noinline int win_seg(__u64 skp, __u32 bits)
 	if (w->wanted != WANTED)
 		return 0;
 	if (!raw) {
-		if (!w->zero_ns[dir])
-			w->zero_ns[dir] = now;
-		tell_open(skp, w);
 		w->told[dir] = 0;
 		w->told_ns[dir] = 0;
+		if (w->zero_ns[dir])
+			return 0; /* known since we joined */
+		w->zero_ns[dir] = now;
+		tell_open(skp, w);
 		return win_tell(skp, WIN_ZERO | dir << 8, now);
 	}
 	if (w->zero_ns[dir]) {
