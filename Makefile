@@ -119,6 +119,7 @@ check-unit:
 
 bench: all progs
 	bash tests/bench/run.sh
+	bash tests/bench/windows.sh
 
 # What an exchange costs the worker, without a kernel; instructions: run it under valgrind --tool=callgrind.
 bench-worker: $(BUILD)/tests/bench/worker
