@@ -38,14 +38,18 @@ over='(has("kind") | not)'
 	contains "$(cat "$T/err")" "python3 $SERVER .* local reader not reading"
 }
 
-@test "the thread that read last is named, and with --stack where it was" {
-	start_server read=1000 pause=0.7
+@test "the thread that read last is named, and with --stack where it was then" {
+	spawn server ip netns exec "$B" "$PROG/reader" "$PORT"
+	SERVER=$PID
+	wait_until 100 grep -q ready "$T/server"
 	start_client 10.77.0.2 send=3000000 shutdown=1
-	start_snoop --json -p "$SERVER"
+	start_snoop --json --stack -p "$SERVER"
 	touch "$T/go"
 	wait_until 150 grep -q 'done' "$T/client"
 	stop_snoop
-	some_record '.side == "local" and .reader_tid == .tid or .pid != .reader_tid'
+	tid=$(sed -n 's/^tid //p' "$T/server")
+	some_record "$over"' and .side == "local" and .pid == '"$SERVER"' and .reader_tid == '"$tid"' and
+		(.stack | test("(^|;)serve\\+0x[0-9a-f]+;take\\+0x[0-9a-f]+$"))'
 }
 
 # bats test_tags=smoke
