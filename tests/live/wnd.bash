@@ -50,7 +50,7 @@ start_client()
 
 start_capture()
 {
-	spawn tcpdump ip netns exec "$A" tcpdump -i eth0 -s 100 -B 16384 --immediate-mode -U -w "$T/cap" tcp
+	spawn tcpdump ip netns exec "$A" tcpdump -Z root -i eth0 -s 100 -B 16384 --immediate-mode -U -w "$T/cap" tcp
 	CAPTURE=$PID
 	wait_until 100 grep -q listening "$T/tcpdump.err"
 }
