@@ -16,8 +16,10 @@ static char buf[65536];
 /* The call itself, not through the C library, which keeps no frame pointers. */
 __attribute__((noinline, optimize("no-omit-frame-pointer"))) static long take(int fd, long n)
 {
+	void *volatile frame = __builtin_frame_address(0); /* so that there is one */
 	long ret;
 
+	(void)frame;
 	__asm__ volatile("syscall"
 	                 : "=a"(ret)
 	                 : "a"(SYS_read), "D"((long)fd), "S"(buf), "d"(n)
