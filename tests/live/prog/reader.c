@@ -43,7 +43,7 @@ __attribute__((noinline, optimize("no-omit-frame-pointer"))) static void *serve(
 int main(int argc, char **argv)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET,
-	                        .sin_port = htons((unsigned short)atoi(argc > 1 ? argv[1] : "0"))};
+	                        .sin_port = htons((unsigned short)strtoul(argc > 1 ? argv[1] : "0", NULL, 10))};
 	int s = socket(AF_INET, SOCK_STREAM, 0), one = 1, fd;
 	pthread_t t;
 
