@@ -89,6 +89,7 @@ struct rec_base {
 	unsigned int pid, tid;
 	struct rec_str comm;
 	rec_u64 conn;
+	rec_u64 source; /* the source's id of the connection (its socket), 0 none; for analyzers, never printed */
 	struct rec_addr local, remote;
 	const char *role; /* "client", "server" */
 	struct rec_str container;

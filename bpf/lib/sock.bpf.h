@@ -18,12 +18,13 @@ static __always_inline bool fd_is_sock(__u32 fd, struct sock *sk)
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct socket *so = (void *)KREAD(struct sock, sk, sk_socket);
 	struct file *of_sock, *of_fd = NULL;
+	struct fdtable *fdt = (void *)KREAD(struct task_struct, t, files, fdt);
 	struct file **slots;
 
-	if (!so || fd >= KREAD(struct task_struct, t, files, fdt, max_fds))
+	if (!so || fd >= KREAD(struct fdtable, fdt, max_fds))
 		return false;
 	of_sock = KREAD(struct socket, so, file);
-	slots = KREAD(struct task_struct, t, files, fdt, fd);
+	slots = KREAD(struct fdtable, fdt, fd);
 	/* A list_head begins with a pointer, as the slot is one: the verifier wants a type. */
 	if (cfg.direct_reads)
 		of_fd = (void *)KREAD(struct list_head, slots + fd, next);

@@ -35,8 +35,8 @@ struct text {
 	struct column col[COLUMNS_MAX];
 	struct cell cell[COLUMNS_MAX];
 	uint8_t width[COLUMNS_MAX];
-	bool right[COLUMNS_MAX];
-	const struct field *remark[REMARKS_MAX]; /* fields that are appended to a line where they are known */
+	bool right[COLUMNS_MAX], ascii[COLUMNS_MAX]; /* ascii: values are as wide as they are long */
+	const struct field *remark[REMARKS_MAX];     /* fields that are appended to a line where they are known */
 	size_t nremarks;
 	size_t n, flex_width; /* sum of the flexible columns' widths: what they share by */
 	bool headed, followed;
@@ -68,6 +68,11 @@ static bool is_flex(const struct column *c)
 static bool is_right(const struct column *c)
 {
 	return c->f && !c->nth && c->f->flags & FF_RIGHT;
+}
+
+static bool is_ascii(const struct column *c)
+{
+	return c->f && c->f->type != FT_STR && c->f->type != FT_BODY && c->f->type != FT_ADDR;
 }
 
 static size_t column_width(const struct column *c)
@@ -136,6 +141,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	for (size_t i = 0; i < t->n; i++) {
 		t->width[i] = (uint8_t)column_width(&t->col[i]);
 		t->right[i] = is_right(&t->col[i]);
+		t->ascii[i] = is_ascii(&t->col[i]);
 	}
 	for (unsigned long i = 0; i < cfg->schema->n && t->nremarks < REMARKS_MAX; i++) {
 		const struct field *f = &cfg->schema->fields[i];
@@ -284,7 +290,10 @@ static void put_blanks(struct buf *b, size_t n)
 
 	for (; n > 32; n -= 32)
 		buf_add(b, blanks, 32);
-	buf_add(b, blanks, n);
+	if (!buf_reserve(b, 32))
+		return;
+	memcpy(b->p + b->n, blanks, 32);
+	b->n += n;
 }
 
 /* One cell, padded to width; flexible ones are cut to it where `cut`. */
@@ -430,16 +439,15 @@ static void put_plain(struct text *t, const struct record *r)
 		put_cell(t, b, &t->col[i], r);
 		if (b->n == at)
 			buf_addc(b, '-');
-		size_t n = b->n - at, w = text_width(span_of(b->p + at, n));
+		size_t n = b->n - at, w = t->ascii[i] ? n : text_width(span_of(b->p + at, n));
 		if (w >= t->width[i] || (!t->right[i] && i + 1 == t->n && !t->remarks.n))
 			continue;
 		size_t pad = t->width[i] - w;
-		if (!buf_reserve(b, pad))
-			continue;
-		if (t->right[i])
+		put_blanks(b, pad);
+		if (t->right[i] && b->n == at + n + pad) { /* to the front with the blanks */
 			memmove(b->p + at + pad, b->p + at, n);
-		memset(b->p + (t->right[i] ? at : b->n), ' ', pad);
-		b->n += pad;
+			memset(b->p + at, ' ', pad);
+		}
 	}
 	if (t->remarks.n) {
 		buf_addc(b, ' ');

@@ -23,9 +23,9 @@
 
 /* Process hooks stand first: they are attached first. */
 const struct hook loader_hooks[] = {
-    {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
-    {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
-    {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
+    {"proc_fork", AT_RAW, "sched_process_fork", NULL, false, .bare = true},
+    {"proc_exec", AT_RAW, "sched_process_exec", NULL, false, .bare = true},
+    {"proc_exit", AT_RAW, "sched_process_exit", NULL, false, .bare = true},
     {"calls_exit", AT_RAW, "sched_process_exit", NULL, false},
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, 0, "sock_send_rec", "sock/sock_send_length"},
@@ -54,6 +54,25 @@ const struct hook loader_hooks[] = {
     {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true},
     {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true},
     {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true},
+    {"turn_state", AT_RAW, "inet_sock_set_state", NULL, false, .bare = true},
+    {"turn_destroy", AT_RAW, "tcp_destroy_sock", NULL, false, .bare = true},
+    {"turn_send", AT_RAW, "sock_send_length", "sock_length", false, .bare = true},
+    {"turn_recv", AT_RAW, "sock_recv_length", "sock_length", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false, .bare = true},
+    {"turn_exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false, .bare = true},
     {"win_state", AT_RAW, "inet_sock_set_state", NULL, false, .windows = true},
     {"win_out", AT_RAW, "net_dev_queue", NULL, false, .windows = true},
     {"win_in", AT_RAW, "tcp_probe", NULL, false, .windows = true},
@@ -203,6 +222,7 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.pidns_level = cfg.pidns_inum != INITIAL_PIDNS;
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
 	cfg.direct_reads = l->direct_reads;
+	cfg.ncpus = (__u32)libbpf_num_possible_cpus();
 	cfg.tick_us = kernel_tick_us();
 	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_trace_id("syscalls", "sys_exit_accept4", NULL) >= 0;
 	cfg.cookies = l->cookies;
@@ -257,12 +277,14 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 	}
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		prog = bpf_object__find_program_by_name(l->obj, loader_hook_prog(l, h));
-		if (prog && hook_usable(l, h, rung, kernel))
+		if (prog && hook_usable(l, h, rung, kernel) && (h->bare || !l->cfg.no_payload))
 			bpf_program__set_autoload(prog, true);
 	}
 	bpf_object__for_each_program(prog, l->obj)
 	{
-		if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+		if (l->cfg.no_payload && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_autoload(prog, false);
+		else if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)ATTACH_UPROBE_MULTI);
 	}
 	shrink_unused(l);
@@ -369,6 +391,18 @@ static void *map_shared(struct loader *l, const char *name, size_t n, int prot)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* The array that the object's own programs share with the worker, if it has one. */
+static int map_own(struct loader *l, struct err *e)
+{
+	const struct bpf_map *m = bpf_object__find_map_by_name(l->obj, "shared");
+
+	if (!m)
+		return 0;
+	l->own_bytes = ((size_t)bpf_map__value_size(m) + 7) / 8 * 8 * bpf_map__max_entries(m);
+	l->own = map_shared(l, "shared", l->own_bytes, PROT_READ);
+	return l->own ? 0 : err_set(e, EXIT_RUNTIME, "cannot map the shared array: %s", strerror(errno));
+}
+
 static int after_load(struct loader *l, struct err *e)
 {
 	__u32 zero = 0;
@@ -383,6 +417,8 @@ static int after_load(struct loader *l, struct err *e)
 	    map_shared(l, "target_slots", TARGET_SLOTS * sizeof(*l->target_slots), PROT_READ | PROT_WRITE);
 	if ((has_ctl && !l->ctl) || !l->stats || !l->target_slots)
 		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
+	if (map_own(l, e) < 0)
+		return -1;
 	if (l->cfg.cgroup_fd < 0)
 		return 0;
 	fd = bpf_object__find_map_fd_by_name(l->obj, "cgroups");
@@ -515,6 +551,8 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	out->secrets_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "secrets");
 	out->ctl = l->ctl;
 	out->stats = l->stats;
+	out->own = l->own;
+	out->own_bytes = l->own_bytes;
 	if (out->data_ring_fd < 0 || out->small_ring_fd < 0 || out->proc_ring_fd < 0)
 		return err_set(e, EXIT_RUNTIME, "the BPF object lacks a ring");
 	return 0;
@@ -563,6 +601,8 @@ void loader_close(struct loader *l)
 	bpf_object__close(l->obj);
 	if (l->ctl)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
+	if (l->own)
+		munmap(l->own, l->own_bytes);
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
 	if (l->target_slots)
