@@ -197,7 +197,7 @@ enum win_what {
 	WIN_ZERO = 4,    /* the window of `dir` is 0 from here on */
 	WIN_RECOVER = 5, /* and is no longer: zero_ns[dir] still tells since when it was */
 	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
-	WIN_POLL = 7,    /* every --interval: how it stands now */
+	WIN_POLL = 7,    /* every --interval, or (-r) at a probe of the window of `dir`: how it stands now */
 	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
 	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
 };
