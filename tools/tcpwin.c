@@ -41,8 +41,8 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	rc->win_hist = c->hist;
 	rc->win_poll_ns = c->interval_ns;
 	if (c->interval_ns)
-		rc->text_columns = "time,pid,comm,local,remote,rcv_wnd,snd_wnd,zero_us,rwnd_limited_pct,srtt_us,cwnd,"
-		                   "inflight_bytes,sndq_bytes,rcvq_bytes,retrans,wscale";
+		rc->text_columns = "time,pid,comm,local,remote,rcv_wnd,snd_wnd,zero_us,rwnd_limited_pct,sndq_bytes,"
+		                   "rcvq_bytes,srtt_us,retrans,cwnd,inflight_bytes,wscale";
 	else
 		rc->text_columns = "time,pid,comm,conn,local,remote,event,side,rcv_wnd,snd_wnd,zero_us,srtt_us,"
 		                   "sndq_bytes,rcvq_bytes";

@@ -55,6 +55,23 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
 }
 
+/* From monotonic to real time: of a few tries the one that was interrupted least. */
+static int64_t clock_offset(void)
+{
+	uint64_t least = UINT64_MAX;
+	int64_t off = 0;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t before = clock_ns(CLOCK_MONOTONIC), real = clock_ns(CLOCK_REALTIME);
+		uint64_t took = clock_ns(CLOCK_MONOTONIC) - before;
+		if (took < least) {
+			least = took;
+			off = (int64_t)(real - (before + took / 2));
+		}
+	}
+	return off;
+}
+
 static bool on_event(void *ctx, const void *data, size_t size)
 {
 	struct worker *w = ctx;
@@ -179,7 +196,7 @@ static void each_second(struct worker *w, uint64_t now)
 	struct ipc_shared *sh = w->run->sh;
 
 	/* Sampled often, so that records follow a clock that is being adjusted. */
-	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	w->pipe.clock_ns = clock_offset();
 	live_touch(&w->live);
 	if (!sh->tracing)
 		w->start_ns = now;
@@ -277,7 +294,7 @@ static int setup(struct worker *w, struct err *e)
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;
-	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	w->pipe.clock_ns = clock_offset();
 	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;
 	if (r->rc.filter) {

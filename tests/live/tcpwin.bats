@@ -18,7 +18,7 @@ run_both()
 	is 0 "$SNOOP_STATUS"
 }
 
-same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS" values; }
+same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS" values | tee -a "${WND_LOG:-/dev/null}"; return "${PIPESTATUS[0]}"; }
 
 # bats test_tags=smoke
 @test "a paused reader: the capture's episodes and windows, from both ends" {
@@ -39,11 +39,12 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 }
 
 @test "a small SO_RCVBUF and a slow reader: many episodes, and who limited the buffer" {
-	start_server rcvbuf=4096 read=2000 every=0.02
-	start_client 10.77.0.2 send=150000 shutdown=1
+	start_server rcvbuf=4096 read=1000 every=0.03
+	start_client 10.77.0.2 send=50000 shutdown=1
 	run_both
 	same_as_capture 10.77.0.1
 	same_as_capture 10.77.0.2
+	[ "$(count_records '.event == "recover" and .side == "local" and .zero_us > 2000')" -ge 5 ]
 	some_record '.event == "open" and (.note // "" | test("receive buffer limited to 8,192 bytes by SO_RCVBUF"))'
 }
 

@@ -216,7 +216,7 @@ def subprocess_time(text):
 
 
 def compare(pcap, path, local, tol_ms, values):
-    halves, conns, tol, n, bad = capture(pcap), tool(path, local), tol_ms / 1e3, 0, 0
+    halves, conns, tol, n, bad, off = capture(pcap), tool(path, local), tol_ms / 1e3, 0, 0, 0.0
     if not conns:
         sys.exit("the tool told of no connection")
     for (l, r), sides in conns.items():
@@ -237,6 +237,7 @@ def compare(pcap, path, local, tol_ms, values):
                 continue
             for (a, d), (b, e) in zip(want_e, got_e):
                 n += 1
+                off = max(off, abs(a - b), abs(d - e))
                 if abs(a - b) > tol or abs(d - e) > tol:
                     bad += 1
                     print(f"{key} {side}: episode at {a:.6f} for {d:.6f}, told {b:.6f} for {e:.6f}")
@@ -253,7 +254,7 @@ def compare(pcap, path, local, tol_ms, values):
                     i = next((i for i, (x, y) in enumerate(zip(reversed(h.values), reversed(g))) if x != y), -1)
                     print(f"{key} {side}: windows differ, {i} before the last; {len(h.values)} and {len(g)}: "
                           f"{h.values[-12:]} told {g[-12:]}")
-    print(f"conns {len(conns)} episodes {n} bad {bad}")
+    print(f"conns {len(conns)} episodes {n} bad {bad} at most {1e3 * off:.3f} ms apart")
     sys.exit(1 if bad else 0)
 
 
