@@ -96,6 +96,12 @@ demo:
 	$(MAKE) all
 	bash tests/tools/demo.sh
 
+# A story of its own: make demo-window
+demo-%:
+	sh tests/tools/deps.sh demo
+	$(MAKE) all
+	bash tests/tools/demo-$*.sh
+
 check:
 	sh tests/tools/deps.sh check
 	$(MAKE) WERROR=-Werror tests-build

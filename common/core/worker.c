@@ -123,6 +123,17 @@ static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 	return ipc_send(sock, &m, -1);
 }
 
+/* Answers which function a place in a file belongs to. 0, or -1: the broker is gone. */
+static int answer_symbol(int sock, const struct ipc_msg *q, int fd)
+{
+	struct ipc_msg m = {.type = IPC_SYMBOL, .seq = q->seq, .u.symbol.off = q->u.symbol.off};
+	struct ipc_symbol *s = &m.u.symbol;
+
+	if (fd < 0 || !symbol_resolve(fd, s->off, s->name, sizeof(s->name), &s->into))
+		s->name[0] = 0;
+	return ipc_send(sock, &m, -1);
+}
+
 /*
  * A thread: a large file takes its time, and the main thread may be waiting for a stopped reader. The same reader must
  * not keep this process when the broker is gone.
@@ -133,7 +144,9 @@ static void *resolver(void *arg)
 	struct ipc_msg m;
 
 	while (!gone && ipc_recv(sock, &m, &fd) == 1) {
-		gone = m.type != IPC_RESOLVE || answer_resolve(sock, &m, fd) < 0;
+		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd) < 0
+		       : m.type == IPC_SYMBOL ? answer_symbol(sock, &m, fd) < 0
+		                              : true;
 		if (fd >= 0)
 			close(fd);
 	}

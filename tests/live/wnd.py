@@ -15,7 +15,7 @@ client HOST PORT GO [WORD=VALUE...] connects once file GO is there; prints "conn
   fastopen=1      TCP fast open
   mptcp=1         MPTCP
 compare PCAP JSON LOCAL[,LOCAL] TOLERANCE_MS [values]
-  Each connection that JSON (of tcpwin) tells from address LOCAL: the same zero-window episodes over 1 ms as tshark sees
+  Each connection that JSON (of tcpwin or zerowin) tells from address LOCAL: the same zero-window episodes over 1 ms as tshark sees
   in PCAP, on the same sides; with `values`, the same windows in the same order. Of the peer's, TCP joins those that
   come while its socket is busy (tcp_add_backlog), and takes the last: the capture may have more in between. Prints what
   it compared.
@@ -188,6 +188,11 @@ def tool(path, local):
         c = conns.setdefault((plain(r["local"]), plain(r["remote"])), {})
         t = float(subprocess_time(r["time"]))
         side = r.get("side")
+        if r["tool"] == "zerowin":
+            if "kind" not in r:
+                s = c.setdefault(side, dict(values=[], episodes=[], zero=None))
+                s["episodes"].append((t, r["stall_us"] / 1e6))
+            continue
         if r["event"] in ("zero", "window", "recover"):
             s = c.setdefault(side, dict(values=[], episodes=[], zero=None))
             s["values"].append(r["rcv_wnd" if side == "local" else "snd_wnd"])
