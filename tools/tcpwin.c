@@ -32,6 +32,8 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	(void)fc;
 	if (c->csv && rc->json)
 		return err_set(e, EXIT_USAGE, "options --csv and --json: choose one");
+	if (c->small > UINT32_MAX || c->min_change > UINT32_MAX)
+		return err_set(e, EXIT_USAGE, "options --small and --min-change: a window has less than 4G");
 	rc->csv = c->csv;
 	rc->win_kinds = 1U << WIN_ZERO | 1U << WIN_RECOVER | 1U << WIN_CLOSE | 1U << WIN_OWNER | 1U << WIN_OPEN;
 	if (!c->zero && !c->interval_ns)

@@ -150,7 +150,8 @@ static void fill_numbers(struct tcpwin_rec *r, const struct ev_win *n)
 	r->rcvbuf_bytes = win_num(n->rcvbuf);
 	r->retrans = win_num(n->retrans);
 	r->rwnd_limited_us = n->rwnd_limited_us;
-	if (n->zero_ns[DIR_IN])
+	/* With data on its way the timer's exponent is that of retransmissions. */
+	if (n->zero_ns[DIR_IN] && (!n->inflight || n->inflight == WIN_UNKNOWN))
 		r->probes = n->probes > n->backoff ? n->probes : n->backoff;
 	if (n->read_ns && n->h.ts_ns > n->read_ns)
 		r->reader_idle_us = (n->h.ts_ns - n->read_ns) / 1000;
@@ -216,6 +217,8 @@ static bool is_shown(const struct tcpwin *t, const struct tcp_conn *c)
 		return false;
 	if (!t->cfg.zero)
 		return true;
+	if (n->what == WIN_CHANGE)
+		return false;
 	return n->what == WIN_ZERO || n->what == WIN_RECOVER || n->zero_ns[DIR_IN] || n->zero_ns[DIR_OUT];
 }
 

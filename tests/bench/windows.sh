@@ -39,6 +39,7 @@ port=$(cat "$T/port")
 start()
 {
 	[ "$1" = untraced ] && return
+	: >"$T/err"
 	"build/bin/$1" -p $server >/dev/null 2>"$T/err" &
 	tool=$!
 	for ((i = 0; i < 100; i++)); do
