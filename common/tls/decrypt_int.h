@@ -194,7 +194,7 @@ bool record_proves(struct tlsd_conn *c, int dir, const struct rec_in *r);
  * too, or lost. */
 void trial_adopted(struct tlsd_conn *c, int dir, uint64_t seq);
 /* Works off both queues as far as they go. */
-void conn_run(struct tlsd_conn *c);
+void tlsd_conn_run(struct tlsd_conn *c);
 /* What is queued is lost for want of keys. */
 void queue_give_up(struct tlsd_conn *c, int dir);
 /* Tells of what was lost, when there is something: known: the records are counted exactly. */

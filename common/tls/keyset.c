@@ -541,6 +541,6 @@ unsigned tlsd_try_keys(struct tlsd_conn *c, struct tlsd_keyset *ks)
 			try_dir(c, dir, ks);
 	for (int dir = 0; dir < 2; dir++)
 		dirs |= c->h[dir].keys ? 1u << dir : 0;
-	conn_run(c);
+	tlsd_conn_run(c);
 	return dirs;
 }

@@ -808,7 +808,7 @@ static bool run_half(struct tlsd_conn *c, int dir)
 	return moved;
 }
 
-void conn_run(struct tlsd_conn *c)
+void tlsd_conn_run(struct tlsd_conn *c)
 {
 	while (!c->dead && (c->h[0].first || c->h[1].first)) {
 		bool moved = run_half(c, 0);

@@ -76,7 +76,7 @@ bool tlsd_secret(struct tlsd *d, const struct tls_secret *s)
 	for (struct tlsd_conn *c = d->by_random[bucket_of(s->client_random)]; c; c = next) {
 		next = c->rnext;
 		if (!memcmp(c->facts.client_random, s->client_random, TLS_RANDOM_LEN))
-			conn_run(c);
+			tlsd_conn_run(c);
 	}
 	return true;
 }

@@ -196,7 +196,7 @@ unsigned tlsd_try_session(struct tlsd_conn *c, const struct tlsd_session *s)
 		if (lacks_keys(&c->h[dir]) && try_dir(c, dir, s))
 			dirs |= 1u << dir;
 	if (dirs)
-		conn_run(c);
+		tlsd_conn_run(c);
 	return dirs;
 }
 
