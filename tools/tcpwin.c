@@ -56,7 +56,7 @@ static const struct example examples[] = {
     {"sudo tcpwin -p \"$(pidof nginx)\" --interval 2", "How do this server's connections stand, worst first?"},
     {"sudo tcpwin --small 64K --port 5432", "Which connections of the database have windows below 64 KB?"},
     {"sudo tcpwin --hist -d 30 -p 4711", "What sizes and windows does this process see?"},
-    {"sudo tcpwin --csv -o time,conn,rcv_wnd,snd_wnd,srtt_us --min-change 1 -p 4711 >w.csv", "Numbers for a plotter."},
+    {"sudo tcpwin --csv -o time,conn,snd_wnd --min-change 1 -p 4711 >w.csv", "Numbers for a plotter."},
     {"tcpwin -r incident.pcap --zero", "The same from a capture, without privilege."},
     {"sudo tcpwin -- curl -so /dev/null https://example.org/big", "Watch one command's connections."},
     {NULL, NULL},

@@ -27,6 +27,7 @@
 #include "core/writer.h"
 
 #define TICK_MS       10
+#define MESSAGES      256         /* of the broker, at most, before the rings are looked at again */
 #define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
 #define BUSY_BYTES    (16u << 10) /* in one turn: that is much */
 #define ORPHAN_MS     5000        /* to write what is left, once the broker is gone */
@@ -191,6 +192,18 @@ static void on_message(struct worker *w)
 		close(fd);
 }
 
+/* Lists of sockets come in thousands: not one per round. */
+static void on_messages(struct worker *w)
+{
+	struct pollfd p = {.fd = w->run->sock, .events = POLLIN};
+
+	for (int i = 0; i < MESSAGES && !w->stop; i++) {
+		on_message(w);
+		if (poll(&p, 1, 0) != 1)
+			break;
+	}
+}
+
 static void each_second(struct worker *w, uint64_t now)
 {
 	struct ipc_shared *sh = w->run->sh;
@@ -226,7 +239,7 @@ static int loop(struct worker *w)
 		int n = epoll_wait(w->epoll, ev, 4, w->batch >= BUSY_BYTES ? BUSY_TICK_MS : TICK_MS);
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->run->sock)
-				on_message(w);
+				on_messages(w);
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);

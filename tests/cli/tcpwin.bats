@@ -54,6 +54,8 @@ is() { [ "$1" = "$2" ] || { printf 'want: %s\ngot:  %s\n' "$1" "$2" && return 1;
 @test "options that contradict each other" {
 	run -2 "$TCPWIN" -r "$T/cap" --csv --json
 	is "tcpwin: options --csv and --json: choose one" "$output"
+	run -2 "$TCPWIN" -r "$T/cap" -w "$T/x"
+	[[ $output == "tcpwin: option --write: tcpwin looks at no payload"* ]]
 	run -2 "$TCPWIN" -r "$T/cap" --event nothing
 	[[ $output == "tcpwin: "*"--event"* ]]
 }

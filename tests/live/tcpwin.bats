@@ -254,3 +254,39 @@ c = socket.create_connection(('127.0.0.1', 7002)); time.sleep(30)"
 	is 1 "$(count_records '.event == "open"')"
 	is "$CLIENT" "$(records .pid | sort -u)"
 }
+
+@test "a slow queue between them (tbf)" {
+	tc -n "$A" qdisc add dev eth0 root tbf rate 200mbit burst 64kb latency 30ms 2>"$T/tc" || skip "no tbf: $(head -n 1 "$T/tc")"
+	tc -n "$B" qdisc add dev eth0 root tbf rate 200mbit burst 64kb latency 30ms
+	start_server pause=0.8
+	start_client 10.77.0.2 send=6000000 shutdown=1
+	run_both
+	same_as_capture 10.77.0.1
+	same_as_capture 10.77.0.2
+	some_record '.event == "recover" and .side == "local" and .zero_us > 300000'
+}
+
+@test "who accepts is named, not who listens; one that waits to be accepted is the listener's" {
+	start_nginx
+	start_snoop --json -p "$NGINX"
+	curl -s -o "$T/a" "http://127.0.0.1:$PORT/ok"
+	wait_until 50 some_record '.event == "close"'
+	stop_snoop
+	is "$WORKER" "$(records 'select(.event == "open") | .pid')"
+	spawn listener python3 -c "
+import socket, time
+s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(8); print(s.getsockname()[1], flush=True); time.sleep(60)"
+	LISTENER=$PID
+	wait_until 50 test -s "$T/listener"
+	start_snoop --json -p "$LISTENER"
+	spawn talker python3 -c "
+import socket, time
+c = socket.create_connection(('127.0.0.1', $(cat "$T/listener"))); c.settimeout(0.5)
+try:
+    while True: c.send(b'x' * 65536)
+except OSError: pass
+time.sleep(60)"
+	wait_until 50 some_record '.event == "zero"'
+	stop_snoop
+	is "$LISTENER server local" "$(records 'select(.event == "zero") | "\(.pid) \(.role) \(.side)"' | head -n 1)"
+}
