@@ -65,6 +65,41 @@ static const struct example examples[] = {
     {NULL, NULL},
 };
 
+static const struct recipe recipes[] = {
+    {"502s from a proxy, a few in a thousand",
+     (const struct example[]){
+         {"sudo conntrack-reuse -p \"$(pidof nginx)\" --role client --top 5 -d 60",
+          "Let it run for a minute. A line with \"stale reuse\" is a request that the proxy wrote to a connection "
+          "which "
+          "the upstream had closed: such a request ends as a 502. The note tells how long the connection was idle and "
+          "by how much the upstream was first; the table at the end tells after how long the upstream closes."},
+         {"sudo conntrack-reuse -p \"$(pidof nginx)\" --role client --pools=5s",
+          "The client's idle timeout must be shorter than the server's. Set it, then see stale reuses stop "
+          "and IDLEMAX stay below what the upstream bears."},
+         {0}}},
+    {"Cannot assign requested address",
+     (const struct example[]){
+         {"sudo conntrack-reuse --role client --top 5 -d 30",
+          "Local ports have run out. The first rows show who opens a connection per request (no reuse), how many of "
+          "them are in TIME_WAIT and what share of the ephemeral ports that is."},
+         {"sudo conntrack-reuse -p PID --requests -n 20",
+          "Who closes first? \"local\" leaves TIME_WAIT here: the client does not pool. \"remote\" after one request: "
+          "the server does not keep connections, or was asked not to (Connection: close; with --protocol http see "
+          "which requests)."},
+         {0}}},
+    {"The first request after a break hangs",
+     (const struct example[]){
+         {"sudo conntrack-reuse -p PID --nf --requests",
+          "A firewall or NAT on the way forgets idle connections without a word. Here the kernel's own connection "
+          "tracking is asked: \"connection tracking has forgotten it\" names the connections whose next request will "
+          "hang; nf_timeout_s (--json) is the time left, nf_tuple the address that the server sees."},
+         {"sudo conntrack-reuse -p PID --leak 5m --pools=10s",
+          "Where the box in between is another machine, IDLE of the request that hung and the longest IDLE of one that "
+          "did not enclose its timeout. Pools that keep connections longer than that are called leaks here."},
+         {0}}},
+    {0},
+};
+
 BPF_OBJECT(conntrack_reuse);
 
 static const struct tool tool = {
@@ -82,6 +117,7 @@ static const struct tool tool = {
         "ports), silence beyond what the peer or connection tracking bears, leaks.\n\n"
         "Connections older than the tool are listed as it starts, with their bytes; their exchanges count from then.",
     .examples = examples,
+    .recipes = recipes,
     .opts = opts,
     .cfg_size = sizeof(struct reuse_cfg),
     .schema = &reuse_schema,

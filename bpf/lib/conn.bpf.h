@@ -44,11 +44,11 @@ struct conn {
 	__u32 link_tgid; /* socket: of the session's key */
 	__u32 slot;      /* turns.bpf.h: 1 + index of its state, 0 none */
 	__u32 pad0;
-	__u32 tries;     /* socket: how often its ciphertext was looked at (cipher.bpf.h) */
-	__u64 pos[2];    /* end of what was seen, per direction */
-	__u32 base[2];   /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
-	                  * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
-	__u32 lost[2];   /* bytes lost to a full ring */
+	__u32 tries;   /* socket: how often its ciphertext was looked at (cipher.bpf.h) */
+	__u64 pos[2];  /* end of what was seen, per direction */
+	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
+	                * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
+	__u32 lost[2]; /* bytes lost to a full ring */
 	__u32 ino;
 	__u32 pid, tid; /* last user */
 	__u32 flags;

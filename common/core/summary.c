@@ -76,7 +76,7 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 		snprintf(bytes, sizeof(bytes), "%llu bytes", (unsigned long long)moved);
 	fmt_bytes(mem, rss_kib * 1024);
 	/* A tool without streams speaks of its own connections in its own part. */
-	if (!r->tool->no_streams)
+	if (!r->tool->no_streams && !r->tool->lists_olds)
 		snprintf(where, sizeof(where), " on %llu connection%s", conns, conns == 1 ? "" : "s");
 	if (bs && r->tool->no_streams)
 		snprintf(seen, sizeof(seen), "%llu events; lost %llu events", (unsigned long long)bs->events, lost_ev);

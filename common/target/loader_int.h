@@ -25,7 +25,7 @@ struct hook {
 	__u32 late; /* enum ev_proc_what after which it is attached, for it costs all others; 0: from the beginning */
 	const char *rec_prog,
 	    *rec_name; /* the same by the tracepoint's record ("sock/NAME"), for struct loader.records */
-	bool bare;  /* wanted also by a run without payload (loader_cfg.no_payload) */
+	bool bare;     /* wanted also by a run without payload (loader_cfg.no_payload) */
 };
 
 /* Ends with prog NULL. */

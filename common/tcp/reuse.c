@@ -342,7 +342,7 @@ static void tick(void *st, uint64_t now)
 		a->scan_ns = now;
 	}
 	if (a->cfg->pools_ns && now - a->pools_ns >= a->cfg->pools_ns && a->kinds & REUSE_POOL) {
-		pools_emit(a, now, now - a->pools_ns, a->cfg->top);
+		pools_emit(a, now, now - a->pools_ns, a->cfg->top, false);
 		a->pools_ns = now;
 	}
 }
@@ -370,7 +370,7 @@ static void finish(void *st, uint64_t now)
 			conn_end(a, c, false, c->ended_ns ? c->ended_ns : now);
 	}
 	if (a->kinds & REUSE_POOL)
-		pools_emit(a, now, a->cfg->pools_ns ? now - a->pools_ns : now - a->start_ns, a->cfg->top);
+		pools_emit(a, now, a->cfg->pools_ns ? now - a->pools_ns : now - a->start_ns, a->cfg->top, true);
 	else if (a->cfg->top)
 		pools_report(a, &a->report, now, a->cfg->top);
 	while (a->first)

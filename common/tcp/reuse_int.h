@@ -38,7 +38,7 @@ struct rconn {
 	uint32_t ino;
 	uint32_t told; /* exchanges already shown */
 	bool admitted, decoded, listed;
-	bool ct_seen; /* connection tracking had an entry */
+	bool ct_seen;         /* connection tracking had an entry */
 	uint64_t old_last_ns; /* of a listed one: its last byte, 0 unknown */
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
@@ -172,8 +172,9 @@ struct rpool *pool_of(struct reuse *a, const struct rconn *c);
 void pool_opened(struct reuse *a, struct rpool *p, const struct rconn *c);
 void pool_ended(struct reuse *a, struct rpool *p, const struct rconn *c, uint64_t now);
 uint64_t pool_time_wait(const struct rpool *p, uint64_t now);
-/* A record of each pool, worst first; max 0: all. span_ns: since the last time. */
-void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max);
+/* A record of each pool, worst first; max 0: all. span_ns: since the last time. Unless it is the last time, of those
+ * that have open connections or had any since. */
+void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max, bool last);
 bool pools_report(struct reuse *a, struct buf *b, uint64_t now, uint64_t max);
 /* After how long idle the peer closes, as far as seen; 0 unknown. */
 uint64_t pool_cut_ns(const struct rpool *p);
