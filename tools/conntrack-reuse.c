@@ -22,7 +22,7 @@ static const struct opt opts[] = {
     {0, "leak", "DURATION", "idle and open for longer is called a leak (default 60s)", OPT_DURATION, OWN(leak_ns)},
     {0, "kind", "KIND[,..]", "only records of these kinds", OPT_MATCH, .match = {MATCH_LIST, "kind"},
      .values = "exchange conn pool"},
-    {0, "role", "ROLE", "only where the process is the client, or the server", OPT_MATCH, .match = {MATCH_LIST, "role"},
+    {0, "role", "ROLE", "only where the process is the client, or the server", OPT_STR, OWN(role),
      .values = "client server"},
     {0, "slow", "DURATION", "only exchanges that took at least this long", OPT_MATCH,
      .match = {MATCH_MIN_US, "latency_us"}},
@@ -43,6 +43,8 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	(void)fc;
 	if (c->protocol && strcmp(c->protocol, "turns") && strcmp(c->protocol, "http"))
 		return err_set(e, EXIT_USAGE, "option --protocol: %s is not one of turns, http", c->protocol);
+	if (c->role && strcmp(c->role, "client") && strcmp(c->role, "server"))
+		return err_set(e, EXIT_USAGE, "option --role: %s is not one of client, server", c->role);
 	rc->text_columns = c->pools_ns ? POOL_COLUMNS : c->requests ? REQUEST_COLUMNS : CONN_COLUMNS;
 	rc->no_payload = !c->protocol || strcmp(c->protocol, "http") != 0;
 	rc->turn_events = rc->json || c->requests;

@@ -59,6 +59,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 		struct rconn *old = c;
 		if ((c = conn_add(a, ev->h.conn_id))) {
 			c->number = old->number;
+			c->asked = old->asked;
 			c->admitted = old->admitted;
 			c->pool = old->pool;
 			c->local = old->local;
@@ -80,7 +81,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 	c->t.comm[sizeof(c->t.comm) - 1] = 0;
 	c->slot = ev->what == CONN_ENDED ? 0 : ev->slot;
 	c->ino = ev->ino;
-	if (!c->number && ev->addr.family != AF_UNIX) {
+	if (!c->asked && ev->addr.family != AF_UNIX) {
 		c->local = addr_of(&ev->addr, ev->addr.laddr, ev->addr.lport);
 		c->remote = addr_of(&ev->addr, ev->addr.raddr, ev->addr.rport);
 		conn_admit(a, c);
@@ -89,7 +90,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 		ct_ask(a, c, ev->h.ts_ns);
 		return true;
 	}
-	if (!c->number) /* Unix without names */
+	if (!c->asked) /* Unix without names */
 		conn_admit(a, c);
 	if (a->decode && c->t.exchanges)
 		c->ended_ns = ev->h.ts_ns;
@@ -103,7 +104,7 @@ static bool on_unix(struct reuse *a, const struct ev_unix *ev)
 	struct rconn *c = conn_of(a, ev->h.conn_id);
 	size_t nl = ev->llen, nr = ev->rlen;
 
-	if (!c || c->number || nl > sizeof(ev->lpath) || nr > sizeof(ev->rpath))
+	if (!c || c->asked || nl > sizeof(ev->lpath) || nr > sizeof(ev->rpath))
 		return true;
 	c->names = malloc(nl + nr + 1);
 	if (!c->names)
@@ -134,7 +135,7 @@ static bool on_turn(struct reuse *a, const struct ev_turn *ev)
 	                     .pid = ev->h.pid,
 	                     .tid = ev->h.tid,
 	                     .comm = comm};
-	if (!c->number)
+	if (!c->asked)
 		conn_admit(a, c);
 	conn_exchange(a, c, &x);
 	c->told = ev->nth;
@@ -300,9 +301,22 @@ static bool record(void *st, struct record *rec)
 	return false;
 }
 
-/* Ended connections whose decoders had their time; the kernel's forgotten ones; text: exchanges that are over. */
+/* The kernel has forgotten a connection. Its end is on its way, or was lost to a full ring. */
+static void forgotten(struct reuse *a, struct rconn *c, uint64_t now)
+{
+	if (!c->gone_ns) {
+		c->gone_ns = now;
+	} else if (now - c->gone_ns >= SEC_NS) {
+		c->lost = true;
+		conn_end(a, c, false, now);
+	}
+}
+
+/* Ended connections whose decoders had their time; ends that were lost; text: exchanges that are over. */
 static void scan(struct reuse *a, uint64_t now)
 {
+	bool show = a->env->text && a->cfg->requests, look = a->scans++ % 4 == 0;
+
 	for (struct rconn *c = a->first, *next; c; c = next) {
 		next = c->next;
 		if (c->ended_ns) {
@@ -310,19 +324,13 @@ static void scan(struct reuse *a, uint64_t now)
 				conn_end(a, c, false, c->ended_ns);
 			continue;
 		}
-		if (!c->slot || (!(a->env->text && a->cfg->requests) && now % (4 * SCAN_NS) > SCAN_NS))
+		if (!c->slot || !(show || look))
 			continue;
-		if (!conn_fresh(a, c)) {
-			/* Its end is on its way, or was lost; give the rings a second. */
-			if (now - a->scan_ns < SEC_NS && c->t.last_ns + SEC_NS > now)
-				continue;
-			c->slot = 0;
-			continue;
-		}
-		if (!a->env->text || !a->cfg->requests || c->t.phase != TURN_ANSWERED || c->told >= c->t.exchanges ||
-		    now - c->t.last_ns < SETTLED_NS)
-			continue;
-		conn_last_exchange(a, c, 0);
+		if (!conn_fresh(a, c))
+			forgotten(a, c, now);
+		else if (show && c->t.phase == TURN_ANSWERED && c->told < c->t.exchanges &&
+		         now - c->t.last_ns >= SETTLED_NS)
+			conn_last_exchange(a, c, 0);
 	}
 }
 
@@ -362,11 +370,11 @@ static void finish(void *st, uint64_t now)
 	/* What is over, first, so that pools count it as closed. */
 	for (struct rconn *c = a->first, *next; c; c = next) {
 		next = c->next;
-		if (!c->number)
+		if (!c->asked)
 			conn_admit(a, c);
-		conn_fresh(a, c);
+		c->lost = !conn_fresh(a, c);
 		c->slot = 0;
-		if (c->ended_ns || is_over(&c->t))
+		if (c->ended_ns || c->lost || is_over(&c->t))
 			conn_end(a, c, false, c->ended_ns ? c->ended_ns : now);
 	}
 	if (a->kinds & REUSE_POOL)

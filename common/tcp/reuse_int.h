@@ -36,10 +36,12 @@ struct rconn {
 	uint64_t ended_ns; /* it ended, and is kept until the decoders are done with it */
 	uint32_t slot;     /* 1 + index of the kernel's copy of t; 0 none */
 	uint32_t ino;
-	uint32_t told; /* exchanges already shown */
-	bool admitted, decoded, listed;
-	bool ct_seen;         /* connection tracking had an entry */
-	uint64_t old_last_ns; /* of a listed one: its last byte, 0 unknown */
+	uint32_t told;                         /* exchanges already shown */
+	bool asked, admitted, decoded, listed; /* asked: whether it is admitted */
+	bool lost;                             /* its end was: what is known of it is old */
+	bool ct_seen;                          /* connection tracking had an entry */
+	uint64_t gone_ns;                      /* since when the kernel has it no more; 0: it has */
+	uint64_t old_last_ns;                  /* of a listed one: its last byte, 0 unknown */
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
 	struct turns t;
@@ -102,6 +104,7 @@ struct reuse {
 	uint64_t npools;
 	uint64_t now_ns, start_ns, scan_ns, pools_ns, ct_second;
 	uint64_t shown_conns, exchanges, stale, unanswered;
+	unsigned scans;
 	unsigned ct_left; /* questions that may be asked in this second */
 	struct buf note, report;
 };
