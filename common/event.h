@@ -19,6 +19,7 @@ enum ev_type {
 	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
 	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
+	EV_TCP = 8,      /* data ring, before the data of the call at which it was noticed: struct ev_tcp */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -145,7 +146,7 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+/* PROC_UNIX: a Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
  * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
  * without a hook. */
 enum ev_proc_what {
@@ -166,6 +167,7 @@ struct ev_proc {
 	struct ev_hdr h; /* pid: the process */
 	__u32 what;      /* enum ev_proc_what */
 	__u32 ppid;
+	__u32 ino, netns; /* PROC_UNIX: inode numbers of the socket (h.conn_id's) and of its network namespace */
 };
 
 /*
@@ -293,6 +295,21 @@ struct ev_win_hist {
 };
 
 /*
+ * What TCP has done for a connection so far, told at the calls that move its data whenever something is different (the
+ * round trip: by an eighth). Differences of two such events are what happened in between.
+ */
+struct ev_tcp {
+	struct ev_hdr h;
+	struct ev_addr addr;
+	__u64 rwnd_limited_us; /* time held up by the peer's window */
+	__u64 zero_us;         /* time that a window was 0, both directions added */
+	__u32 netns;
+	__u32 srtt_us; /* WIN_UNKNOWN: none yet */
+	__u32 retrans; /* segments */
+	__u32 pad0;
+};
+
+/*
  * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
  * listeners, by netns << 16 | port).
  */
@@ -393,6 +410,7 @@ struct bpf_cfg {
 	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
+	__u32 tcp_stats;      /* struct ev_tcp is wanted */
 	__u32 win_accept;     /* accept is observed (set by the loader) */
 	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
 	__u32 turn_events;    /* EV_TURN is wanted */

@@ -44,7 +44,7 @@ struct conn {
 	__u32 link_tgid; /* socket: of the session's key */
 	__u32 slot;      /* turns.bpf.h: 1 + index of its state, 0 none */
 	__u32 pad0;
-	__u32 tries;   /* socket: how often its ciphertext was looked at (cipher.bpf.h) */
+	__u32 tries;   /* socket: how often its ciphertext was looked at (cipher.bpf.h); session: reads without one */
 	__u64 pos[2];  /* end of what was seen, per direction */
 	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
 	                * Unix, DIR_IN: bytes already read of the buffer at the queue's head */

@@ -10,6 +10,7 @@
 #define SNOOP_KEYLOG_BPF_H
 
 #include "emit.bpf.h"
+#include "uprobe.bpf.h"
 
 /* A ring of its own: a lost secret is a lost connection, so nothing else may fill it. */
 struct {
@@ -140,8 +141,7 @@ lost:
 }
 
 /* f(session, label, secret, length) of OpenSSL, BoringSSL, GnuTLS. */
-SEC("uprobe")
-int keylog_c(struct pt_regs *ctx)
+UPROBE(keylog_c)
 {
 	struct key_args a = {.session = ctx->di, .label = ctx->si, .secret = ctx->dx, .len = ctx->cx};
 	__u64 cookie = 0;
@@ -162,8 +162,7 @@ int keylog_c(struct pt_regs *ctx)
 }
 
 /* (*Config).writeKeyLog(label string, clientRandom, secret []byte): registers as in Go's ABIInternal, 1.17 on. */
-SEC("uprobe")
-int keylog_go(struct pt_regs *ctx)
+UPROBE(keylog_go)
 {
 	struct key_args a = {
 	    .session = ctx->ax,

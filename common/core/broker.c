@@ -24,6 +24,7 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/unixends.h"
 #include "core/outfile.h"
 #include "target/nfct.h"
 
@@ -185,6 +186,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->win_kinds = rc->win_kinds;
 	c->win_min_change = (__u32)rc->win_min_change;
 	c->win_stacks = rc->win_stacks;
+	c->tcp_stats = rc->tcp_stats;
 	c->win_small = (__u32)rc->win_small;
 	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
@@ -485,11 +487,13 @@ static int on_proc(void *ctx, void *data, size_t size)
 		return 0;
 	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
 		loader_attach_late(b->loader, p->what);
+		if (p->what == PROC_UNIX)
+			unix_ends_add(b->unix_ends, p);
 		return 0;
 	}
 	if (p->what == PROC_SEEKS) {
-		if (!attacher_late(b->attacher, p->h.pid))
-			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
+		log_detail("pid %u: TLS sessions without a socket of their own: %s", p->h.pid,
+		           attacher_late(b->attacher, p->h.pid) ? "found by their ciphertext" : "not found");
 		return 0;
 	}
 	if (p->what == PROC_EXIT) {
@@ -511,12 +515,23 @@ static int on_proc(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+static void tell_gone(void *ctx, uint64_t conn_id)
+{
+	struct broker *b = ctx;
+	struct ipc_msg m = {.type = IPC_GONE, .u.gone = conn_id};
+
+	/* Behind a stopped reader nothing is taken: its exchanges end by --timeout then. */
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, -1);
+}
+
 static void each_tick(struct broker *b)
 {
 	const struct run_cfg *rc = &b->run->rc;
 	double t = now_s();
 
 	watch_tick(b, t);
+	unix_ends_tick(b->unix_ends, t, tell_gone, b);
 	windows_tick(b->windows, t);
 	if (b->by_pid) {
 		int n = loader_target_count(b->loader);
@@ -624,6 +639,7 @@ int broker_run(struct run *r)
 	if (!b)
 		return EXIT_RUNTIME;
 	b->run = r;
+	b->unix_ends = unix_ends_new();
 	b->started_s = now_s();
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -656,6 +672,7 @@ int broker_run(struct run *r)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
 	windows_free(b->windows);
+	unix_ends_free(b->unix_ends);
 	olds_free(b->olds);
 	nfct_close(b->nfct);
 	free(b);

@@ -43,6 +43,7 @@ struct broker {
 	uint64_t missed_before; /* loader_missed when tracing began */
 	struct watch watch[WATCH_MAX];
 	size_t nwatch;
+	struct unix_ends *unix_ends;
 	struct olds *olds;       /* NULL: the tool does not ask for connections older than itself */
 	struct nfct *nfct;       /* --nf; NULL: off */
 	struct windows *windows; /* NULL: the tool is not about TCP windows */

@@ -104,6 +104,7 @@ struct run_cfg {
 	uint64_t win_min_change, win_small;
 	uint32_t win_kinds;
 	bool win_stacks, win_hist;
+	bool tcp_stats; /* struct ev_tcp for the connections that are traced */
 	/* Set by a tool's setup. */
 	bool no_payload;  /* nothing is decoded: no bytes are copied, no library is hooked */
 	bool turn_events; /* the kernel tells each turn of direction (turn.h) */

@@ -27,8 +27,10 @@
 #include "core/writer.h"
 
 #define TICK_MS       10
-#define ORPHAN_MS     5000       /* to write what is left, once the broker is gone */
-#define BATCH_BYTES   (4u << 20) /* look at the broker and the clock at least this often */
+#define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
+#define BUSY_BYTES    (16u << 10) /* in one turn: that is much */
+#define ORPHAN_MS     5000        /* to write what is left, once the broker is gone */
+#define BATCH_BYTES   (4u << 20)  /* look at the broker and the clock at least this often */
 #define HINT_AFTER_NS 5000000000ULL
 #define SEC_NS        1000000000ULL
 
@@ -140,6 +142,11 @@ static void on_message(struct worker *w)
 			;
 		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
+	case IPC_GONE:
+		while (drain(w))
+			;
+		flow_end(w->live.flow, m.u.gone, END_CLOSED, clock_ns(CLOCK_MONOTONIC));
+		break;
 	case IPC_EVENT:
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
 			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
@@ -186,7 +193,7 @@ static int loop(struct worker *w)
 	struct epoll_event ev[4];
 
 	while (!w->stop && !w->pipe.done) {
-		int n = epoll_wait(w->epoll, ev, 4, TICK_MS);
+		int n = epoll_wait(w->epoll, ev, 4, w->batch >= BUSY_BYTES ? BUSY_TICK_MS : TICK_MS);
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->run->sock)
 				on_message(w);

@@ -8,6 +8,8 @@
  */
 #include "proto/http1.h"
 
+#include "base/find.h"
+
 #include <stdlib.h>
 
 #define BLOCKED           SIZE_MAX
@@ -19,36 +21,32 @@
 
 size_t h1_scan_head(struct half *h, struct span b, bool *end)
 {
-	const uint8_t *p = b.p, *stop = b.p + b.n;
+	struct finder lf = {.s = b, .c = '\n'};
 	uint32_t lines = h->lines;
 	uint8_t line = h->line;
+	size_t at = 0, n;
 
 	*end = false;
-	while (p < stop) {
-		if (line < 2 && *p == '\n') {
-			*end = true;
-			lines++;
-			p++;
-			break;
-		}
-		if (line == 0 && *p == '\r') {
+	for (;;) {
+		size_t next = find_next(&lf);
+		n = next - at;
+		if (line == 0 && n == 1 && b.p[at] == '\r')
 			line = 1;
-			p++;
-			continue;
-		}
-		line = 2;
-		p = memchr(p, '\n', (size_t)(stop - p));
-		if (!p) {
-			p = stop;
+		else if (n)
+			line = 2;
+		at = next;
+		if (at == b.n)
 			break;
-		}
 		lines++;
-		p++;
+		at++;
+		*end = line < 2;
+		if (*end)
+			break;
 		line = 0;
 	}
 	h->lines = lines;
 	h->line = line;
-	return (size_t)(p - b.p);
+	return at;
 }
 
 /* The bytes of b up to the last complete line. */

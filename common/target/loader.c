@@ -73,14 +73,14 @@ const struct hook loader_hooks[] = {
     {"turn_exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false, .bare = true},
     {"turn_exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false, .bare = true},
     {"turn_exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false, .bare = true},
-    {"win_state", AT_RAW, "inet_sock_set_state", NULL, false},
-    {"win_out", AT_RAW, "net_dev_queue", NULL, false},
-    {"win_in", AT_RAW, "tcp_probe", NULL, false},
-    {"win_in_half", AT_RAW, "netif_receive_skb", NULL, false},
-    {"win_memory", AT_RAW, "sock_exceed_buf_limit", NULL, true},
-    {"win_accept", AT_SYSCALL, "sys_exit_accept4", NULL, true},
-    {"win_accept", AT_SYSCALL, "sys_exit_accept", NULL, true},
-    {"win_read", AT_RAW, "tcp_rcv_space_adjust", NULL, true},
+    {"win_state", AT_RAW, "inet_sock_set_state", NULL, false, .windows = true},
+    {"win_out", AT_RAW, "net_dev_queue", NULL, false, .windows = true},
+    {"win_in", AT_RAW, "tcp_probe", NULL, false, .windows = true},
+    {"win_in_half", AT_RAW, "netif_receive_skb", NULL, false, .windows = true},
+    {"win_memory", AT_RAW, "sock_exceed_buf_limit", NULL, true, .windows = true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept4", NULL, true, .windows = true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept", NULL, true, .windows = true},
+    {"win_read", AT_RAW, "tcp_rcv_space_adjust", NULL, true, .windows = true},
     {NULL},
 };
 
@@ -139,9 +139,16 @@ static bool has_prog(const struct bpf_object *obj, const char *name)
 	return bpf_object__find_program_by_name(obj, name) != NULL;
 }
 
-static bool hook_usable(const struct hook *h, const char *rung, const struct btf *kernel)
+/* Does this run want what the hook shows? */
+static bool hook_asked(const struct loader *l, const struct hook *h)
 {
-	return loader_hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
+	return !h->windows || l->cfg.bpf.win_kinds || l->cfg.bpf.tcp_stats;
+}
+
+static bool hook_usable(const struct loader *l, const struct hook *h, const char *rung, const struct btf *kernel)
+{
+	return hook_asked(l, h) && loader_hook_in_rung(h, rung) &&
+	       (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
 }
 
 /* Can the hooks that have a record be attached by it (tracefs is within reach)? */
@@ -160,7 +167,8 @@ static bool has_task_regs(void)
 }
 
 /* Can every hook that the object needs on this rung exist on this kernel? */
-static int rung_check(const struct bpf_object *obj, const char *rung, const struct btf *kernel, struct err *e)
+static int rung_check(const struct loader *l, const struct bpf_object *obj, const char *rung, const struct btf *kernel,
+                      struct err *e)
 {
 	bool regs = false;
 
@@ -169,7 +177,7 @@ static int rung_check(const struct bpf_object *obj, const char *rung, const stru
 	if (!strcmp(rung, "syscall_exit") && kernel_preempts_syscall_hooks(kernel))
 		return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel (7.1+) would leave hits out", rung);
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		if (!loader_hook_in_rung(h, rung) || h->optional || !has_prog(obj, h->prog))
+		if (!loader_hook_in_rung(h, rung) || h->optional || !has_prog(obj, h->prog) || !hook_asked(l, h))
 			continue;
 		if (h->at == AT_RAW && !kernel_has_tracepoint(kernel, h->name))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung, h->name);
@@ -235,6 +243,19 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	return err_set(e, EXIT_RUNTIME, "the BPF object has no configuration section");
 }
 
+/* Tables that this run leaves empty are allocated in full all the same. */
+static void shrink_unused(struct loader *l)
+{
+	static const char *const tables[] = {"wins", "olds", "listeners", "halves", "told_tcps"};
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(l->obj, tables[i]);
+		bool used = i == 4 ? l->cfg.bpf.tcp_stats : l->cfg.bpf.win_kinds || l->cfg.bpf.tcp_stats;
+		if (m && !used)
+			bpf_map__set_max_entries(m, 16);
+	}
+}
+
 /* Opens the object and selects the programs of one rung. */
 static int open_rung(struct loader *l, const char *rung, const struct btf *kernel, struct err *e)
 {
@@ -256,7 +277,7 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 	}
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		prog = bpf_object__find_program_by_name(l->obj, loader_hook_prog(l, h));
-		if (prog && hook_usable(h, rung, kernel) && (h->bare || !l->cfg.no_payload))
+		if (prog && hook_usable(l, h, rung, kernel) && (h->bare || !l->cfg.no_payload))
 			bpf_program__set_autoload(prog, true);
 	}
 	bpf_object__for_each_program(prog, l->obj)
@@ -266,6 +287,7 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 		else if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)ATTACH_UPROBE_MULTI);
 	}
+	shrink_unused(l);
 	map = bpf_object__find_map_by_name(l->obj, "data");
 	if (!map || bpf_map__set_max_entries(map, (__u32)ring_size(l->cfg.ring_bytes)))
 		return err_set(e, EXIT_RUNTIME, "the BPF object has no data ring");
@@ -345,13 +367,13 @@ static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 	}
 	if (!known)
 		err_set(&last, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);
-	else if (!ladder && !rung_check(obj, NO_RUNG, kernel, &last) && !try_rung(l, NO_RUNG, kernel, &last))
+	else if (!ladder && !rung_check(l, obj, NO_RUNG, kernel, &last) && !try_rung(l, NO_RUNG, kernel, &last))
 		known = false;
 	for (size_t i = 0; known && i < NRUNGS; i++) {
 		if (!has[i] || (l->cfg.rung && strcmp(l->cfg.rung, rungs[i])))
 			continue;
 		memset(&last, 0, sizeof(last));
-		if (!rung_check(obj, rungs[i], kernel, &last) && !try_rung(l, rungs[i], kernel, &last))
+		if (!rung_check(l, obj, rungs[i], kernel, &last) && !try_rung(l, rungs[i], kernel, &last))
 			break;
 	}
 	bpf_object__close(obj);

@@ -69,7 +69,7 @@ run_both()
 	start_capture
 	start_snoop --json --min-change 1 --strict -p "$SERVER,$CLIENT"
 	touch "$T/go"
-	wait_until 150 grep -q done "$T/client"
+	wait_until 150 grep -q 'done' "$T/client"
 	sleep 0.3
 	stop_snoop
 	stop_capture
@@ -122,7 +122,7 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	start_client 10.77.0.2 send=1000 shutdown=1
 	start_snoop --json --noscale -p "$SERVER,$CLIENT"
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	ip netns exec "$A" sysctl -q net.ipv4.tcp_window_scaling=0
 	ip netns exec "$A" python3 "$WND" client 10.77.0.2 "$PORT" "$T/go" send=1000 shutdown=1 >"$T/again"
 	wait_until 50 some_record '.event == "close"'
@@ -193,7 +193,7 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	start_client 10.77.0.2 send=100000 shutdown=1 conns=200
 	start_snoop --json --strict -p "$SERVER,$CLIENT"
 	touch "$T/go"
-	wait_until 300 grep -q done "$T/client"
+	wait_until 300 grep -q 'done' "$T/client"
 	stop_snoop
 	is 0 "$SNOOP_STATUS"
 	is 400 "$(count_records '.event == "open"')"
@@ -209,7 +209,7 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	start_client 127.0.0.1 send=12000000 shutdown=1
 	start_snoop --json -p "$SERVER,$CLIENT"
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	is 2 "$(count_records '.event == "open"')"
 	some_record '.event == "recover" and .side == "local" and .role == "server" and .zero_us > 500000'
@@ -223,7 +223,7 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	start_client 10.77.0.2 fastopen=1 send=1000 shutdown=1 conns=3
 	start_snoop --json -p "$SERVER,$CLIENT"
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	is 6 "$(count_records '.event == "open"')"
 	is 6 "$(count_records '.event == "close"')"
@@ -252,7 +252,7 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	start_client 10.77.0.2 mptcp=1 send=8000000 shutdown=1
 	start_snoop --json -p "$SERVER,$CLIENT"
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	some_record '.event == "open" and .role == "client" and .pid == '"$CLIENT"' and (.note // "" | test("MPTCP subflow"))'
 	some_record '.event == "open" and .role == "server" and .pid == '"$SERVER"
@@ -268,7 +268,7 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 import socket, time
 s = socket.socket(); s.bind(('127.0.0.1', 7002)); s.listen(1)
 c = socket.create_connection(('127.0.0.1', 7002)); time.sleep(30)"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	[ "$(grep -c '^TIME' "$T/out")" -ge 3 ]
 	# The rows of both ends stand, with how long it has been.
@@ -282,7 +282,7 @@ c = socket.create_connection(('127.0.0.1', 7002)); time.sleep(30)"
 	start_client 10.77.0.2 send=1000000 shutdown=1
 	start_snoop --csv --hist --min-change 1 -o time,conn,event,side,rcv_wnd,snd_wnd -p "$CLIENT"
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	is time,conn,event,side,rcv_wnd,snd_wnd "$(head -n 1 "$T/out")"
 	is "" "$(grep -vE '^(time|[0-9]+\.[0-9]{6}),' "$T/out")"
@@ -296,14 +296,14 @@ c = socket.create_connection(('127.0.0.1', 7002)); time.sleep(30)"
 	start_client 10.77.0.2 send=1000 shutdown=1
 	start_snoop --json -p "$CLIENT" --port 1
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	is 0 "$(count_records true)"
 	rm "$T/go"
 	start_client 10.77.0.2 send=1000 shutdown=1
 	start_snoop --json -p "$CLIENT" --netns "$CLIENT" 'host 10.77.0.2 and port 7001'
 	touch "$T/go"
-	wait_until 100 grep -q done "$T/client"
+	wait_until 100 grep -q 'done' "$T/client"
 	stop_snoop
 	is 1 "$(count_records '.event == "open"')"
 	is "$CLIENT" "$(records .pid | sort -u)"

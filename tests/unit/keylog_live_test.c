@@ -59,7 +59,7 @@ static void attach(void *ctx, const struct map_line *m)
 		struct plan_site site = {.offset = p.key.offset, .cookie = p.key.cookie};
 		snprintf(site.prog, sizeof(site.prog), "%s", p.key.prog);
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		s->handle[s->nseen] = loader_uprobes(loader, path, &site, 1, &e);
+		s->handle[s->nseen] = loader_uprobes(loader, path, &site, 1, 0, &e);
 		CHECK(s->handle[s->nseen] > 0);
 		if (e.code)
 			printf("# %s\n", e.text);
@@ -155,7 +155,7 @@ static bool load(void)
 		return false;
 	}
 	ring = ring_buffer__new(shared.secrets_ring_fd, on_secret, NULL, NULL);
-	loader_on(loader);
+	loader_on(loader, ON);
 	return ring != NULL;
 }
 
