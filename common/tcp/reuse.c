@@ -222,11 +222,7 @@ static struct rconn *conn_of_record(struct reuse *a, const struct rec_base *b)
 {
 	if (!a->env->offline)
 		return conn_of(a, b->source);
-	for (struct rconn *c = a->last; c; c = c->prev)
-		if (!memcmp(c->local.ip, b->local.ip, 16) && !memcmp(c->remote.ip, b->remote.ip, 16) &&
-		    c->local.port == b->local.port && c->remote.port == b->remote.port)
-			return c;
-	return NULL;
+	return seg_conn(a, &b->local, &b->remote);
 }
 
 /* Counts an exchange; *idle_us: silence before it, *wait_us: how long it stood behind the one before. */
@@ -388,8 +384,8 @@ static void finish(void *st, uint64_t now)
 static bool summary(const void *st, struct buf *b)
 {
 	const struct reuse *a = st;
-	bool ok = buf_addf(b, "; %llu exchanges on %llu connections", (unsigned long long)a->exchanges,
-	                   (unsigned long long)a->numbers);
+	bool ok = buf_addf(b, "; %llu exchange%s on %llu connection%s", (unsigned long long)a->exchanges,
+	                   a->exchanges == 1 ? "" : "s", (unsigned long long)a->numbers, a->numbers == 1 ? "" : "s");
 
 	if (a->stale)
 		ok = ok && buf_addf(b, ", %llu stale reuse%s", (unsigned long long)a->stale, a->stale == 1 ? "" : "s");

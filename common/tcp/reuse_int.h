@@ -197,6 +197,8 @@ bool ct_gone(const struct rconn *c);
 uint64_t ct_timeout_s(const struct rconn *c);
 
 /* ---- reuse_seg.c ---- */
+/* The connection between two ends, NULL. */
+struct rconn *seg_conn(struct reuse *a, const struct rec_addr *local, const struct rec_addr *remote);
 void reuse_segment(void *st, const struct tcp_seg *seg, uint64_t ts_ns);
 
 #endif
