@@ -72,6 +72,8 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 			c->ct = old->ct;
 		}
 		conn_drop(a, old);
+	} else if (!c && ev->what == CONN_ENDED && ev->t.flags & TURN_OWN) {
+		return true; /* its end was told by on_gone */
 	} else if (!c) {
 		c = conn_add(a, ev->h.conn_id);
 	}
@@ -97,6 +99,22 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 	else
 		conn_end(a, c, false, ev->h.ts_ns);
 	return true;
+}
+
+/* A Unix connection was closed, up to two seconds ago. TCP connections tell of their end themselves. */
+static void on_gone(struct reuse *a, uint64_t id, uint64_t now)
+{
+	struct rconn *c = conn_of(a, id);
+
+	if (!c || !(c->t.flags & TURN_OWN) || c->ended_ns)
+		return;
+	conn_fresh(a, c);
+	c->slot = 0;
+	c->vague = true;
+	if (a->decode && c->t.exchanges)
+		c->ended_ns = now;
+	else
+		conn_end(a, c, false, now);
 }
 
 static bool on_unix(struct reuse *a, const struct ev_unix *ev)
@@ -184,6 +202,9 @@ static bool event(void *st, const struct ev_hdr *ev, size_t size)
 		return size >= sizeof(struct ev_turn) && on_turn(a, (const struct ev_turn *)ev);
 	case EV_SOCK:
 		return size >= sizeof(struct ev_sock) && on_sock(a, (const struct ev_sock *)ev);
+	case EV_CLOSE:
+		on_gone(a, ev->conn_id, ev->ts_ns);
+		return false;
 	case EV_CT:
 		if (size < sizeof(struct ev_ct))
 			return false;

@@ -229,7 +229,7 @@ uint64_t conn_idle_max(const struct rconn *c, uint64_t now)
 	const struct turns *t = &c->t;
 	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now, idle = 0, last = conn_last_ns(c);
 
-	if (t->phase != TURN_ASKED && last && end > last)
+	if (t->phase != TURN_ASKED && last && end > last && !c->vague)
 		idle = end - last;
 	return idle > t->idle_max_ns ? idle : t->idle_max_ns;
 }
@@ -291,7 +291,7 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 		r.exchanges = conn_exchanges(c);
 		put_latencies(c, &r);
 	}
-	if (!(t->flags & TURN_JOINED) && t->start_ns)
+	if (!(t->flags & TURN_JOINED) && t->start_ns && !c->vague)
 		r.age_us = us_of(end - t->start_ns);
 	if (conn_last_ns(c) || t->idle_max_ns)
 		r.idle_max_us = us_of(conn_idle_max(c, now));

@@ -39,6 +39,7 @@ struct rconn {
 	uint32_t told;                         /* exchanges already shown */
 	bool asked, admitted, decoded, listed; /* asked: whether it is admitted */
 	bool lost;                             /* its end was: what is known of it is old */
+	bool vague;                            /* when it ended is not known to the second */
 	bool ct_seen;                          /* connection tracking had an entry */
 	uint64_t gone_ns;                      /* since when the kernel has it no more; 0: it has */
 	uint64_t old_last_ns;                  /* of a listed one: its last byte, 0 unknown */

@@ -155,6 +155,13 @@ start_postgres()
 		cp "$T/bench" "$T/out"
 		is "$((200 + start_up)) $((200 + start_up)) $((200 + start_up))" "$(per_conn '.exchanges > 100')"
 	done
+	# the server's end of a Unix connection: that it was closed shows some time later
+	start_snoop --json -p "$PG"
+	"$PGBIN/psql" -h "$T/pg" -p "$PGPORT" -U postgres -q -c "select 1" postgres >/dev/null
+	wait_until 50 some_record '.kind == "conn" and .event == "close"'
+	stop_snoop
+	is 1 "$(count_records '.kind == "conn" and .event == "close" and .role == "server" and (.local | startswith("unix:"))')"
+	is 1 "$(count_records '.kind == "conn"')"
 }
 
 @test "redis-benchmark with and without keep-alive: INFO's commands and connections, exactly" {
@@ -400,4 +407,33 @@ s = r.connect($LPORT); r.ask(s); time.sleep(3)"
 	is "1 null" "$(records 'select(.kind == "conn") | .exchanges' | sort -u | paste -sd ' ')"
 	is "how it ended was lost: the ring was full" "$(records 'select(.kind == "conn" and .exchanges == null) | .note' | sort -u)"
 	is 0 "$(count_records '.kind == "conn" and .tx_bytes != null and .tx_bytes != 1')"
+}
+
+@test "one thread sends, another reads: exact, although calls end in any order" {
+	start_lines 0
+	run_tool --json -- python3 "$RPEER" threads "$LPORT" 5000
+	is 5000 "$(per_conn)"
+	is 5000 "$(count_records '.kind == "exchange"')"
+}
+
+@test "text: a line per finished connection, --requests, --pools, --top, --role" {
+	start_lines 1
+	run_text() { "$TOOLS/$TOOL" "$@" -- python3 "$RPEER" stale "$LPORT" 10 0.1 1.5 >"$T/out" 2>"$T/err" </dev/null; }
+	run_text --top 3
+	is "2 1" "$(grep -c ' client 127.0.0.1:' "$T/out") $(grep -c 'note=stale reuse: request 2 after 1.5' "$T/out")"
+	is "1 1" "$(grep -c '^ .* client 127.0.0.1:.* 1 stale reuse' "$T/err") $(grep -c '^ *PID COMM' "$T/err")"
+	is "local remote" "$(sed -nE 's/.* (local|remote) .*|.* (local|remote)$/\1\2/p' "$T/out" | sort | paste -sd ' ')"
+	run_text --requests
+	is 6 "$(grep -c ' client 127.0.0.1:' "$T/out")"
+	run_text --pools=500ms
+	[ "$(grep -c ' client 127.0.0.1:' "$T/out")" -ge 2 ]
+	is 0 "$(grep -c ' client .* remote' "$T/out")"
+	run_text --role server
+	is 0 "$(grep -c '127.0.0.1:' "$T/out")"
+	for bad in --role=both --protocol=smtp --kind=turn --top=0 --leak=soon --pools=0; do
+		rc=0
+		"$TOOLS/$TOOL" $bad -p $$ >"$T/out" 2>"$T/err" || rc=$?
+		is "$bad 2" "$bad $rc"
+		contains "$(cat "$T/err")" "option ${bad%=*}"
+	done
 }
