@@ -113,6 +113,13 @@ void silence_hint(const struct run *r, const struct bpf_stats *bs)
 		log_note("nothing seen yet: no process matches");
 	else if (r->tool->no_streams)
 		log_note("nothing to show yet: no %s of the traced processes' TCP connections", r->tool->hint_unit);
+	else if (r->tool->lists_olds && bs->conns)
+		log_note("nothing to show yet: %llu connections are used, none has ended; --requests and --pools show "
+		         "them before",
+		         (unsigned long long)bs->conns);
+	else if (r->tool->lists_olds)
+		log_note(
+		    "nothing to show yet: no connection has been used; those that are open were listed at the start");
 	else if (f->h2)
 		log_note("nothing seen yet: %llu HTTP/2 connections are not decoded by this version",
 		         (unsigned long long)f->h2);

@@ -430,6 +430,7 @@ s = r.connect($LPORT); r.ask(s); time.sleep(3)"
 	is 0 "$(grep -c ' client .* remote' "$T/out")"
 	run_text --role server
 	is 0 "$(grep -c '127.0.0.1:' "$T/out")"
+	contains "$("$TOOLS/$TOOL" --coverage -p "$LINES_PID")" "$LINES_PID python3 +yes .*its sockets, whatever it speaks"
 	for bad in --role=both --protocol=smtp --kind=turn --top=0 --leak=soon --pools=0; do
 		rc=0
 		"$TOOLS/$TOOL" $bad -p $$ >"$T/out" 2>"$T/err" || rc=$?
