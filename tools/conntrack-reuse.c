@@ -35,6 +35,9 @@ static const struct opt opts[] = {
 #define POOL_COLUMNS                                                                                                   \
 	"time,pid,comm,role,remote,open,idle,busy,opened_s,closed_s,exchanges,exchanges_p50,exchanges_max,reuse_pct,"  \
 	"idle_max_us,tcp_us,tls_us,first_us,reused_us"
+#define SERVER_POOL_COLUMNS                                                                                            \
+	"time,pid,comm,local,remote,open,idle,busy,opened_s,closed_s,exchanges,exchanges_p50,exchanges_max,"           \
+	"reuse_pct,idle_max_us,tls_us,first_us,reused_us"
 
 static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e)
 {
@@ -45,7 +48,10 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 		return err_set(e, EXIT_USAGE, "option --protocol: %s is not one of turns, http", c->protocol);
 	if (c->role && strcmp(c->role, "client") && strcmp(c->role, "server"))
 		return err_set(e, EXIT_USAGE, "option --role: %s is not one of client, server", c->role);
-	rc->text_columns = c->pools_ns ? POOL_COLUMNS : c->requests ? REQUEST_COLUMNS : CONN_COLUMNS;
+	if (c->pools_ns)
+		rc->text_columns = c->role && *c->role == 's' ? SERVER_POOL_COLUMNS : POOL_COLUMNS;
+	else
+		rc->text_columns = c->requests ? REQUEST_COLUMNS : CONN_COLUMNS;
 	rc->no_payload = !c->protocol || strcmp(c->protocol, "http") != 0;
 	rc->turn_events = rc->json || c->requests;
 	rc->nf = c->nf;

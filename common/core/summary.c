@@ -44,6 +44,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {bs ? bs->lost_small : 0, "open/close notices lost"},
 	    {bs ? bs->passed_over : 0, "probe hits passed over by the kernel (any process's)"},
 	    {r->sh->unhooked, "mapped TLS files not hooked: too many"},
+	    {bs ? bs->untracked : 0, "connections too many to follow"},
 	    {bs ? bs->faults : 0, "unreadable buffers"},
 	    {bs ? bs->iov_overflow : 0, "calls with more buffers than are followed"},
 	    {bs ? bs->compat_calls : 0, "calls of 32-bit tasks not covered"},
