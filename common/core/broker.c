@@ -270,6 +270,7 @@ static int start(struct broker *b, struct err *e)
 	malloc_trim(0);
 	if (start_worker(b, e) < 0)
 		return -1;
+	loader_leave_own(b->loader);
 	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
 	b->attacher = attacher_new(&ac);
 	if (!b->attacher)
@@ -433,8 +434,16 @@ static void coverage_row(void *ctx, const struct coverage *c)
 static int coverage_one(void *ctx, const struct proc_info *pi)
 {
 	struct broker *b = ctx;
+	struct coverage c = {.pid = pi->pid, .covered = true};
 
-	attacher_coverage(b->attacher, pi->pid, coverage_row, b);
+	if (tls_calls(b)) {
+		attacher_coverage(b->attacher, pi->pid, coverage_row, b);
+		return 0;
+	}
+	memcpy(c.comm, pi->comm, sizeof(c.comm));
+	snprintf(c.how, sizeof(c.how), "its sockets, whatever it speaks; no library is looked at (%.80s)",
+	         loader_rungs(b->loader));
+	coverage_row(b, &c);
 	return 0;
 }
 

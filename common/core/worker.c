@@ -177,6 +177,7 @@ static void on_message(struct worker *w)
 		while (drain(w))
 			;
 		flow_end(w->live.flow, m.u.gone, END_CLOSED, clock_ns(CLOCK_MONOTONIC));
+		analysis_gone(&w->analysis, m.u.gone, clock_ns(CLOCK_MONOTONIC));
 		break;
 	case IPC_EVENT:
 		if (m.u.event.size <= sizeof(m.u.event.bytes))

@@ -593,6 +593,13 @@ __u64 loader_missed(const struct loader *l)
 	return sum;
 }
 
+void loader_leave_own(struct loader *l)
+{
+	if (l->own)
+		munmap(l->own, l->own_bytes);
+	l->own = NULL;
+}
+
 void loader_close(struct loader *l)
 {
 	if (!l)
@@ -601,8 +608,7 @@ void loader_close(struct loader *l)
 	bpf_object__close(l->obj);
 	if (l->ctl)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
-	if (l->own)
-		munmap(l->own, l->own_bytes);
+	loader_leave_own(l);
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
 	if (l->target_slots)

@@ -77,6 +77,8 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 /* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
+/* In the broker after the fork: the worker alone reads the array `shared`. */
+void loader_leave_own(struct loader *l);
 /* Lets the programs work: after everything was attached. Until then they return at once. */
 void loader_on(struct loader *l, enum bpf_on how);
 /* Stops them all at once, before the slower detaching. */
