@@ -33,6 +33,13 @@ struct analyzer_env {
 	void (*table)(void *ctx);
 	/* Does this connection match the FILTER expression? Ask once per connection, as soon as both ends are known. */
 	bool (*admit)(void *ctx, const struct rec_addr *local, const struct rec_addr *remote);
+	/* Live: the array `shared` of the tool's BPF object, which the programs go on writing; NULL: there is none. */
+	const void *shared;
+	size_t shared_bytes;
+	/* Asks what the kernel's connection tracking knows of a connection; struct ev_ct comes as an event, or nothing
+	 * where too much was asked. NULL: not wanted, not to be had. */
+	void (*ask_ct)(void *ctx, const struct ct_ask *q);
+	uint32_t ephemeral_ports; /* live: local ports that connect() chooses from; 0 unknown */
 	void *ctx;
 };
 

@@ -19,6 +19,7 @@ enum ev_type {
 	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
 	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
+	EV_TCP = 8,      /* data ring, before the data of the call at which it was noticed: struct ev_tcp */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -60,6 +61,42 @@ struct ev_addr {
 	__u16 lport, rport;
 	__u16 pad0;
 	__u8 laddr[16], raddr[16];
+};
+
+/* Of sockets and their tracking. */
+enum ev_type_sock {
+	EV_CT = 22,   /* broker: struct ev_ct, what connection tracking knows of a connection */
+	EV_SOCK = 23, /* broker: struct ev_sock, a socket older than the tool */
+};
+
+/* A question about a connection to the kernel's connection tracking (netfilter). */
+struct ct_ask {
+	__u64 conn_id;
+	struct ev_addr addr;
+	__u32 pad0;
+};
+
+/* The answer. Tuples as packets of that direction carry them, l the source: the reply's differs where addresses are
+ * translated. */
+struct ev_ct {
+	struct ev_hdr h;            /* ts_ns: when it was asked */
+	struct ev_addr orig, reply; /* family 0: there is no entry (any more) */
+	__u32 timeout_s;            /* left; ~0 unknown */
+	__u32 state;                /* enum tcp_conntrack, ~0 unknown */
+	__u32 status;               /* IPS_* bits */
+	__u32 pad0;
+};
+
+/* A connected TCP socket that is older than the tool, as sock_diag tells it. */
+struct ev_sock {
+	struct ev_hdr h; /* pid, comm: who has it open; conn_id: its cookie */
+	struct ev_addr addr;
+	__u32 ino;
+	__u64 bytes[2]; /* received, sent: TCP's own counters */
+	__u32 idle_ms;  /* since its last byte; ~0 unknown */
+	__u32 state;    /* TCP_* */
+	__u8 server;    /* its local port is one that is listened on */
+	__u8 pad[7];
 };
 
 /* Bytes (or the passing of bytes) in one direction. */
@@ -109,7 +146,7 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+/* PROC_UNIX: a Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
  * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
  * without a hook. */
 enum ev_proc_what {
@@ -130,6 +167,7 @@ struct ev_proc {
 	struct ev_hdr h; /* pid: the process */
 	__u32 what;      /* enum ev_proc_what */
 	__u32 ppid;
+	__u32 ino, netns; /* PROC_UNIX: inode numbers of the socket (h.conn_id's) and of its network namespace */
 };
 
 /*
@@ -231,6 +269,7 @@ struct ev_win {
 	__u32 mem_limit; /* how often the protocol's or cgroup's memory limit was hit for it (sock_exceed_buf_limit) */
 	__u32 stack;     /* the reader's user stack at read_ns: id in map `stacks` + 1, 0 none */
 	__u32 flags;     /* enum win_flags */
+	__u32 idle_ms;   /* sock_diag: since its last byte, either way; WIN_UNKNOWN not known */
 	__u8 what;       /* enum win_what */
 	__u8 dir;        /* CHANGE, ZERO, RECOVER: enum ev_dir */
 	__u8 owner;      /* enum win_owner */
@@ -240,7 +279,7 @@ struct ev_win {
 	__u8 probes;     /* persist probes unanswered */
 	__u8 backoff;    /* persist or retransmission timer's exponent */
 	__u8 sysctl_wscale; /* net.ipv4.tcp_window_scaling here: 0, 1; 255 not known */
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 /* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
@@ -253,6 +292,21 @@ struct win_hist {
 struct ev_win_hist {
 	struct ev_hdr h;
 	struct win_hist hist;
+};
+
+/*
+ * What TCP has done for a connection so far, told at the calls that move its data whenever something is different (the
+ * round trip: by an eighth). Differences of two such events are what happened in between.
+ */
+struct ev_tcp {
+	struct ev_hdr h;
+	struct ev_addr addr;
+	__u64 rwnd_limited_us; /* time held up by the peer's window */
+	__u64 zero_us;         /* time that a window was 0, both directions added */
+	__u32 netns;
+	__u32 srtt_us; /* WIN_UNKNOWN: none yet */
+	__u32 retrans; /* segments */
+	__u32 pad0;
 };
 
 /*
@@ -356,8 +410,11 @@ struct bpf_cfg {
 	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
+	__u32 tcp_stats;      /* struct ev_tcp is wanted */
 	__u32 win_accept;     /* accept is observed (set by the loader) */
 	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
+	__u32 turn_events;    /* EV_TURN is wanted */
+	__u32 ncpus;          /* possible CPUs (set by the loader) */
 	__u32 cookies;        /* the kernel has attach cookies, and they are given (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
@@ -410,6 +467,7 @@ struct bpf_stats {
 	__u64 compat_calls;              /* socket calls by 32-bit tasks: not covered */
 	__u64 conns, tls_conns, tls_old; /* connections seen; with TLS; TLS and older than the tool */
 	__u64 iov_overflow;              /* iovecs beyond the bound */
+	__u64 untracked;                 /* connections for which there was no room (turns) */
 	__u64 passed_over; /* filled in by the broker: hits at which the kernel did not run a program, any process's */
 };
 

@@ -474,6 +474,24 @@ static __always_inline void tell_once(__u32 what)
 	emit_proc(current_ids() >> 32, 0, what);
 }
 
+/* A Unix connection, whose end the broker looks for. The first one wakes it, to attach what sees splice. */
+static __always_inline void tell_unix(const struct conn *c, struct sock *sk)
+{
+	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
+
+	if (!e) {
+		STAT_ADD(lost_small, 1);
+		return;
+	}
+	fill_head(&e->h, c->id, EV_PROC);
+	e->what = PROC_UNIX;
+	e->ppid = 0;
+	e->ino = c->ino;
+	e->netns = KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum);
+	bpf_ringbuf_submit(e, told & 1U << PROC_UNIX ? BPF_RB_NO_WAKEUP : 0);
+	told |= 1U << PROC_UNIX;
+}
+
 /* Names of a Unix connection's ends, once, before its first bytes. */
 __noinline int emit_names(__u64 skp)
 {
@@ -496,7 +514,7 @@ __noinline int emit_names(__u64 skp)
 	e->llen = copy_name(e->lpath, addr[0]);
 	e->rlen = copy_name(e->rpath, addr[1]);
 	c->flags |= CONN_NAMED;
-	tell_once(PROC_UNIX);
+	tell_unix(c, (void *)skp);
 	STAT_ADD(events, 1);
 	bpf_ringbuf_submit(e, wake_flags());
 	return 0;

@@ -75,7 +75,7 @@ struct syscall_exit_ctx { /* format of tracepoints syscalls/sys_exit_* */
 enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
 enum { SOCK_STREAM = 1, IPPROTO_TCP = 6, IPPROTO_MPTCP = 262, RCV_SHUTDOWN = 1, SOCK_DONE_BIT = 1 };
 enum { MSG_OOB = 1, MSG_PEEK = 2, MSG_TRUNC = 0x20, MSG_ERRQUEUE = 0x2000 };
-enum { EPIPE = 32, ENOSYS = 38, ECONNABORTED = 103, ECONNRESET = 104 };
+enum { EPIPE = 32, ENOSYS = 38, ECONNABORTED = 103, ECONNRESET = 104, ECONNREFUSED = 111 };
 enum {
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT,

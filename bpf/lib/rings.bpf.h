@@ -104,6 +104,7 @@ static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
 	e->h.pid = pid;
 	e->what = what;
 	e->ppid = ppid;
+	e->ino = e->netns = 0;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -125,6 +125,17 @@ __noinline int sock_zero(__u64 skp, __u64 meta)
 	return 0;
 }
 
+/* What TCP did for it comes before the data of the call. */
+static __always_inline void sock_tcp(struct sock *sk)
+{
+#ifdef SNOOP_TCPSTAT_BPF_H
+	if (cfg.tcp_stats)
+		tcp_tell((__u64)sk);
+#else
+	(void)sk;
+#endif
+}
+
 /* Entry of all socket hooks: ret as the call returned it, flags as recvmsg was given them (0 for sends). */
 static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u64 ptr_to, __u64 cnt)
 {
@@ -136,6 +147,7 @@ static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u
 	c = sock_conn(sk, meta, ret);
 	if (!c)
 		return 0;
+	sock_tcp(sk);
 	seen = c->pos[meta_dir(meta)];
 	off = sock_advance(c, sk, meta, ret);
 	if (meta_dir(meta) == DIR_IN && off > seen)
@@ -153,6 +165,7 @@ static __always_inline int sock_call_apart(struct sock *sk, __u64 meta, __s64 re
 	c = sock_conn(sk, meta, ret);
 	if (!c)
 		return 0;
+	sock_tcp(sk);
 	return stream_emit((__u64)sk, meta, ptr_to, (__u32)ret | cnt << 32, sock_advance(c, sk, meta, ret));
 }
 
@@ -188,6 +201,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!c)
 		return 0;
+	sock_tcp(sk);
 	if (new == TCP_SYN_SENT || (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)) {
 		conn_drop((__u64)sk, 0);
 		return 0;

@@ -26,6 +26,7 @@ enum wanted { WANTED_NOT = 1, WANTED = 2, WANTED_UNKNOWN = 3 };
 struct win {
 	__u64 id, open_ns;
 	__u64 zero_ns[2], told_ns[2];
+	__u64 zero_total_ns; /* of the episodes that are over, both directions */
 	__u64 read_ns;
 	__u64 gap_ns, gap_zero_ns; /* reader.bpf.h: longest time without a read, in the episode that began then */
 	struct ev_addr addr;
@@ -132,23 +133,28 @@ static __always_inline __u32 sock_flags(struct sock *sk)
 	return flags;
 }
 
-/* Time with data in flight, and of that the time limited by window and send buffer (tcp_get_info_chrono_stats). */
+enum chrono { CHRONO_BUSY, CHRONO_RWND_LIMITED, CHRONO_SNDBUF_LIMITED };
+
+/* Ticks that a connection has spent so, the present moment included (tcp_get_info_chrono_stats). */
+static __always_inline __u32 chrono_ticks(struct tcp_sock *tp, __u32 what)
+{
+	__u32 t = what == CHRONO_BUSY           ? KREAD(struct tcp_sock, tp, chrono_stat[0])
+	          : what == CHRONO_RWND_LIMITED ? KREAD(struct tcp_sock, tp, chrono_stat[1])
+	                                        : KREAD(struct tcp_sock, tp, chrono_stat[2]);
+
+	if (KBITS(struct tcp_sock, tp, chrono_type) == what + 1)
+		t += (__u32)bpf_jiffies64() - KREAD(struct tcp_sock, tp, chrono_start);
+	return t;
+}
+
+/* Time with data in flight, and of that the time limited by window and send buffer. */
 static __always_inline void put_chrono(struct ev_win *e, struct tcp_sock *tp)
 {
-	__u32 running = KBITS(struct tcp_sock, tp, chrono_type), t[3];
-	__u64 total = 0;
+	__u32 rwnd = chrono_ticks(tp, CHRONO_RWND_LIMITED), sndbuf = chrono_ticks(tp, CHRONO_SNDBUF_LIMITED);
 
-	for (__u32 i = 0; i < 3; i++) {
-		t[i] = i == 0   ? KREAD(struct tcp_sock, tp, chrono_stat[0])
-		       : i == 1 ? KREAD(struct tcp_sock, tp, chrono_stat[1])
-		                : KREAD(struct tcp_sock, tp, chrono_stat[2]);
-		if (running == i + 1)
-			t[i] += (__u32)bpf_jiffies64() - KREAD(struct tcp_sock, tp, chrono_start);
-		total += t[i];
-	}
-	e->busy_us = total * cfg.tick_us;
-	e->rwnd_limited_us = (__u64)t[1] * cfg.tick_us;
-	e->sndbuf_limited_us = (__u64)t[2] * cfg.tick_us;
+	e->busy_us = ((__u64)chrono_ticks(tp, CHRONO_BUSY) + rwnd + sndbuf) * cfg.tick_us;
+	e->rwnd_limited_us = (__u64)rwnd * cfg.tick_us;
+	e->sndbuf_limited_us = (__u64)sndbuf * cfg.tick_us;
 }
 
 static __always_inline void put_tcp(struct ev_win *e, struct tcp_sock *tp)
@@ -167,7 +173,9 @@ static __always_inline void put_tcp(struct ev_win *e, struct tcp_sock *tp)
 	e->inflight = nxt - una;
 	e->sndq = KREAD(struct tcp_sock, tp, write_seq) - una;
 	e->notsent = e->sndq - e->inflight;
-	e->rcvq = (__s32)queued > 0 ? queued : 0; /* a FIN that was read is one less */
+	e->rcvq = (__s32)queued > 0 ? queued : 0;
+	if (e->rcvq && (KREAD(struct sock, tp, sk_shutdown) & RCV_SHUTDOWN))
+		e->rcvq--; /* the FIN */
 	e->rcv_ssthresh = KREAD(struct tcp_sock, tp, rcv_ssthresh);
 	e->window_clamp = KREAD(struct tcp_sock, tp, window_clamp);
 	e->retrans = KREAD(struct tcp_sock, tp, total_retrans);
@@ -465,6 +473,8 @@ __noinline int win_seg(__u64 skp, __u32 bits)
 		tell_open(skp, w);
 		w->told[dir] = wnd;
 		win_tell(skp, WIN_RECOVER | dir << 8, now);
+		if (now > w->zero_ns[dir])
+			w->zero_total_ns += now - w->zero_ns[dir];
 		w->zero_ns[dir] = 0;
 		return 0;
 	}

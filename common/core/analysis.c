@@ -4,9 +4,11 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/analysis.h"
 #include "core/log.h"
+#include "target/target.h"
 
 static void on_emit(void *ctx, struct record *r)
 {
@@ -54,13 +56,31 @@ int analysis_open(struct analysis *s, const struct tool *t, const void *tool_cfg
 	return 0;
 }
 
-const struct decoder *const *analysis_decoders(const struct tool *t)
+const struct decoder *const *analysis_decoders(const struct tool *t, const struct run_cfg *rc)
 {
 	static const struct decoder *const none[] = {NULL};
 
-	if (t->no_streams)
+	if (t->no_streams || rc->no_payload)
 		return none;
 	return t->decoders ? t->decoders : decoders;
+}
+
+static void on_ask(void *ctx, const struct ct_ask *q)
+{
+	const struct analysis *s = ctx;
+
+	s->ask(s->ask_ctx, q);
+}
+
+void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
+                   void (*ask)(void *ctx, const struct ct_ask *q), void *ask_ctx)
+{
+	s->env.shared = shared;
+	s->env.shared_bytes = shared_bytes;
+	s->env.ephemeral_ports = proc_ephemeral_ports();
+	s->ask = ask;
+	s->ask_ctx = ask_ctx;
+	s->env.ask_ct = ask ? on_ask : NULL;
 }
 
 bool analysis_event(struct analysis *s, const void *data, size_t size)

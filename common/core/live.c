@@ -42,6 +42,7 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	    .tls = d->origin == ORIGIN_TLS ? tls_lib_name(d->lib) : NULL,
 	    .func = d->origin == ORIGIN_TLS ? tls_func_name(d->lib, d->dir) : NULL,
 	    .attributed = d->origin == ORIGIN_TLS && d->sock_id,
+	    .sock_id = d->origin == ORIGIN_TLS ? d->sock_id : 0,
 	};
 	memcpy(fd.who.comm, d->h.comm, sizeof(fd.who.comm));
 	if (has_peer(&d->addr)) {

@@ -132,7 +132,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 {
 	struct flow_cfg fc = r->fc;
 
-	fc.decoders = analysis_decoders(r->tool);
+	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.offline = true;
 	fc.emit = on_record;
 	fc.admit = admit;

@@ -142,6 +142,11 @@ static void on_message(struct worker *w)
 			;
 		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
+	case IPC_GONE:
+		while (drain(w))
+			;
+		flow_end(w->live.flow, m.u.gone, END_CLOSED, clock_ns(CLOCK_MONOTONIC));
+		break;
 	case IPC_EVENT:
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
 			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
@@ -222,6 +227,17 @@ static void on_record(void *ctx, struct record *rec)
 	analysis_record(&((struct worker *)ctx)->analysis, rec);
 }
 
+/* A question for the broker; dropped when it does not keep up. */
+static void ask_ct(void *ctx, const struct ct_ask *q)
+{
+	struct worker *w = ctx;
+	struct ipc_msg m = {.type = IPC_CT, .u.ct = *q};
+	struct pollfd p = {.fd = w->run->sock, .events = POLLOUT};
+
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLOUT)
+		ipc_send(w->run->sock, &m, -1);
+}
+
 static void on_tap(void *ctx, const struct flow_tap *t)
 {
 	writer_tap(&((struct worker *)ctx)->writer, t);
@@ -258,8 +274,9 @@ static int setup(struct worker *w, struct err *e)
 	}
 	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
 		return -1;
+	analysis_live(&w->analysis, r->ls.own, r->ls.own_bytes, r->rc.nf ? ask_ct : NULL, w);
 	struct flow_cfg fc = r->fc;
-	fc.decoders = analysis_decoders(r->tool);
+	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.emit = on_record;
 	fc.skip = live_skip;
 	fc.shape = live_shape;

@@ -41,6 +41,7 @@ struct flow_data {
 	const char *tls;               /* library name, NULL for plaintext */
 	const char *func;              /* TLS: the library's function, NULL unknown */
 	bool attributed;               /* TLS: the socket is known */
+	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
 };
 
 /* What passed on a decoded connection, in stream order, just after its decoder had it. */

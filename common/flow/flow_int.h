@@ -61,6 +61,7 @@ struct list {
 };
 
 struct conn {
+	uint64_t sock_id;    /* of the socket below a TLS session, 0 unknown or none */
 	uint64_t id, number; /* number: in records, from 1; 0 until decoded */
 	uint64_t last_ns, close_ns;
 	struct conn *hnext;

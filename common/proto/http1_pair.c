@@ -148,6 +148,10 @@ static const struct exchange blank = {
     .resp_bytes = REC_UNKNOWN,
     .lost_bytes = REC_UNKNOWN,
     .age_us = REC_UNKNOWN,
+    .srtt_us = REC_UNKNOWN,
+    .retrans = REC_UNKNOWN,
+    .zero_us = REC_UNKNOWN,
+    .rwnd_limited_us = REC_UNKNOWN,
     .grpc_status = REC_UNKNOWN,
 };
 

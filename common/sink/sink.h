@@ -7,6 +7,7 @@
 #ifndef SNOOP_SINK_H
 #define SNOOP_SINK_H
 
+#include "base/human.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "record.h"
@@ -66,9 +67,6 @@ bool text_safe(struct buf *b, struct span s);
 /* Columns that bytes made safe take on a terminal, and how many of them fit into `columns`. */
 size_t text_width(struct span safe);
 size_t text_fit(struct span safe, size_t columns);
-/* Human forms: "12.3ms", "1.2K"; shared by sinks and totals. NUL-terminated; the length. */
-size_t fmt_us(char out[16], rec_u64 us);
-size_t fmt_bytes(char out[16], rec_u64 n);
 /* "ip:port", "[v6]:port", "unix:/path"; bytes are made safe by the caller. */
 bool fmt_addr(struct buf *b, const struct rec_addr *a);
 /* RFC 3339 UTC with microseconds. */

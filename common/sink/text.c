@@ -16,6 +16,7 @@ extern const struct sink sink_text;
 
 #define FLEX_MIN     12
 #define BELOW_INDENT 8
+#define BELOW_LINES  8
 #define REMARKS_MAX  16
 #define PRETTY_MAX   (1UL << 20)
 
@@ -321,20 +322,38 @@ static void put_padded(struct text *t, size_t i, size_t width, bool cut)
 		put_blanks(b, pad);
 }
 
-/* What is appended to the line; at most width columns of it, 0: all. */
+/*
+ * What is appended to the line; width 0: behind the cells. Else below them in lines of at most width columns, broken
+ * between words.
+ */
 static void put_remarks(struct text *t, size_t width)
 {
 	struct buf *b = &t->cfg.out->b;
-	struct span s = buf_span(&t->remarks);
-	bool cut = width && text_width(s) > width;
+	struct span left = buf_span(&t->remarks);
 
-	if (t->cfg.color)
-		buf_adds(b, C_RED);
-	buf_add(b, s.p, cut ? text_fit(s, width - 1) : s.n);
-	if (cut)
-		buf_adds(b, "…");
-	if (t->cfg.color)
-		buf_adds(b, C_RESET);
+	for (int line = 0; left.n; line++) {
+		size_t n = width ? text_fit(left, width - 1) : left.n, end = n;
+		if (n < left.n)
+			while (end && left.p[end] != ' ')
+				end--;
+		n = end ? end : n ? n : left.n;
+		if (line == BELOW_LINES) {
+			buf_adds(b, "…");
+			break;
+		}
+		if (width) {
+			buf_addc(b, '\n');
+			put_blanks(b, BELOW_INDENT);
+		} else {
+			buf_addc(b, ' ');
+		}
+		if (t->cfg.color)
+			buf_adds(b, C_RED);
+		buf_add(b, left.p, n);
+		if (t->cfg.color)
+			buf_adds(b, C_RESET);
+		left = span_sub(left, n + (n < left.n && left.p[n] == ' '), left.n);
+	}
 }
 
 /*
@@ -373,14 +392,7 @@ static void put_row(struct text *t)
 			buf_addc(b, ' ');
 		put_padded(t, i, w, flexible);
 	}
-	if (below) {
-		buf_addc(b, '\n');
-		put_blanks(b, BELOW_INDENT);
-		put_remarks(t, (size_t)t->cfg.width - BELOW_INDENT);
-	} else if (remarks) {
-		buf_addc(b, ' ');
-		put_remarks(t, 0);
-	}
+	put_remarks(t, below ? (size_t)t->cfg.width - BELOW_INDENT : 0);
 	buf_addc(b, '\n');
 }
 

@@ -25,6 +25,8 @@ struct hook {
 	__u32 late; /* enum ev_proc_what after which it is attached, for it costs all others; 0: from the beginning */
 	const char *rec_prog,
 	    *rec_name; /* the same by the tracepoint's record ("sock/NAME"), for struct loader.records */
+	bool windows;  /* only where windows are asked for (bpf_cfg.win_kinds, tcp_stats) */
+	bool bare;     /* wanted also by a run without payload (loader_cfg.no_payload) */
 };
 
 /* Ends with prog NULL. */
@@ -45,6 +47,8 @@ struct loader {
 	struct ctl_slot *ctl;
 	struct bpf_stats *stats;
 	__u64 *target_slots;
+	void *own; /* map `shared` of the object, NULL none */
+	size_t own_bytes;
 	const char *rung;
 	char rungs[256];
 	bool sees_mmap;

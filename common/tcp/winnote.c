@@ -127,7 +127,8 @@ void winnote(const struct tcp_conn *c, const struct analyzer_env *env, struct bu
 		note_close(n, b);
 		note_limited(n, b);
 	}
-	if (n->what != WIN_CLOSE && n->what != WIN_CHANGE)
+	/* Once per stall is enough; the table has a column. */
+	if (n->what == WIN_OPEN || n->what == WIN_OLD || n->what == WIN_ZERO)
 		winnote_scaling(n, env->offline, b);
 	if (n->what == WIN_OPEN || n->what == WIN_OLD || (n->what == WIN_ZERO && n->dir == DIR_OUT))
 		note_rcvbuf(n, b);

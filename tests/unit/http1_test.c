@@ -657,7 +657,8 @@ TEST(schema)
 	    (char *)b.p,
 	    "time* kind pid* tid comm* conn* local remote role* container proto nth stream tls* method* host* path* "
 	    "status* reason latency_us* ttfb_us req_bytes* resp_bytes* req_headers resp_headers req_body resp_body "
-	    "truncated lost_bytes error ongoing age_us joined attribution grpc_service grpc_method grpc_status note ");
+	    "truncated lost_bytes error ongoing age_us joined attribution grpc_service grpc_method grpc_status "
+	    "srtt_us retrans zero_us rwnd_limited_us note ");
 	buf_free(&b);
 }
 

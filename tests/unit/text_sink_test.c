@@ -107,7 +107,8 @@ TEST(cut_on_a_terminal_only)
 	text_of(&s, (struct sink_cfg){.columns = columns, .tty = true, .width = 1});
 }
 
-/* On a terminal a remark that finds no room beside the columns stands below; longer than the terminal, it is cut. */
+/* On a terminal a remark that finds no room beside the columns stands below, on as many lines as it takes, up to a
+ * bound. */
 TEST(remarks_do_not_wrap)
 {
 	struct sample s;
@@ -124,7 +125,12 @@ TEST(remarks_do_not_wrap)
 	s.x.base.note =
 	    S("a note that is much longer than what a terminal of usual width has room for, which is eighty");
 	t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 80});
-	CHECK(within(t, 80) && strstr(t, "error=closed note=a note") && strstr(t, "…\n"));
+	CHECK(within(t, 80) && strstr(t, "error=closed note=a note") && strstr(t, "is eighty\n") && !strstr(t, "…\n"));
+	char words[2048];
+	memset(words, 'w', sizeof(words));
+	s.x.base.note = (struct rec_str){words, sizeof(words)};
+	t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 80});
+	CHECK(within(t, 80) && strstr(t, "…\n"));
 }
 
 /* Default columns on terminals of usual widths: one line each, and nothing is left out where there is room. */
