@@ -99,6 +99,18 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 	return 0;
 }
 
+bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s)
+{
+	struct ipc_msg m = {.type = IPC_SYMBOL, .seq = ++b->seq, .u.symbol.off = s->off};
+
+	if (!can_send(b->run->ask, 0) || ipc_send(b->run->ask, &m, fd) < 0 || !answer(b->run->ask, b->seq, &m) ||
+	    m.type != IPC_SYMBOL)
+		return false;
+	*s = m.u.symbol;
+	s->name[sizeof(s->name) - 1] = 0;
+	return s->name[0];
+}
+
 /* What records say of a process; lib: of attacher_lib. */
 static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib, bool tls)
 {
@@ -357,6 +369,7 @@ static int start(struct broker *b, struct err *e)
 	malloc_trim(0);
 	if (start_worker(b, e) < 0)
 		return -1;
+	loader_leave_own(b->loader);
 	struct attacher_cfg ac = {
 	    .loader = b->loader,
 	    .keys = rc->via != VIA_CALLS,
@@ -526,8 +539,16 @@ static void coverage_row(void *ctx, const struct coverage *c)
 static int coverage_one(void *ctx, const struct proc_info *pi)
 {
 	struct broker *b = ctx;
+	struct coverage c = {.pid = pi->pid, .covered = true};
 
-	attacher_coverage(b->attacher, pi->pid, coverage_row, b);
+	if (tls_calls(b)) {
+		attacher_coverage(b->attacher, pi->pid, coverage_row, b);
+		return 0;
+	}
+	memcpy(c.comm, pi->comm, sizeof(c.comm));
+	snprintf(c.how, sizeof(c.how), "its sockets, whatever it speaks; no library is looked at (%.80s)",
+	         loader_rungs(b->loader));
+	coverage_row(b, &c);
 	return 0;
 }
 
@@ -594,6 +615,10 @@ static int on_proc(void *ctx, void *data, size_t size)
 		loader_attach_late(b->loader, p->what);
 		if (p->what == PROC_UNIX)
 			unix_ends_add(b->unix_ends, p);
+		return 0;
+	}
+	if (p->what == PROC_STACK) {
+		stacks_tell(b, p->h.pid, p->ppid);
 		return 0;
 	}
 	if (p->what == PROC_SEEKS) {

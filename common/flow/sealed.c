@@ -159,47 +159,6 @@ static void on_record(void *ctx, void *user, const struct tlsd_record *r)
 	carry(s, dir, &r->m, r->data.n, r->data, 0);
 }
 
-/* RFC 8446 section 6, and those of RFC 5246 that it left out. */
-static const char *alert_name(uint8_t code)
-{
-	static const struct {
-		uint8_t code;
-		const char *name;
-	} v[] = {{10, "unexpected_message"},
-	         {20, "bad_record_mac"},
-	         {22, "record_overflow"},
-	         {30, "decompression_failure"},
-	         {40, "handshake_failure"},
-	         {42, "bad_certificate"},
-	         {43, "unsupported_certificate"},
-	         {44, "certificate_revoked"},
-	         {45, "certificate_expired"},
-	         {46, "certificate_unknown"},
-	         {47, "illegal_parameter"},
-	         {48, "unknown_ca"},
-	         {49, "access_denied"},
-	         {50, "decode_error"},
-	         {51, "decrypt_error"},
-	         {70, "protocol_version"},
-	         {71, "insufficient_security"},
-	         {80, "internal_error"},
-	         {86, "inappropriate_fallback"},
-	         {90, "user_canceled"},
-	         {100, "no_renegotiation"},
-	         {109, "missing_extension"},
-	         {110, "unsupported_extension"},
-	         {112, "unrecognized_name"},
-	         {113, "bad_certificate_status_response"},
-	         {115, "unknown_psk_identity"},
-	         {116, "certificate_required"},
-	         {120, "no_application_protocol"}};
-
-	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++)
-		if (v[i].code == code)
-			return v[i].name;
-	return "unknown";
-}
-
 static struct rec_str str_of(const char *s)
 {
 	return (struct rec_str){s, s ? strlen(s) : 0};
@@ -227,7 +186,7 @@ static void tell(struct sealed *s, const struct tlsd_event *ev, const char *kind
 	if (ev->kind == TLSD_EV_ALERT) {
 		d.base.time_ns = ev->m.ts_ns;
 		d.dir = ev->dir ? "out" : "in";
-		d.alert = alert_name(ev->code);
+		d.alert = tlsd_alert_name(ev->code);
 	} else if (t->established_ns > t->hello_ns && t->hello_ns) {
 		d.handshake_us = (t->established_ns - t->hello_ns) / 1000;
 	}

@@ -95,7 +95,10 @@ void conn_drop(struct reuse *a, struct rconn *c)
 
 void conn_admit(struct reuse *a, struct rconn *c)
 {
+	c->asked = true;
 	c->admitted = a->env->admit(a->env->ctx, &c->local, &c->remote);
+	if (a->cfg->role && strcmp(a->cfg->role, c->t.flags & TURN_CLIENT ? "client" : "server") != 0)
+		c->admitted = false;
 	if (!c->admitted)
 		return;
 	c->number = ++a->numbers;
@@ -226,7 +229,7 @@ uint64_t conn_idle_max(const struct rconn *c, uint64_t now)
 	const struct turns *t = &c->t;
 	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now, idle = 0, last = conn_last_ns(c);
 
-	if (t->phase != TURN_ASKED && last && end > last)
+	if (t->phase != TURN_ASKED && last && end > last && !c->vague)
 		idle = end - last;
 	return idle > t->idle_max_ns ? idle : t->idle_max_ns;
 }
@@ -262,6 +265,7 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 	const struct turns *t = &c->t;
 	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now;
 	bool start = !strcmp(event, "start"), open = strcmp(event, "close") != 0;
+	static const char lost[] = "how it ended was lost: the ring was full";
 	char tuple[CT_TUPLE_MAX];
 
 	if (!c->admitted || !(a->kinds & REUSE_CONN))
@@ -271,10 +275,15 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 	r.base.time_ns = start ? now : open ? now : end;
 	r.base.kind = "conn";
 	r.event = event;
-	r.tx_bytes = t->bytes[DIR_OUT];
-	r.rx_bytes = t->bytes[DIR_IN];
 	r.joined = !!(t->flags & TURN_JOINED);
 	r.tls = !!(t->flags & TURN_TLS);
+	if (c->lost) {
+		r.base.note = (struct rec_str){lost, sizeof(lost) - 1};
+		a->env->emit(a->env->ctx, &rec);
+		return;
+	}
+	r.tx_bytes = t->bytes[DIR_OUT];
+	r.rx_bytes = t->bytes[DIR_IN];
 	r.closed_by = conn_closed_by(t);
 	if (t->flags & TURN_OWN && !(t->flags & TURN_FIN_IN))
 		r.closed_by = NULL; /* nothing tells when a Unix socket is closed here */
@@ -282,7 +291,7 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 		r.exchanges = conn_exchanges(c);
 		put_latencies(c, &r);
 	}
-	if (!(t->flags & TURN_JOINED) && t->start_ns)
+	if (!(t->flags & TURN_JOINED) && t->start_ns && !c->vague)
 		r.age_us = us_of(end - t->start_ns);
 	if (conn_last_ns(c) || t->idle_max_ns)
 		r.idle_max_us = us_of(conn_idle_max(c, now));
@@ -300,7 +309,11 @@ void conn_end(struct reuse *a, struct rconn *c, bool open, uint64_t now)
 {
 	enum answer how = conn_answer(&c->t);
 
-	if (c->admitted) {
+	if (c->admitted && c->lost) {
+		conn_record(a, c, "close", now);
+		if (c->pool)
+			c->pool->closed++;
+	} else if (c->admitted) {
 		conn_last_exchange(a, c, open ? now : 0);
 		turn_sum(&c->t);
 		c->t.phase = c->t.phase == TURN_ANSWERED ? TURN_NONE : c->t.phase;

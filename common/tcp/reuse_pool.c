@@ -303,12 +303,15 @@ static void emit_one(struct reuse *a, struct rpool *p, uint64_t now, uint64_t sp
 	a->env->emit(a->env->ctx, &rec);
 }
 
-void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max)
+void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max, bool last)
 {
 	take_stock(a, now);
 	struct rpool **v = ranked(a);
+	if (a->npools > 1 && a->env->table)
+		a->env->table(a->env->ctx);
 	for (size_t i = 0; v && i < a->npools && (!max || i < max); i++)
-		emit_one(a, v[i], now, span_ns);
+		if (last || v[i]->n_open || v[i]->opened != v[i]->opened_told || v[i]->closed != v[i]->closed_told)
+			emit_one(a, v[i], now, span_ns);
 	free(v);
 }
 
