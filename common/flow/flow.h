@@ -15,6 +15,9 @@
 
 struct flow;
 struct tlsd;
+struct tlsd_keyset;
+struct tlsd_need;
+struct tlsd_session;
 
 enum flow_data_flags {
 	FLOW_EDGE = 1,       /* bytes start where a call's buffer (offline: a segment) started */
@@ -87,6 +90,9 @@ struct flow_cfg {
 	void (*verdict)(void *ctx, uint64_t conn_id, bool wanted);
 	/* Is this new connection wanted (pcap filter)? May be NULL: yes. */
 	bool (*admit)(void *ctx, const struct flow_data *first);
+	/* With decrypt: records of this TLS connection wait for keys; once for each direction and epoch. tlsd_secret()
+	 * and the functions below may be called from here. May be NULL. */
+	void (*needs_keys)(void *ctx, uint64_t conn_id, const struct tlsd_need *need);
 	/* For who writes the streams themselves (-w). May be NULL. */
 	void (*tap)(void *ctx, const struct flow_tap *t);
 	void *ctx;
@@ -109,6 +115,9 @@ struct flow_stats {
 struct flow *flow_new(const struct flow_cfg *cfg);
 /* The decryptor, for secrets; NULL without cfg.decrypt. Its connections are flow's own. */
 struct tlsd *flow_tlsd(struct flow *f);
+/* tlsd_try_keys and tlsd_try_session on one TLS connection: the directions (bits) that can be read since. */
+unsigned flow_try_keys(struct flow *f, uint64_t conn_id, struct tlsd_keyset *ks);
+unsigned flow_try_session(struct flow *f, uint64_t conn_id, const struct tlsd_session *session);
 void flow_data(struct flow *f, const struct flow_data *d);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);

@@ -17,7 +17,7 @@ struct sealed {
 	struct tlsd_conn *tc;
 	uint64_t plain[2]; /* plaintext position reached */
 	uint8_t why[2];    /* enum gap_why of the last hole in the ciphertext */
-	bool from_start, seen, over, ending;
+	bool from_start, seen, over, ending, needs;
 };
 
 /* Something for the connection that is carried; want bytes of which bytes.n are here. */
@@ -125,6 +125,9 @@ static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 			carry(s, ev->dir, &ev->m, ev->lost.plain_bytes, (struct span){0},
 			      ev->lost.exact ? 0 : FLOW_BREAK);
 		break;
+	case TLSD_EV_NEEDS_KEYS:
+		s->needs = true;
+		break;
 	case TLSD_EV_ESTABLISHED:
 		report(s, ev, "handshake");
 		break;
@@ -193,12 +196,30 @@ bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bo
 	return true;
 }
 
+unsigned flow_try_keys(struct flow *f, uint64_t conn_id, struct tlsd_keyset *ks)
+{
+	const struct conn *c = flow_find(f, conn_id);
+
+	return c && c->sealed ? tlsd_try_keys(c->sealed->tc, ks) : 0;
+}
+
+unsigned flow_try_session(struct flow *f, uint64_t conn_id, const struct tlsd_session *session)
+{
+	const struct conn *c = flow_find(f, conn_id);
+
+	return c && c->sealed ? tlsd_try_session(c->sealed->tc, session) : 0;
+}
+
 /* After the decryptor has run. */
 static void after(struct flow *f, struct conn *c)
 {
 	struct sealed *s = c->sealed;
 	struct tlsd_need need;
 
+	if (s->needs && f->cfg.needs_keys && tlsd_need(s->tc, &need)) {
+		s->needs = false;
+		f->cfg.needs_keys(f->cfg.ctx, c->id, &need);
+	}
 	if (s->over) {
 		f->stats.undecoded += !s->seen;
 		f->stats.tls_cipher += !s->seen;
