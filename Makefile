@@ -101,6 +101,12 @@ demo:
 	$(MAKE) all
 	bash tests/tools/demo.sh
 
+# A story of its own: make demo-window
+demo-%:
+	sh tests/tools/deps.sh demo
+	$(MAKE) all
+	bash tests/tools/demo-$*.sh
+
 check:
 	sh tests/tools/deps.sh check
 	$(MAKE) WERROR=-Werror tests-build
@@ -118,6 +124,7 @@ check-unit:
 
 bench: all progs
 	bash tests/bench/run.sh
+	bash tests/bench/windows.sh
 
 # What an exchange costs the worker, without a kernel; instructions: run it under valgrind --tool=callgrind.
 bench-worker: $(BUILD)/tests/bench/worker
