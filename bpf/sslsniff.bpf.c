@@ -10,5 +10,6 @@
 #include "proc.bpf.h"
 #include "mmap.bpf.h"
 #include "cipher.bpf.h"
+#include "keylog.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -29,8 +29,17 @@ struct analyzer_env {
 	/* A record is complete: filters, totals and sinks follow. Times are of the clock that the input has. The record
 	 * and what it points to must stay valid during the call only; it may be rewritten by it. */
 	void (*emit)(void *ctx, struct record *r);
+	/* The records that follow, up to the next call, are a table of their own: text repeats its heading. */
+	void (*table)(void *ctx);
 	/* Does this connection match the FILTER expression? Ask once per connection, as soon as both ends are known. */
 	bool (*admit)(void *ctx, const struct rec_addr *local, const struct rec_addr *remote);
+	/* Live: the array `shared` of the tool's BPF object, which the programs go on writing; NULL: there is none. */
+	const void *shared;
+	size_t shared_bytes;
+	/* Asks what the kernel's connection tracking knows of a connection; struct ev_ct comes as an event, or nothing
+	 * where too much was asked. NULL: not wanted, not to be had. */
+	void (*ask_ct)(void *ctx, const struct ct_ask *q);
+	uint32_t ephemeral_ports; /* live: local ports that connect() chooses from; 0 unknown */
 	void *ctx;
 };
 
@@ -52,6 +61,8 @@ struct analyzer {
 	void (*finish)(void *st, uint64_t now_ns);
 	/* Appends the tool's totals to the summary line: "; 3 stalls, 12.1 s in all". */
 	bool (*summary)(const void *st, struct buf *b);
+	/* Appends what is to be printed below everything else, for people. False: nothing. */
+	bool (*report)(const void *st, struct buf *b);
 	void (*fini)(void *st);
 };
 

@@ -16,8 +16,10 @@ enum ev_type {
 	EV_UNIX = 3,     /* data ring, before a Unix connection's first data: struct ev_unix */
 	EV_CLOSE = 4,    /* small ring: struct ev_close */
 	EV_PROC = 5,     /* process ring (broker): struct ev_proc */
-	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
 	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
+	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
+	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
+	EV_TCP = 8,      /* data ring, before the data of the call at which it was noticed: struct ev_tcp */
 };
 
 enum ev_dir { DIR_IN = 0, DIR_OUT = 1 }; /* seen from the traced process: received, sent */
@@ -35,7 +37,8 @@ enum ev_data_flags {
 	EVF_FAULT = 8,      /* the copy from user memory failed: the bytes are lost, cap is 0 */
 	EVF_NESTED = 16,    /* ORIGIN_TLS: socket found by a nested call, */
 	EVF_MATCHED = 32,   /* or by its ciphertext; else exact (SSL_set_fd) when sock_id != 0 */
-	EVF_BREAK = 64, /* nobody knows how many bytes are missing here: want is EV_BREAK_STEP, no number of bytes */
+	EVF_SKIPPED = 64,   /* what of want is not in buf belongs to a body that is not needed (ctl_slot.shape) */
+	EVF_BREAK = 128, /* nobody knows how many bytes are missing here: want is EV_BREAK_STEP, no number of bytes */
 };
 /* By how much a stream's position goes on where an unknown number of bytes is missing: more than what may be. */
 #define EV_BREAK_STEP (1U << 30)
@@ -58,6 +61,42 @@ struct ev_addr {
 	__u16 lport, rport;
 	__u16 pad0;
 	__u8 laddr[16], raddr[16];
+};
+
+/* Of sockets and their tracking. */
+enum ev_type_sock {
+	EV_CT = 22,   /* broker: struct ev_ct, what connection tracking knows of a connection */
+	EV_SOCK = 23, /* broker: struct ev_sock, a socket older than the tool */
+};
+
+/* A question about a connection to the kernel's connection tracking (netfilter). */
+struct ct_ask {
+	__u64 conn_id;
+	struct ev_addr addr;
+	__u32 pad0;
+};
+
+/* The answer. Tuples as packets of that direction carry them, l the source: the reply's differs where addresses are
+ * translated. */
+struct ev_ct {
+	struct ev_hdr h;            /* ts_ns: when it was asked */
+	struct ev_addr orig, reply; /* family 0: there is no entry (any more) */
+	__u32 timeout_s;            /* left; ~0 unknown */
+	__u32 state;                /* enum tcp_conntrack, ~0 unknown */
+	__u32 status;               /* IPS_* bits */
+	__u32 pad0;
+};
+
+/* A connected TCP socket that is older than the tool, as sock_diag tells it. */
+struct ev_sock {
+	struct ev_hdr h; /* pid, comm: who has it open; conn_id: its cookie */
+	struct ev_addr addr;
+	__u32 ino;
+	__u64 bytes[2]; /* received, sent: TCP's own counters */
+	__u32 idle_ms;  /* since its last byte; ~0 unknown */
+	__u32 state;    /* TCP_* */
+	__u8 server;    /* its local port is one that is listened on */
+	__u8 pad[7];
 };
 
 /* Bytes (or the passing of bytes) in one direction. */
@@ -107,7 +146,7 @@ struct ev_close {
 	__u32 pad0;
 };
 
-/* PROC_UNIX: the run's first Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
+/* PROC_UNIX: a Unix connection with a protocol for us. PROC_SEEKS: the process's first TLS session whose
  * socket no call tells: its ciphertext must. PROC_SPLICE: the first time that a socket's bytes were read by a path
  * without a hook. */
 enum ev_proc_what {
@@ -128,6 +167,7 @@ struct ev_proc {
 	struct ev_hdr h; /* pid: the process */
 	__u32 what;      /* enum ev_proc_what */
 	__u32 ppid;
+	__u32 ino, netns; /* PROC_UNIX: inode numbers of the socket (h.conn_id's) and of its network namespace */
 };
 
 /*
@@ -229,6 +269,7 @@ struct ev_win {
 	__u32 mem_limit; /* how often the protocol's or cgroup's memory limit was hit for it (sock_exceed_buf_limit) */
 	__u32 stack;     /* the reader's user stack at read_ns: id in map `stacks` + 1, 0 none */
 	__u32 flags;     /* enum win_flags */
+	__u32 idle_ms;   /* sock_diag: since its last byte, either way; WIN_UNKNOWN not known */
 	__u8 what;       /* enum win_what */
 	__u8 dir;        /* CHANGE, ZERO, RECOVER: enum ev_dir */
 	__u8 owner;      /* enum win_owner */
@@ -238,7 +279,7 @@ struct ev_win {
 	__u8 probes;     /* persist probes unanswered */
 	__u8 backoff;    /* persist or retransmission timer's exponent */
 	__u8 sysctl_wscale; /* net.ipv4.tcp_window_scaling here: 0, 1; 255 not known */
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 /* Segments by payload and by window, in powers of two: [0] counts 0, [i] counts 2^(i-1) .. 2^i - 1. */
@@ -251,6 +292,21 @@ struct win_hist {
 struct ev_win_hist {
 	struct ev_hdr h;
 	struct win_hist hist;
+};
+
+/*
+ * What TCP has done for a connection so far, told at the calls that move its data whenever something is different (the
+ * round trip: by an eighth). Differences of two such events are what happened in between.
+ */
+struct ev_tcp {
+	struct ev_hdr h;
+	struct ev_addr addr;
+	__u64 rwnd_limited_us; /* time held up by the peer's window */
+	__u64 zero_us;         /* time that a window was 0, both directions added */
+	__u32 netns;
+	__u32 srtt_us; /* WIN_UNKNOWN: none yet */
+	__u32 retrans; /* segments */
+	__u32 pad0;
 };
 
 /*
@@ -274,6 +330,41 @@ enum bpf_on {
 	ON_SEEDING = 2, /* opens and closes are seen; sockets that are not known are left alone until the broker has
 	                 * looked at those that are there */
 };
+enum ev_secret_flags {
+	SECRET_RANDOM = 1, /* client_random is the session's */
+	SECRET_OBJECT = 2, /* object holds the head of the session: the client random may be in it */
+};
+
+/* The head of a session that is sent along while nobody knows where its client random stands. */
+#define SECRET_OBJECT_BYTES 512
+
+/* One secret at a key-log function, as a key log would show it. Without SECRET_OBJECT the event ends before object. */
+struct ev_secret {
+	struct ev_hdr h; /* conn_id 0 */
+	__u64 session;   /* address of the session (Go: of the Config): the same for all secrets of a handshake */
+	__u8 label[32];  /* "CLIENT_RANDOM" and so on; NUL-padded */
+	__u8 secret[64]; /* secret_len bytes */
+	__u8 client_random[32];
+	__u8 secret_len;
+	__u8 flags; /* enum ev_secret_flags */
+	__u8 pad[6];
+	__u8 object[SECRET_OBJECT_BYTES];
+};
+
+/*
+ * Where a key-log probe finds its values: handed to the program as its attach cookie. 0: the registers in which a C
+ * function gets (session, label, secret, length), and no client random.
+ */
+enum key_random { KEY_RANDOM_NONE, KEY_RANDOM_REG, KEY_RANDOM_NEAR, KEY_RANDOM_FAR };
+#define KEY_COOKIE_SET       1ull
+#define KEY_COOKIE_SESSION   1  /* 4 bits each: number of a register, rax rcx rdx rbx rsp rbp rsi rdi r8 .. r15 */
+#define KEY_COOKIE_LABEL     5  /* points to NUL-terminated text */
+#define KEY_COOKIE_SECRET    9  /* points to bytes */
+#define KEY_COOKIE_LEN       13 /* how many */
+#define KEY_COOKIE_RANDOM    17 /* 2 bits: enum key_random */
+#define KEY_COOKIE_RANDOM_AT 19 /* 4 bits: register that points to the client random */
+#define KEY_COOKIE_OFF1      23 /* 16 bits: NEAR: it is at session + off1; FAR: at *(session + off1) + off2 */
+#define KEY_COOKIE_OFF2      39 /* 16 bits */
 
 /* TLS libraries by name; the order is the wire format between kernel and user space: append only. */
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };
@@ -304,14 +395,13 @@ struct bpf_cfg {
 	__u32 uid;
 	__u32 netns_inum;
 	__u32 nports;
-	__u32 follow;      /* descendants of FILTER_PID targets are targets */
-	__u32 pidns_level; /* 0: the tool is in the initial pid namespace (set by the loader) */
-	__u32 wake_bytes;  /* force a wake-up when this much waits in the data ring */
-	__u32 peek_only;   /* 1: count, never copy (bench floor) */
-	__u32 tls_calls;   /* TLS probes are attached: look for nested calls */
-	__u32 want_cipher; /* copy TLS records too (keys engine) */
-	__u32 tls_only;    /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
-	__u32 pad0;
+	__u32 follow;         /* descendants of FILTER_PID targets are targets */
+	__u32 pidns_level;    /* 0: the tool is in the initial pid namespace (set by the loader) */
+	__u32 wake_bytes;     /* force a wake-up when this much waits in the data ring */
+	__u32 peek_only;      /* 1: count, never copy (bench floor) */
+	__u32 tls_calls;      /* TLS probes are attached: look for nested calls */
+	__u32 want_cipher;    /* copy TLS records too (keys engine) */
+	__u32 tls_only;       /* all that TLS sessions carry is wanted, and no plain connections (sslsniff) */
 	__u32 pidns_inum;     /* inode number of the tool's pid namespace (set by the loader) */
 	__u32 uring_args;     /* arguments of the kernel's io_uring_complete tracepoint, 0: none (set by the loader) */
 	__u32 direct_reads;   /* the kernel has bpf_rdonly_cast (set by the loader) */
@@ -320,8 +410,12 @@ struct bpf_cfg {
 	__u32 win_hist;       /* count segments by size and window */
 	__u32 win_kinds;      /* bit 1 << enum win_what: events that are wanted */
 	__u32 win_stacks;     /* user stacks of readers */
+	__u32 tcp_stats;      /* struct ev_tcp is wanted */
 	__u32 win_accept;     /* accept is observed (set by the loader) */
 	__u32 tick_us;        /* of the kernel's jiffies (set by the loader) */
+	__u32 turn_events;    /* EV_TURN is wanted */
+	__u32 ncpus;          /* possible CPUs (set by the loader) */
+	__u32 cookies;        /* the kernel has attach cookies, and they are given (set by the loader) */
 	char comm[16];
 	__u16 ports[SNOOP_MAX_PORTS];
 };
@@ -344,8 +438,19 @@ struct ctl_slot {
 	__u64 skip[2]; /* per direction: positions below this are not needed */
 	__u64 last_ns; /* kernel: when bytes were last skipped on behalf of this slot */
 	__u32 verdict; /* enum conn_verdict; 0: no opinion */
-	__u32 pad0;
+	__u32 shape;   /* SHAPE() of the last responses' heads, whose bodies are not needed; 0: do not look */
 };
+
+/*
+ * How the last responses of a connection began: with a head of so many bytes, in which the decimal digits of
+ * Content-Length stand at a place. Where a call passes a response that begins in just that way, as the kernel checks
+ * byte by byte, its body need not be copied. dir: enum ev_dir of the responses.
+ */
+#define SHAPE_HEAD_MAX       1024
+#define SHAPE(head, at, dir) ((__u32)(head) | (__u32)(at) << 12 | (__u32)(dir) << 24)
+#define shape_head(s)        ((s)&0xfff)
+#define shape_at(s)          ((s) >> 12 & 0xfff)
+#define shape_dir(s)         ((s) >> 24 & 1)
 
 /* Counters, one per CPU slot in an mmapable array; the reader adds them up. */
 #define STAT_CPUS 256
@@ -353,6 +458,7 @@ struct bpf_stats {
 	__u64 events, bytes;             /* submitted to the data ring */
 	__u64 lost_events, lost_bytes;   /* reserve failed: data ring */
 	__u64 lost_small;                /* reserve failed: small or process ring */
+	__u64 lost_secrets;              /* reserve failed: secrets ring. Each may make a connection unreadable */
 	__u64 skipped_bytes;             /* not copied because the worker needs nothing below a position */
 	__u64 passed_bytes;              /* not copied because of the verdict */
 	__u64 nocopy_bytes;              /* sendfile, splice, zero copy: counted, not captured */
@@ -361,6 +467,7 @@ struct bpf_stats {
 	__u64 compat_calls;              /* socket calls by 32-bit tasks: not covered */
 	__u64 conns, tls_conns, tls_old; /* connections seen; with TLS; TLS and older than the tool */
 	__u64 iov_overflow;              /* iovecs beyond the bound */
+	__u64 untracked;                 /* connections for which there was no room (turns) */
 	__u64 passed_over; /* filled in by the broker: hits at which the kernel did not run a program, any process's */
 };
 

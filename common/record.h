@@ -89,6 +89,7 @@ struct rec_base {
 	unsigned int pid, tid;
 	struct rec_str comm;
 	rec_u64 conn;
+	rec_u64 source; /* the source's id of the connection (its socket), 0 none; for analyzers, never printed */
 	struct rec_addr local, remote;
 	const char *role; /* "client", "server" */
 	struct rec_str container;
@@ -115,9 +116,9 @@ struct rec_base {
 	     "number of the connection in this run",                                                                   \
 	     FT_NUM,                                                                                                   \
 	     5,                                                                                                        \
-	     FF_TEXT | FF_RIGHT,                                                                                       \
+	     FF_TEXT | FF_RIGHT | FF_WIDE,                                                                             \
 	     REC_OFF(T, base.conn)},                                                                                   \
-	    {"local", "LOCAL", "own address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.local)},          \
+	    {"local", "LOCAL", "own address, ip:port or unix:/path", FT_ADDR, 21, FF_WIDE, REC_OFF(T, base.local)},    \
 	    {"remote", "REMOTE", "peer's address, ip:port or unix:/path", FT_ADDR, 21, 0, REC_OFF(T, base.remote)},    \
 	    {"role", "ROLE", "client or server", FT_NAME, 6, FF_TEXT | FF_WIDE, REC_OFF(T, base.role)},                \
 	{                                                                                                              \

@@ -3,7 +3,7 @@
  * turn.h - finds requests and their answers in a connection by its turns of direction, without looking at the bytes.
  *
  * The BPF programs run it live, the analyzer runs it on captures: the same input gives the same turns. It includes
- * nothing (the includer provides __u8 .. __u64), and must not know sockets, packets or protocols; of TLS it knows
+ * nothing (the includer provides event.h), and must not know sockets, packets or protocols; of TLS it knows
  * record types, so that a handshake is not taken for requests.
  *
  * A turn begins with the first byte in the direction of requests after a byte of an answer, and is an exchange once it
@@ -167,6 +167,35 @@ static inline int turn_is_bye(__u8 type, __u32 len)
 {
 	return type == TLS_ALERT || (type == TLS_APPLICATION_DATA && len == 19);
 }
+
+/* ---- what crosses the kernel boundary ---- */
+
+#define TURN_SLOTS 32768 /* connections at a time, in the array `shared` that the worker maps */
+
+enum ev_type_turn {
+	EV_CONN = 20, /* data ring: struct ev_conn, a connection began or ended */
+	EV_TURN = 21, /* data ring: struct ev_turn, an exchange is complete */
+};
+
+enum ev_conn_what { CONN_BEGAN = 1, CONN_ENDED = 2 };
+
+struct ev_conn {
+	struct ev_hdr h; /* pid, tid and comm are in t */
+	struct ev_addr addr;
+	__u32 what; /* enum ev_conn_what */
+	__u32 slot; /* 1 + its index in `shared`, where t is kept up to date until it ends; 0 none */
+	__u32 ino;  /* socket inode, 0 unknown */
+	struct turns t;
+};
+
+/* ts_ns: the answer's last byte. */
+struct ev_turn {
+	struct ev_hdr h;
+	__u64 req_ns, idle_ns; /* idle_ns: TURN_UNKNOWN when not known */
+	__u64 bytes[2];
+	__u32 nth; /* since it is watched */
+	__u32 pad0;
+};
 
 #define TURN_BYE_MAX 64 /* a call that passes no more than so many bytes may be an alert */
 

@@ -6,6 +6,7 @@
  */
 #include "core/tool.h"
 #include "proto/exchange.h"
+#include "tcp/tcpstat.h"
 
 #define BODY_DFLT (64UL << 10) /* --body without a size, and what --grep looks at */
 #define BODY_MAX  (64UL << 20)
@@ -36,27 +37,6 @@ static bool is_slow_so_far(const struct record *r, struct span arg)
 	return x->age_us != REC_UNKNOWN && parse_duration((const char *)arg.p, &ns) && x->age_us >= ns / 1000;
 }
 
-static bool has_text(struct rec_str s, struct span text)
-{
-	return s.p && memmem(s.p, s.n, text.p, text.n);
-}
-
-static bool headers_have_text(const struct rec_headers *h, struct span text)
-{
-	for (unsigned long i = 0; i < h->n; i++)
-		if (has_text(h->v[i].name, text) || has_text(h->v[i].value, text))
-			return true;
-	return false;
-}
-
-static bool has_grep_text(const struct record *r, struct span text)
-{
-	const struct exchange *x = r->data;
-
-	return has_text(x->path, text) || headers_have_text(&x->req_headers, text) ||
-	       headers_have_text(&x->resp_headers, text) || has_text(x->req_body, text) || has_text(x->resp_body, text);
-}
-
 #define RUN(member) .off = offsetof(struct run_cfg, member), .run = true
 
 static const struct opt opts[] = {
@@ -75,7 +55,7 @@ static const struct opt opts[] = {
     {0, "slow", "DURATION", "only what took at least this long, or timed out", OPT_MATCH,
      .match = {MATCH_MIN_US, "latency_us", is_slow_so_far}},
     {0, "grep", "TEXT", "only with this text in path, headers or decoded bodies (the first 64K, or --body)", OPT_MATCH,
-     .match = {MATCH_PRED, .pred = has_grep_text}},
+     .match = {MATCH_PRED, .pred = exchange_has_text}},
     {0, "inflight", "DURATION", "also list requests open for longer than this, with age, while they hang", OPT_DURATION,
      RUN(inflight_ns)},
     {0, "timeout", "DURATION", "give up on an exchange without a byte for this long (default 60s)", OPT_DURATION,
@@ -83,17 +63,21 @@ static const struct opt opts[] = {
     {'H', "headers", NULL, "print headers below each line", OPT_FLAG, RUN(headers)},
     {0, "body", "BYTES", "print bodies, decoded from gzip, br, zstd, up to BYTES each (default 64K)", OPT_SIZE,
      .optional = true, .dflt = BODY_DFLT, RUN(body_max)},
+    {0, "tcp", NULL, "with round trip, retransmits and time that a window was too small, meanwhile", OPT_FLAG,
+     .off = offsetof(struct tcpstat_cfg, on)},
     {0},
 };
 
 static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e)
 {
-	(void)cfg;
+	rc->tcp_stats = ((const struct tcpstat_cfg *)cfg)->on;
+	if (rc->tcp_stats)
+		rc->text_columns = exchange_tcp_columns;
 	if (rc->body_max > BODY_MAX)
 		return err_set(e, EXIT_USAGE, "option --body: more than %luM", BODY_MAX >> 20);
 	fc->body_max = rc->body_max;
 	for (size_t i = 0; i < rc->nmatch; i++)
-		if (rc->match[i].spec.pred == has_grep_text && fc->body_max < BODY_DFLT)
+		if (rc->match[i].spec.pred == exchange_has_text && fc->body_max < BODY_DFLT)
 			fc->body_max = BODY_DFLT; /* kept to be searched; shown only with --body */
 	fc->dec.body_max = fc->body_max;
 	return 0;
@@ -109,12 +93,10 @@ static const struct totals_spec totals = {
 static const struct example examples[] = {
     {"sudo httpsnoop -p \"$(pidof nginx)\" --errors", "The site throws errors: which requests, since when, for whom?"},
     {"sudo httpsnoop -c gunicorn --slow 500ms", "It is slow: which endpoints? Percentiles follow at the end."},
-    {"sudo httpsnoop -p 4711 --role client",
-     "Is it us or the service behind us? Only what the process itself asks for."},
+    {"sudo httpsnoop -p 4711 --role client", "Is it us or the service behind us? Only what the process itself asks."},
     {"sudo httpsnoop -p 4711 --inflight 5s", "Nothing answers: what is it waiting for right now?"},
     {"sudo httpsnoop -H --body --path '/api/login*' -n 1", "What exactly is sent? One exchange in full, then stop."},
-    {"sudo httpsnoop -j -d 60 | jq -r 'select(.status>=500).path' | sort | uniq -c",
-     "Count failing paths for a minute."},
+    {"sudo httpsnoop -j -d 60 | jq -r 'select(.status>=500).path' | sort | uniq -c", "A minute's failing paths."},
     {"httpsnoop -r incident.pcap 'port 80' --status 5xx", "The same from a capture, without privilege."},
     {"sudo httpsnoop -- curl -s https://example.org/", "Watch one command, TLS included."},
     {NULL, NULL},
@@ -128,19 +110,20 @@ static const struct tool tool = {
     .description =
         "Shows every HTTP/1 request with its response, one line each, as the processes named send and receive them: "
         "plaintext on sockets, and plaintext inside OpenSSL, so TLS needs no keys and no proxy. Nothing is installed "
-        "in "
-        "the target and nothing changes in it.\n\n"
+        "in the target and nothing changes in it.\n\n"
         "An exchange is printed when its response ends. What could not be seen is said: bytes that were lost, requests "
         "without an answer, connections older than the tool. An unknown value is never printed as 0.\n\n"
         "At the end: totals per endpoint (method, host, path without query), with p50, p95, p99 (1.6 % off at most).",
     .examples = examples,
     .opts = opts,
+    .cfg_size = sizeof(struct tcpstat_cfg),
     .schema = &exchange_schema,
     .hint_unit = "exchange",
     .totals = &totals,
     .bpf = httpsnoop_bpf,
     .bpf_end = httpsnoop_bpf_end,
     .tls_calls = true,
+    .analyzer = &tcpstat_analyzer,
     .setup = setup,
 };
 

@@ -34,6 +34,7 @@ enum conn_flags {
 	CONN_COUNTED = 1024, /* in bpf_stats.tls_conns */
 	CONN_MATCHED = 2048, /* session: its socket was found by ciphertext */
 	CONN_MEMORY = 4096,  /* session: it reads and writes memory, so calls made inside its own tell nothing */
+	CONN_ACTIVE = 8192,  /* TCP: this end connected */
 };
 
 struct conn {
@@ -41,11 +42,13 @@ struct conn {
 	__u64 link;      /* socket: id of the session on it; session: id of its socket */
 	__u64 link_ptr;  /* socket: the session's object; session: its struct sock */
 	__u32 link_tgid; /* socket: of the session's key */
-	__u32 tries;     /* socket: how often its ciphertext was looked at (cipher.bpf.h) */
-	__u64 pos[2];    /* end of what was seen, per direction */
-	__u32 base[2];   /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
-	                  * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
-	__u32 lost[2];   /* bytes lost to a full ring */
+	__u32 slot;      /* turns.bpf.h: 1 + index of its state, 0 none */
+	__u32 pad0;
+	__u32 tries;   /* socket: how often its ciphertext was looked at (cipher.bpf.h); session: reads without one */
+	__u64 pos[2];  /* end of what was seen, per direction */
+	__u32 base[2]; /* TCP: position - sequence number, mod 2^32: constant in a connection's life.
+	                * Unix, DIR_IN: bytes already read of the buffer at the queue's head */
+	__u32 lost[2]; /* bytes lost to a full ring */
 	__u32 ino;
 	__u32 pid, tid; /* last user */
 	__u32 flags;
@@ -217,8 +220,10 @@ static __always_inline void tcp_bases(struct sock *sk, struct conn *c)
 	c->base[DIR_OUT] = (__u32)e.acked - e.una;
 	if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK)
 		e.nxt--; /* the FIN */
-	if ((__u32)e.acked + (e.nxt - e.una) - (__u32)e.sent == 1)
+	if ((__u32)e.acked + (e.nxt - e.una) - (__u32)e.sent == 1) {
 		c->base[DIR_OUT]--;
+		c->flags |= CONN_ACTIVE;
+	}
 }
 
 /*

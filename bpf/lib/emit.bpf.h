@@ -20,10 +20,12 @@ struct {
 	__type(value, struct ctl_slot);
 } ctl SEC(".maps");
 
-#define CHUNK_BYTES 16384 /* large buffers are cut into these */
-#define CHUNK_MAX   16896 /* what fits the largest size class goes whole (a full TLS record and its header) */
-#define CHUNKS_MAX  512   /* per buffer; the rest of a larger one is counted, not copied */
-#define IOVS_MAX    64    /* per call */
+#define SHAPE_BODY_MIN 128   /* a body of less is copied with its head */
+#define SHAPE_SKIP_MIN 8192  /* a rest of less is left to the worker to skip: it tells of no shorter ones */
+#define CHUNK_BYTES    16384 /* large buffers are cut into these */
+#define CHUNK_MAX      16896 /* what fits the largest size class goes whole (a full TLS record and its header) */
+#define CHUNKS_MAX     512   /* per buffer; the rest of a larger one is counted, not copied */
+#define IOVS_MAX       64    /* per call */
 
 /*
  * The first bytes of a call are judged as a number whose low byte is the first; fewer than a rule looks at are judged
@@ -326,6 +328,132 @@ __noinline int emit_vec(__u64 ptr, __u64 meta, __u64 iov, __u64 want, __u64 off)
 	return 0;
 }
 
+#define WORD8(a, b, c, d, e, f, g, h)                                                                                  \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 | (__u64)(f) << 40 |    \
+	 (__u64)(g) << 48 | (__u64)(h) << 56)
+#define LENGTH_DIGITS 9
+
+/* Content-Length's value, whose digits begin at p; -1: there is no such header there. Letters count in any case. */
+static __always_inline __s64 length_at(const char *p)
+{
+	const __u64 fold = 0x2020202020202020ULL;
+	__s64 v = 0;
+
+	if ((*(__u64 *)(p - 18) | (fold << 16)) != WORD8('\r', '\n', 'c', 'o', 'n', 't', 'e', 'n') ||
+	    (*(__u64 *)(p - 10) | fold) != WORD8('t', '-', 'l', 'e', 'n', 'g', 't', 'h') || p[-2] != ':' ||
+	    p[-1] != ' ')
+		return -1;
+	for (int i = 0; i < LENGTH_DIGITS; i++) {
+		__u8 d = p[i] - '0';
+
+		if (p[i] == '\r')
+			return i ? v : -1;
+		if (d > 9)
+			return -1;
+		v = v * 10 + d;
+	}
+	return -1;
+}
+
+/* Is it the head of a response with a body, by its start line: HTTP/1.x, neither 1xx nor 204 nor 304? */
+static __always_inline bool has_body(const char *p)
+{
+	__u64 line = *(__u64 *)p & (~0ULL >> 8);
+
+	return line == WORD8('H', 'T', 'T', 'P', '/', '1', '.', 0) && p[8] == ' ' && p[9] != '1' &&
+	       !((p[9] == '2' || p[9] == '3') && p[10] == '0' && p[11] == '4');
+}
+
+/* A call's bytes as far as a head is looked for: v is all of them, or the first of several entries at `at`. */
+struct first_bytes {
+	struct iovec v;
+	__u64 at;
+};
+
+/* Do the bytes behind the head begin another response? Also when that cannot be told. */
+static __always_inline bool response_follows(const struct first_bytes *b, __u64 head)
+{
+	__u64 from = b->v.iov_base + head, line = 0;
+	struct iovec next = {};
+
+	if (b->v.iov_len == head) {
+		if (!b->at || bpf_probe_read_user(&next, sizeof(next), (void *)(b->at + sizeof(next))) ||
+		    next.iov_len < sizeof(line))
+			return true;
+		from = next.iov_base;
+	}
+	return bpf_probe_read_user(&line, sizeof(line), (void *)from) ||
+	       (line & 0xffffffff) == WORD8('H', 'T', 'T', 'P', 0, 0, 0, 0);
+}
+
+/* As put, the head of a response, of at most size bytes, and nothing of its body; -1: it does not begin as expected,
+ * nothing was sent. */
+static __always_inline int put_shaped(struct conn *c, struct ctl_slot *s, __u32 shape, __u64 meta,
+                                      const struct first_bytes *b, __u64 left, __u64 off, const __u32 size)
+{
+	struct ev_data *e = bpf_ringbuf_reserve(&data, sizeof(*e) + size, 0);
+	__u64 head = shape_head(shape), at = shape_at(shape);
+	__s64 body;
+
+	if (!e)
+		return PUT_FULL;
+	put_start(c, e, meta, left, off);
+	barrier_var(head);
+	barrier_var(at);
+	if (head < 32 || head > size || at < 18 || at > size - LENGTH_DIGITS || at + 4 >= head)
+		goto other;
+	if (bpf_probe_read_user(e->buf, head, (void *)b->v.iov_base))
+		goto other;
+	if (*(__u32 *)(e->buf + head - 4) != (__u32)WORD8('\r', '\n', '\r', '\n', 0, 0, 0, 0) ||
+	    !has_body((char *)e->buf))
+		goto other;
+	body = length_at((char *)e->buf + at);
+	if (body < (__s64)(left - head) || (body > (__s64)(left - head) && response_follows(b, head)))
+		goto other;
+	e->cap = head;
+	e->flags |= EVF_SKIPPED;
+	STAT_ADD(skipped_bytes, left - head);
+	/* More of it will come by calls of its own; its last byte is needed, as the worker would say itself. */
+	if (body > (__s64)(left - head) + SHAPE_SKIP_MIN)
+		s->skip[meta_dir(meta)] = off + head + body - 1;
+	return put_end(c, e, meta);
+other:
+	bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+	return -1;
+}
+
+/* A call passed left bytes; when they begin like the connection's last responses only the head is sent. As put_shaped.
+ */
+__noinline int emit_shaped(__u64 ptr, __u64 meta, __u64 from, __u64 left, __u64 off)
+{
+	struct conn *c = conn_find(ptr, meta);
+	struct ctl_slot *s = c ? ctl_of(c) : NULL;
+	struct first_bytes b = {.v = {from, left}};
+	__u32 shape;
+	int rc;
+
+	if (!s)
+		return -1;
+	shape = *(volatile __u32 *)&s->shape; /* the worker may change it */
+	if (!shape || shape_dir(shape) != meta_dir(meta))
+		return -1;
+	if (meta_src(meta) == SRC_IOV) {
+		b.at = from;
+		if (bpf_probe_read_user(&b.v, sizeof(b.v), (void *)from))
+			return -1;
+	}
+	if (b.v.iov_len < shape_head(shape))
+		return -1;
+	if (shape_head(shape) <= 384)
+		rc = put_shaped(c, s, shape, meta, &b, left, off, 384);
+	else
+		rc = put_shaped(c, s, shape, meta, &b, left, off, SHAPE_HEAD_MAX);
+	if (rc != PUT_FULL)
+		return rc;
+	note_loss(ptr, meta, left);
+	return 0;
+}
+
 /* Copies a Unix address without the NUL that ends a path. Returns its length, 0 unnamed. */
 static __always_inline __u8 copy_name(__u8 *to, struct unix_address *addr)
 {
@@ -350,6 +478,24 @@ static __always_inline void tell_once(__u32 what)
 	emit_proc(current_ids() >> 32, 0, what);
 }
 
+/* A Unix connection, whose end the broker looks for. The first one wakes it, to attach what sees splice. */
+static __always_inline void tell_unix(const struct conn *c, struct sock *sk)
+{
+	struct ev_proc *e = bpf_ringbuf_reserve(&procs, sizeof(*e), 0);
+
+	if (!e) {
+		STAT_ADD(lost_small, 1);
+		return;
+	}
+	fill_head(&e->h, c->id, EV_PROC);
+	e->what = PROC_UNIX;
+	e->ppid = 0;
+	e->ino = c->ino;
+	e->netns = KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum);
+	bpf_ringbuf_submit(e, told & 1U << PROC_UNIX ? BPF_RB_NO_WAKEUP : 0);
+	told |= 1U << PROC_UNIX;
+}
+
 /* Names of a Unix connection's ends, once, before its first bytes. */
 __noinline int emit_names(__u64 skp)
 {
@@ -372,7 +518,7 @@ __noinline int emit_names(__u64 skp)
 	e->llen = copy_name(e->lpath, addr[0]);
 	e->rlen = copy_name(e->rpath, addr[1]);
 	c->flags |= CONN_NAMED;
-	tell_once(PROC_UNIX);
+	tell_unix(c, (void *)skp);
 	STAT_ADD(events, 1);
 	bpf_ringbuf_submit(e, wake_flags());
 	return 0;
@@ -476,7 +622,7 @@ static __always_inline int tls_seen(const struct conn *c, __u64 skp, __u64 meta,
 /* Could this socket be found to carry a TLS session by a call made now? */
 static __always_inline bool may_nest(const struct conn *c, __u64 meta)
 {
-	return cfg.tls_calls && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
+	return cfg.tls_calls && !cfg.peek_only && !(meta & META_KIND) && (!c->link || (c->flags & CONN_KTLS));
 }
 
 /*
@@ -615,6 +761,10 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	if (unnamed(c, meta))
 		emit_names(ptr);
 	meta |= META_EVF(EVF_EDGE);
+	if (slot && slot->shape && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
+	    slot->skip[meta_dir(meta)] <= off && (meta_src(meta) == SRC_BUF || meta_src(meta) == SRC_IOV) &&
+	    emit_shaped(ptr, meta, ptr_to, left, off) == 0)
+		return 0;
 	if (left > CHUNK_MAX || (slot && slot->skip[meta_dir(meta)] > off)) {
 		if (meta_src(meta) == SRC_BUF)
 			return emit_buf(ptr, meta, ptr_to, left, off);

@@ -33,14 +33,16 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PROG_ARRAY = 3,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_STACK_TRACE = 7,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_MMAPABLE = 1024, BPF_F_RDONLY_PROG = 128 };
+enum { BPF_F_USER_STACK = 256, BPF_F_FAST_STACK_CMP = 512, BPF_F_REUSE_STACKID = 1024 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
-enum { BPF_RB_AVAIL_DATA = 0 };
+enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_PROD_POS = 3 };
 
 /* x86-64 registers as saved at kernel entry: an ABI, not relocated. */
 struct pt_regs {
@@ -73,7 +75,7 @@ struct syscall_exit_ctx { /* format of tracepoints syscalls/sys_exit_* */
 enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
 enum { SOCK_STREAM = 1, IPPROTO_TCP = 6, IPPROTO_MPTCP = 262, RCV_SHUTDOWN = 1, SOCK_DONE_BIT = 1 };
 enum { MSG_OOB = 1, MSG_PEEK = 2, MSG_TRUNC = 0x20, MSG_ERRQUEUE = 0x2000 };
-enum { EPIPE = 32, ENOSYS = 38, ECONNABORTED = 103, ECONNRESET = 104 };
+enum { EPIPE = 32, ENOSYS = 38, ECONNABORTED = 103, ECONNRESET = 104, ECONNREFUSED = 111 };
 enum {
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT,
@@ -272,7 +274,7 @@ struct tcp_sock {
 	struct tcp_options_received rx_opt;
 	__u32 chrono_start, chrono_stat[3];
 	__u8 chrono_type;
-	__u8 syn_data, syn_fastopen, is_mptcp;
+	__u8 syn_data, syn_fastopen, syn_fastopen_child, is_mptcp;
 };
 struct mptcp_sock {
 	struct sock *first;

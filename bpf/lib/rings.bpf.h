@@ -73,9 +73,23 @@ static __always_inline void fill_head(struct ev_hdr *h, __u64 conn_id, __u16 typ
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 }
 
+/*
+ * Where the data ring stood at the last wake-up. The worker takes a while to come: until a part of wake_bytes more has
+ * been written it is not woken again, for each time is an interrupt. Races cost a wake-up too many.
+ */
+volatile __u64 woken_at;
+
 static __always_inline __u64 wake_flags(void)
 {
-	return bpf_ringbuf_query(&data, BPF_RB_AVAIL_DATA) >= cfg.wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	__u64 at;
+
+	if (bpf_ringbuf_query(&data, BPF_RB_AVAIL_DATA) < cfg.wake_bytes)
+		return BPF_RB_NO_WAKEUP;
+	at = bpf_ringbuf_query(&data, BPF_RB_PROD_POS);
+	if (at - woken_at < cfg.wake_bytes / 4)
+		return BPF_RB_NO_WAKEUP;
+	woken_at = at;
+	return BPF_RB_FORCE_WAKEUP;
 }
 
 static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
@@ -90,6 +104,7 @@ static __always_inline int emit_proc(__u32 pid, __u32 ppid, __u32 what)
 	e->h.pid = pid;
 	e->what = what;
 	e->ppid = ppid;
+	e->ino = e->netns = 0;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -18,12 +18,13 @@ static __always_inline bool fd_is_sock(__u32 fd, struct sock *sk)
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct socket *so = (void *)KREAD(struct sock, sk, sk_socket);
 	struct file *of_sock, *of_fd = NULL;
+	struct fdtable *fdt = (void *)KREAD(struct task_struct, t, files, fdt);
 	struct file **slots;
 
-	if (!so || fd >= KREAD(struct task_struct, t, files, fdt, max_fds))
+	if (!so || fd >= KREAD(struct fdtable, fdt, max_fds))
 		return false;
 	of_sock = KREAD(struct socket, so, file);
-	slots = KREAD(struct task_struct, t, files, fdt, fd);
+	slots = KREAD(struct fdtable, fdt, fd);
 	/* A list_head begins with a pointer, as the slot is one: the verifier wants a type. */
 	if (cfg.direct_reads)
 		of_fd = (void *)KREAD(struct list_head, slots + fd, next);
@@ -124,6 +125,17 @@ __noinline int sock_zero(__u64 skp, __u64 meta)
 	return 0;
 }
 
+/* What TCP did for it comes before the data of the call. */
+static __always_inline void sock_tcp(struct sock *sk)
+{
+#ifdef SNOOP_TCPSTAT_BPF_H
+	if (cfg.tcp_stats)
+		tcp_tell((__u64)sk);
+#else
+	(void)sk;
+#endif
+}
+
 /* Entry of all socket hooks: ret as the call returned it, flags as recvmsg was given them (0 for sends). */
 static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u64 ptr_to, __u64 cnt)
 {
@@ -135,6 +147,7 @@ static __always_inline int sock_call(struct sock *sk, __u64 meta, __s64 ret, __u
 	c = sock_conn(sk, meta, ret);
 	if (!c)
 		return 0;
+	sock_tcp(sk);
 	seen = c->pos[meta_dir(meta)];
 	off = sock_advance(c, sk, meta, ret);
 	if (meta_dir(meta) == DIR_IN && off > seen)
@@ -152,6 +165,7 @@ static __always_inline int sock_call_apart(struct sock *sk, __u64 meta, __s64 re
 	c = sock_conn(sk, meta, ret);
 	if (!c)
 		return 0;
+	sock_tcp(sk);
 	return stream_emit((__u64)sk, meta, ptr_to, (__u32)ret | cnt << 32, sock_advance(c, sk, meta, ret));
 }
 
@@ -187,6 +201,7 @@ int set_state(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!c)
 		return 0;
+	sock_tcp(sk);
 	if (new == TCP_SYN_SENT || (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)) {
 		conn_drop((__u64)sk, 0);
 		return 0;

@@ -50,15 +50,19 @@ static __always_inline struct pt_regs *task_regs(void)
 	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 }
 
+/* All of them but r10 and r8, which few calls use: with a kernel's checks each load costs something. */
 static __always_inline void load_regs(struct regs *r, const struct pt_regs *regs)
 {
-	r->r10 = regs->r10;
-	r->r8 = regs->r8;
 	r->ax = regs->ax;
 	r->dx = regs->dx;
 	r->si = regs->si;
 	r->di = regs->di;
 	r->nr = regs->orig_ax;
+	r->r10 = r->r8 = 0;
+	if (r->nr == NR_SENDTO || r->nr == NR_RECVFROM || r->nr == NR_SENDMMSG || r->nr == NR_RECVMMSG) {
+		r->r10 = regs->r10;
+		r->r8 = regs->r8;
+	}
 }
 
 /* What a system call says about the bytes it moves. */

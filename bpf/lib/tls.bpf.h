@@ -92,6 +92,17 @@ __noinline int session_link(__u64 ssl, __u64 meta, __u64 skp, __u64 how)
 	return 0;
 }
 
+/*
+ * Does a call inside a session's say that it is the session's? Not where a session may be one on memory that was made
+ * before us: its callbacks may send on any socket.
+ */
+static __always_inline bool nested_tells(const struct conn *c)
+{
+	__u32 tgid = current_ids() >> 32;
+
+	return (c->flags & CONN_BORN) || !bpf_map_lookup_elem(&seekers, &tgid);
+}
+
 __noinline int tls_nested(__u64 skp)
 {
 	__u64 tid = bpf_get_current_pid_tgid(), meta;
@@ -110,11 +121,13 @@ __noinline int tls_nested(__u64 skp)
 		session_new(call->ssl, meta, 0);
 		c = conn_find(call->ssl, meta);
 	}
-	if (c && !c->link && !(c->flags & (CONN_FD | CONN_MEMORY)))
+	if (c && !c->link && !(c->flags & (CONN_FD | CONN_MEMORY)) && nested_tells(c))
 		session_link(call->ssl, meta, skp, CONN_NESTED);
 	s = conn_find(skp, 0);
 	return s && (s->flags & CONN_KTLS) ? 1 : 0;
 }
+
+#define SEEK_READS 8
 
 /* A session of this process has to be found by its ciphertext. The broker attaches what that needs. */
 static __always_inline void seek(void)
@@ -149,7 +162,9 @@ __noinline int session_data(__u64 ssl, __u64 meta, __u64 buf, __u64 len)
 			c->flags &= ~CONN_FD;
 	}
 	if (!c->link) {
-		seek();
+		/* A write on a socket makes a call, which would have told; a read may be served from what is there. */
+		if (dir == DIR_OUT || ++c->tries >= SEEK_READS)
+			seek();
 		if (!(c->flags & CONN_BORN))
 			count_tls(c, true);
 	}

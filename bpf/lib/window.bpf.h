@@ -26,13 +26,15 @@ enum wanted { WANTED_NOT = 1, WANTED = 2, WANTED_UNKNOWN = 3 };
 struct win {
 	__u64 id, open_ns;
 	__u64 zero_ns[2], told_ns[2];
+	__u64 zero_total_ns; /* of the episodes that are over, both directions */
 	__u64 read_ns;
+	__u64 gap_ns, gap_zero_ns; /* reader.bpf.h: longest time without a read, in the episode that began then */
 	struct ev_addr addr;
 	__u32 netns;
 	__u32 raw[2]; /* the window field of each direction's last segment */
 	__u32 wnd[2]; /* the same in bytes */
 	__u32 told[2], min[2], max[2];
-	__u32 pid, tid, read_tid, stack;
+	__u32 pid, tid, read_tid, stack, gap_tid, gap_stack;
 	__u32 mem_limit;
 	__u32 flags; /* enum win_flags that cannot be read off the socket */
 	__u8 wanted, owner, noscale, sysctl, half, opened, pad[2];
@@ -126,26 +128,33 @@ static __always_inline __u32 sock_flags(struct sock *sk)
 		flags |= WINF_MPTCP;
 	if (KBITS(struct tcp_sock, tp, syn_data) || KBITS(struct tcp_sock, tp, syn_fastopen))
 		flags |= WINF_TFO;
+	if (bpf_core_field_exists(tp->syn_fastopen_child) && KBITS(struct tcp_sock, tp, syn_fastopen_child))
+		flags |= WINF_TFO;
 	return flags;
 }
 
-/* Time with data in flight, and of that the time limited by window and send buffer (tcp_get_info_chrono_stats). */
+enum chrono { CHRONO_BUSY, CHRONO_RWND_LIMITED, CHRONO_SNDBUF_LIMITED };
+
+/* Ticks that a connection has spent so, the present moment included (tcp_get_info_chrono_stats). */
+static __always_inline __u32 chrono_ticks(struct tcp_sock *tp, __u32 what)
+{
+	__u32 t = what == CHRONO_BUSY           ? KREAD(struct tcp_sock, tp, chrono_stat[0])
+	          : what == CHRONO_RWND_LIMITED ? KREAD(struct tcp_sock, tp, chrono_stat[1])
+	                                        : KREAD(struct tcp_sock, tp, chrono_stat[2]);
+
+	if (KBITS(struct tcp_sock, tp, chrono_type) == what + 1)
+		t += (__u32)bpf_jiffies64() - KREAD(struct tcp_sock, tp, chrono_start);
+	return t;
+}
+
+/* Time with data in flight, and of that the time limited by window and send buffer. */
 static __always_inline void put_chrono(struct ev_win *e, struct tcp_sock *tp)
 {
-	__u32 running = KBITS(struct tcp_sock, tp, chrono_type), t[3];
-	__u64 total = 0;
+	__u32 rwnd = chrono_ticks(tp, CHRONO_RWND_LIMITED), sndbuf = chrono_ticks(tp, CHRONO_SNDBUF_LIMITED);
 
-	for (__u32 i = 0; i < 3; i++) {
-		t[i] = i == 0   ? KREAD(struct tcp_sock, tp, chrono_stat[0])
-		       : i == 1 ? KREAD(struct tcp_sock, tp, chrono_stat[1])
-		                : KREAD(struct tcp_sock, tp, chrono_stat[2]);
-		if (running == i + 1)
-			t[i] += (__u32)bpf_jiffies64() - KREAD(struct tcp_sock, tp, chrono_start);
-		total += t[i];
-	}
-	e->busy_us = total * cfg.tick_us;
-	e->rwnd_limited_us = (__u64)t[1] * cfg.tick_us;
-	e->sndbuf_limited_us = (__u64)t[2] * cfg.tick_us;
+	e->busy_us = ((__u64)chrono_ticks(tp, CHRONO_BUSY) + rwnd + sndbuf) * cfg.tick_us;
+	e->rwnd_limited_us = (__u64)rwnd * cfg.tick_us;
+	e->sndbuf_limited_us = (__u64)sndbuf * cfg.tick_us;
 }
 
 static __always_inline void put_tcp(struct ev_win *e, struct tcp_sock *tp)
@@ -164,7 +173,9 @@ static __always_inline void put_tcp(struct ev_win *e, struct tcp_sock *tp)
 	e->inflight = nxt - una;
 	e->sndq = KREAD(struct tcp_sock, tp, write_seq) - una;
 	e->notsent = e->sndq - e->inflight;
-	e->rcvq = (__s32)queued > 0 ? queued : 0; /* a FIN that was read is one less */
+	e->rcvq = (__s32)queued > 0 ? queued : 0;
+	if (e->rcvq && (KREAD(struct sock, tp, sk_shutdown) & RCV_SHUTDOWN))
+		e->rcvq--; /* the FIN */
 	e->rcv_ssthresh = KREAD(struct tcp_sock, tp, rcv_ssthresh);
 	e->window_clamp = KREAD(struct tcp_sock, tp, window_clamp);
 	e->retrans = KREAD(struct tcp_sock, tp, total_retrans);
@@ -198,6 +209,11 @@ static __always_inline void put_win(struct ev_win *e, const struct win *w)
 	e->read_ns = w->read_ns;
 	e->read_tid = w->read_tid;
 	e->stack = w->stack;
+	if (w->gap_ns && w->zero_ns[DIR_OUT] && w->gap_zero_ns == w->zero_ns[DIR_OUT]) {
+		e->read_gap_ns = w->gap_ns;
+		e->read_tid = w->gap_tid;
+		e->stack = w->gap_stack;
+	}
 	e->netns = w->netns;
 	for (int d = 0; d < 2; d++) {
 		e->zero_ns[d] = w->zero_ns[d];
@@ -457,6 +473,8 @@ __noinline int win_seg(__u64 skp, __u32 bits)
 		tell_open(skp, w);
 		w->told[dir] = wnd;
 		win_tell(skp, WIN_RECOVER | dir << 8, now);
+		if (now > w->zero_ns[dir])
+			w->zero_total_ns += now - w->zero_ns[dir];
 		w->zero_ns[dir] = 0;
 		return 0;
 	}
@@ -474,6 +492,11 @@ static __always_inline __u32 seg_fin(struct tcphdr *th)
 	if (KBITS(struct tcphdr, th, syn) || KBITS(struct tcphdr, th, rst))
 		return 0xff;
 	return (__u32)KBITS(struct tcphdr, th, fin) << 17;
+}
+
+static __always_inline struct tcphdr *skb_tcp(struct sk_buff *skb)
+{
+	return (void *)(KREAD(struct sk_buff, skb, head) + KREAD(struct sk_buff, skb, transport_header));
 }
 
 struct {
@@ -497,10 +520,10 @@ static __always_inline __u32 bits_of(__u32 v)
 }
 
 /* Every segment of a wanted connection counts. */
-__noinline int win_count(__u64 skp, __u64 skbp, __u64 thp, __u32 dir)
+__noinline int win_count(__u64 skp, __u64 skbp, __u32 dir)
 {
 	struct sk_buff *skb = (void *)skbp;
-	struct tcphdr *th = (void *)thp;
+	struct tcphdr *th = skb_tcp(skb);
 	struct win *w = win_find(skp);
 	__u32 zero = 0, before, after, wnd, i;
 	struct win_hist *h = bpf_map_lookup_elem(&hists, &zero);
@@ -514,7 +537,9 @@ __noinline int win_count(__u64 skp, __u64 skbp, __u64 thp, __u32 dir)
 	i = bits_of(wnd);
 	if (i < WIN_BUCKETS)
 		h->wnd[dir & 1][i]++;
-	before = (__u32)(thp - (__u64)KREAD(struct sk_buff, skb, data)) + 4 * KBITS(struct tcphdr, th, doff);
+	before = (__u32)((__u64)KREAD(struct sk_buff, skb, head) + KREAD(struct sk_buff, skb, transport_header) -
+	                 (__u64)KREAD(struct sk_buff, skb, data)) +
+	         4 * KBITS(struct tcphdr, th, doff);
 	after = KREAD(struct sk_buff, skb, len);
 	i = after > before ? bits_of(after - before) : 0;
 	if (i && i < WIN_BUCKETS)
@@ -522,14 +547,17 @@ __noinline int win_count(__u64 skp, __u64 skbp, __u64 thp, __u32 dir)
 	return 0;
 }
 
-/* A segment of a connection: is there anything new in it? */
-static __always_inline int win_look(__u64 skp, struct win *w, struct tcphdr *th, __u32 dir)
+/* Is there nothing new in a segment? The usual case, told with as few loads as can be. */
+static __always_inline bool win_same(const struct win *w, struct tcphdr *th, __u32 dir)
 {
-	__u32 raw = bpf_ntohs(KREAD(struct tcphdr, th, window)), fin;
+	return w && (w->wanted == WANTED_NOT || w->raw[dir] == bpf_ntohs(KREAD(struct tcphdr, th, window)));
+}
 
-	if (w && (w->raw[dir] == raw || w->wanted == WANTED_NOT))
-		return 0;
-	fin = seg_fin(th);
+/* There may be. skp: a number to the verifier, not a pointer that it follows, as global functions take it. */
+static __always_inline int win_look(__u64 skp, struct tcphdr *th, __u32 dir)
+{
+	__u32 raw = bpf_ntohs(KREAD(struct tcphdr, th, window)), fin = seg_fin(th);
+
 	return fin == 0xff ? 0 : win_seg(skp, raw | dir << 16 | fin);
 }
 
@@ -551,19 +579,14 @@ static __always_inline bool own_segment(struct sk_buff *skb, struct sock *sk, st
 	return KREAD(struct tcphdr, th, source) == KREAD(struct inet_sock, sk, inet_sport);
 }
 
-static __always_inline struct tcphdr *skb_tcp(struct sk_buff *skb)
-{
-	return (void *)(KREAD(struct sk_buff, skb, head) + KREAD(struct sk_buff, skb, transport_header));
-}
-
 /* skb */
 SEC("raw_tp/net_dev_queue")
 int win_out(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sk_buff *skb = (void *)ctx->args[0];
-	struct sock *sk;
 	struct tcphdr *th;
-	struct win *w;
+	struct sock *sk;
+	__u64 skp = 0;
 	__u8 state;
 
 	if (!on)
@@ -571,34 +594,33 @@ int win_out(struct bpf_raw_tracepoint_args *ctx)
 	sk = KREAD(struct sk_buff, skb, sk);
 	if (!sk)
 		return 0;
-	w = win_find((__u64)sk);
 	th = skb_tcp(skb);
-	if (cfg.win_hist && w && own_segment(skb, sk, th))
-		win_count((__u64)sk, (__u64)skb, (__u64)th, DIR_OUT);
-	/* Nothing new, should it be a segment: the usual case. */
-	if (w && (w->wanted == WANTED_NOT || w->raw[DIR_OUT] == bpf_ntohs(KREAD(struct tcphdr, th, window))))
+	if (!cfg.win_hist && win_same(win_find((__u64)sk), th, DIR_OUT))
 		return 0;
 	state = KREAD(struct sock, sk, __sk_common.skc_state);
 	if (state != TCP_ESTABLISHED && !is_half(state))
 		return 0;
 	if (!is_tcp(sk) || !own_segment(skb, sk, th))
 		return 0;
-	return win_look((__u64)sk, w, th, DIR_OUT);
+	bpf_core_read(&skp, sizeof(skp), &skb->sk);
+	if (cfg.win_hist)
+		win_count(skp, (__u64)skb, DIR_OUT);
+	return win_look(skp, th, DIR_OUT);
 }
 
 /* sk, skb */
 SEC("raw_tp/tcp_probe")
 int win_in(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 skp = ctx->args[0];
-
 	struct sk_buff *skb = (void *)ctx->args[1];
+	struct tcphdr *th = skb_tcp(skb);
+	__u64 skp = ctx->args[0];
 
 	if (!on)
 		return 0;
 	if (cfg.win_hist)
-		win_count(skp, (__u64)skb, (__u64)skb_tcp(skb), DIR_IN);
-	return win_look(skp, win_find(skp), skb_tcp(skb), DIR_IN);
+		win_count(skp, (__u64)skb, DIR_IN);
+	return win_same(win_find(skp), th, DIR_IN) ? 0 : win_look(skp, th, DIR_IN);
 }
 
 static __always_inline struct tcphdr *find_tcp(struct sk_buff *skb, struct half_key *k)
@@ -647,7 +669,7 @@ int win_in_half(struct bpf_raw_tracepoint_args *ctx)
 	k.addr.rport = bpf_ntohs(KREAD(struct tcphdr, th, source));
 	k.netns = KREAD(struct sk_buff, skb, dev, nd_net.net, ns.inum);
 	skp = bpf_map_lookup_elem(&halves, &k);
-	return skp ? win_look(*skp, win_find(*skp), th, DIR_IN) : 0;
+	return skp && !win_same(win_find(*skp), th, DIR_IN) ? win_look(*skp, th, DIR_IN) : 0;
 }
 
 /* ---- life ---- */

@@ -38,6 +38,18 @@ static inline size_t dec_right(char out[DEC_MAX], uint64_t v)
 static inline size_t dec_u64(char *out, uint64_t v)
 {
 	char digits[DEC_MAX];
+
+	if (v < 10) {
+		out[0] = (char)('0' + v);
+		return 1;
+	}
+	if (v < 1000) {
+		size_t n = v >= 100;
+		if (n)
+			out[0] = (char)('0' + v / 100);
+		dec_two(out + n, (unsigned)(v % 100));
+		return n + 2;
+	}
 	size_t at = dec_right(digits, v);
 
 	for (size_t i = at; i < DEC_MAX; i++)

@@ -4,12 +4,20 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/analysis.h"
+#include "core/log.h"
+#include "target/target.h"
 
 static void on_emit(void *ctx, struct record *r)
 {
 	pipeline_emit(((struct analysis *)ctx)->pipe, r);
+}
+
+static void on_table(void *ctx)
+{
+	pipeline_table(((struct analysis *)ctx)->pipe);
 }
 
 static bool on_admit(void *ctx, const struct rec_addr *local, const struct rec_addr *remote)
@@ -30,8 +38,9 @@ int analysis_open(struct analysis *s, const struct tool *t, const void *tool_cfg
 	s->env = (struct analyzer_env){
 	    .cfg = tool_cfg,
 	    .offline = pipe->rc->read_file,
-	    .text = !pipe->rc->json,
+	    .text = !pipe->rc->json && !pipe->rc->csv,
 	    .emit = on_emit,
+	    .table = on_table,
 	    .admit = on_admit,
 	    .ctx = s,
 	};
@@ -47,13 +56,31 @@ int analysis_open(struct analysis *s, const struct tool *t, const void *tool_cfg
 	return 0;
 }
 
-const struct decoder *const *analysis_decoders(const struct tool *t)
+const struct decoder *const *analysis_decoders(const struct tool *t, const struct run_cfg *rc)
 {
 	static const struct decoder *const none[] = {NULL};
 
-	if (t->no_streams)
+	if (t->no_streams || rc->no_payload)
 		return none;
 	return t->decoders ? t->decoders : decoders;
+}
+
+static void on_ask(void *ctx, const struct ct_ask *q)
+{
+	const struct analysis *s = ctx;
+
+	s->ask(s->ask_ctx, q);
+}
+
+void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
+                   void (*ask)(void *ctx, const struct ct_ask *q), void *ask_ctx)
+{
+	s->env.shared = shared;
+	s->env.shared_bytes = shared_bytes;
+	s->env.ephemeral_ports = proc_ephemeral_ports();
+	s->ask = ask;
+	s->ask_ctx = ask_ctx;
+	s->env.ask_ct = ask ? on_ask : NULL;
 }
 
 bool analysis_event(struct analysis *s, const void *data, size_t size)
@@ -94,6 +121,15 @@ void analysis_summary(const struct analysis *s, char *out, size_t n)
 		memcpy(out, b.p, b.n);
 		out[b.n] = 0;
 	}
+	buf_free(&b);
+}
+
+void analysis_report(const struct analysis *s)
+{
+	struct buf b = {.max = 1 << 20};
+
+	if (s->a && s->a->report && s->a->report(s->st, &b))
+		log_block(b.p, b.n);
 	buf_free(&b);
 }
 

@@ -24,7 +24,9 @@
 
 #include "core/broker.h"
 #include "core/log.h"
+#include "core/unixends.h"
 #include "core/outfile.h"
+#include "target/nfct.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -40,6 +42,12 @@ double now_s(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Are TLS libraries hooked? */
+static bool tls_calls(const struct broker *b)
+{
+	return b->run->tool->tls_calls && !b->run->rc.no_payload;
 }
 
 bool can_send(int sock, int ms)
@@ -110,7 +118,8 @@ static int found(void *ctx, const struct proc_info *pi)
 	tell_container(b, pi);
 	if (b->windows)
 		windows_add(b->windows, pi->pid);
-	if (b->run->tool->tls_calls) {
+	olds_add(b->olds, pi->pid);
+	if (tls_calls(b)) {
 		attacher_scan(b->attacher, pi->pid);
 		watch_add(b, pi->pid);
 	}
@@ -133,7 +142,9 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	b->by_pid = ts->npids || rc->cmd || (ts->container && !cgroup);
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
-	c->tls_calls = b->run->tool->tls_calls;
+	c->tls_calls = tls_calls(b);
+	c->turn_events = rc->turn_events;
+	lc->no_payload = rc->no_payload;
 	c->tls_only = b->run->tool->tls_only;
 	if (b->by_pid)
 		c->filters |= FILTER_PID;
@@ -175,6 +186,7 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	c->win_kinds = rc->win_kinds;
 	c->win_min_change = (__u32)rc->win_min_change;
 	c->win_stacks = rc->win_stacks;
+	c->tcp_stats = rc->tcp_stats;
 	c->win_small = (__u32)rc->win_small;
 	c->win_hist = rc->win_hist;
 	lc->verbose = (int)rc->verbose;
@@ -254,12 +266,16 @@ static int start(struct broker *b, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "cannot trace the command");
 	if (loader_attach(b->loader, e) < 0)
 		return -1;
+	if (b->run->tool->lists_olds && !(b->olds = olds_new(b)))
+		return err_set(e, EXIT_RUNTIME, "out of memory");
+	if (rc->nf && !(b->nfct = nfct_open(e)))
+		return -1;
 	if (b->run->tool->windows && !(b->windows = windows_new(b)))
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), found, b, e) < 0)
 		return -1;
 	char exe[4096];
-	if (rc->cmd && b->run->tool->tls_calls && cmd_path(rc->cmd[0], exe, sizeof(exe)))
+	if (rc->cmd && tls_calls(b) && cmd_path(rc->cmd[0], exe, sizeof(exe)))
 		attacher_prepare(b->attacher, exe);
 	return 0;
 }
@@ -471,11 +487,13 @@ static int on_proc(void *ctx, void *data, size_t size)
 		return 0;
 	if (p->what == PROC_UNIX || p->what == PROC_SPLICE) {
 		loader_attach_late(b->loader, p->what);
+		if (p->what == PROC_UNIX)
+			unix_ends_add(b->unix_ends, p);
 		return 0;
 	}
 	if (p->what == PROC_SEEKS) {
-		if (!attacher_late(b->attacher, p->h.pid))
-			log_detail("pid %u: sockets of TLS sessions on memory are not found", p->h.pid);
+		log_detail("pid %u: TLS sessions without a socket of their own: %s", p->h.pid,
+		           attacher_late(b->attacher, p->h.pid) ? "found by their ciphertext" : "not found");
 		return 0;
 	}
 	if (p->what == PROC_EXIT) {
@@ -490,11 +508,21 @@ static int on_proc(void *ctx, void *data, size_t size)
 	if (p->what == PROC_EXEC)
 		tell_container(b, &pi);
 	windows_add(b->windows, p->h.pid);
-	if (b->run->tool->tls_calls) {
+	if (tls_calls(b)) {
 		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
 		watch_add(b, p->h.pid);
 	}
 	return 0;
+}
+
+static void tell_gone(void *ctx, uint64_t conn_id)
+{
+	struct broker *b = ctx;
+	struct ipc_msg m = {.type = IPC_GONE, .u.gone = conn_id};
+
+	/* Behind a stopped reader nothing is taken: its exchanges end by --timeout then. */
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, -1);
 }
 
 static void each_tick(struct broker *b)
@@ -503,6 +531,7 @@ static void each_tick(struct broker *b)
 	double t = now_s();
 
 	watch_tick(b, t);
+	unix_ends_tick(b->unix_ends, t, tell_gone, b);
 	windows_tick(b->windows, t);
 	if (b->by_pid) {
 		int n = loader_target_count(b->loader);
@@ -532,6 +561,9 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 	epoll_ctl(ep, EPOLL_CTL_ADD, b->sigfd, &ev);
 	ev.data.fd = ring_buffer__epoll_fd(procs);
 	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
+	ev.data.fd = b->run->sock;
+	if (b->nfct)
+		epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
 	while (!b->stop) {
 		struct epoll_event got[4];
 		int wait = TICK_MS;
@@ -546,6 +578,7 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 		epoll_wait(ep, got, 4, wait);
 		on_signal(b);
 		ring_buffer__consume(procs);
+		ct_serve(b);
 		each_tick(b);
 	}
 	close(ep);
@@ -579,6 +612,7 @@ static int trace(struct broker *b, struct err *e)
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
 	b->missed_before = loader_missed(b->loader);
+	olds_tell(b->olds);
 	if (b->windows) {
 		loader_on(b->loader, ON_SEEDING);
 		windows_seed(b->windows);
@@ -605,6 +639,7 @@ int broker_run(struct run *r)
 	if (!b)
 		return EXIT_RUNTIME;
 	b->run = r;
+	b->unix_ends = unix_ends_new();
 	b->started_s = now_s();
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -637,6 +672,9 @@ int broker_run(struct run *r)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
 	windows_free(b->windows);
+	unix_ends_free(b->unix_ends);
+	olds_free(b->olds);
+	nfct_close(b->nfct);
 	free(b);
 	return rc;
 }

@@ -43,11 +43,25 @@ struct broker {
 	uint64_t missed_before; /* loader_missed when tracing began */
 	struct watch watch[WATCH_MAX];
 	size_t nwatch;
+	struct unix_ends *unix_ends;
+	struct olds *olds;       /* NULL: the tool does not ask for connections older than itself */
+	struct nfct *nfct;       /* --nf; NULL: off */
 	struct windows *windows; /* NULL: the tool is not about TCP windows */
 };
 
 /* Would a message to the worker be taken within so many milliseconds? */
 bool can_send(int sock, int ms);
+
+/* ---- olds.c: connections older than the tool; questions to connection tracking ---- */
+/* NULL: out of memory. */
+struct olds *olds_new(struct broker *b);
+/* A process that is traced from the start. */
+void olds_add(struct olds *o, uint32_t pid);
+/* Lists their sockets to the worker. Once. */
+void olds_tell(struct olds *o);
+void olds_free(struct olds *o);
+/* Answers the worker's questions that are there. */
+void ct_serve(struct broker *b);
 
 double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */

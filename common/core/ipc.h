@@ -24,8 +24,10 @@ enum ipc_type {
 	IPC_PLAN,        /* worker -> broker: the answer */
 	IPC_COVERAGE,    /* broker -> worker: one line to print */
 	IPC_PROC,        /* broker -> worker: container of a process */
+	IPC_GONE,        /* broker -> worker: a Unix connection has been closed */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
+	IPC_CT,          /* worker -> broker: a question to connection tracking */
 	IPC_FILE,        /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
 	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
 };
@@ -61,7 +63,9 @@ struct ipc_msg {
 		struct coverage coverage;
 		struct ipc_proc proc;
 		struct ipc_loss loss;
+		uint64_t gone; /* conn_id */
 		struct ipc_event event;
+		struct ct_ask ct;
 	} u;
 };
 

@@ -42,6 +42,7 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	    .tls = d->origin == ORIGIN_TLS ? tls_lib_name(d->lib) : NULL,
 	    .func = d->origin == ORIGIN_TLS ? tls_func_name(d->lib, d->dir) : NULL,
 	    .attributed = d->origin == ORIGIN_TLS && d->sock_id,
+	    .sock_id = d->origin == ORIGIN_TLS ? d->sock_id : 0,
 	};
 	memcpy(fd.who.comm, d->h.comm, sizeof(fd.who.comm));
 	if (has_peer(&d->addr)) {
@@ -50,7 +51,8 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	}
 	fd.flags = (d->flags & EVF_EDGE ? FLOW_EDGE : 0) | (d->flags & EVF_FROM_START ? FLOW_FROM_START : 0) |
 	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0) |
-	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0) | (d->flags & EVF_BREAK ? FLOW_BREAK : 0);
+	           (d->flags & EVF_MATCHED ? FLOW_MATCHED : 0) | (d->flags & EVF_SKIPPED ? FLOW_SKIPPED : 0) |
+	           (d->flags & EVF_BREAK ? FLOW_BREAK : 0);
 	flow_data(l->flow, &fd);
 }
 
@@ -136,7 +138,7 @@ static struct ctl_slot *slot_of(struct live *l, uint64_t id)
 		/* The kernel reads concurrently: no id while the fields change. */
 		__atomic_store_n(&s->id, 0, __ATOMIC_RELEASE);
 		s->skip[DIR_IN] = s->skip[DIR_OUT] = 0;
-		s->verdict = 0;
+		s->verdict = s->shape = 0;
 		s->last_ns = 0;
 		__atomic_store_n(&s->id, id, __ATOMIC_RELEASE);
 	}
@@ -148,6 +150,14 @@ void live_skip(void *ctx, uint64_t conn_id, int dir, uint64_t upto)
 	struct live *l = ctx;
 
 	__atomic_store_n(&slot_of(l, conn_id)->skip[dir & 1], upto, __ATOMIC_RELEASE);
+}
+
+void live_shape(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape)
+{
+	struct live *l = ctx;
+	__u32 s = shape.head && shape.head <= SHAPE_HEAD_MAX ? SHAPE(shape.head, shape.length_at, dir & 1) : 0;
+
+	__atomic_store_n(&slot_of(l, conn_id)->shape, s, __ATOMIC_RELEASE);
 }
 
 void live_verdict(void *ctx, uint64_t conn_id, bool wanted)

@@ -132,7 +132,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 {
 	struct flow_cfg fc = r->fc;
 
-	fc.decoders = analysis_decoders(r->tool);
+	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.offline = true;
 	fc.emit = on_record;
 	fc.admit = admit;
@@ -179,10 +179,11 @@ int offline_run(struct run *r)
 	int rc = decode(r, &o, &e) < 0 ? e.code : EXIT_FINE;
 	r->sh->records = o.pipe.records;
 	analysis_summary(&o.analysis, r->sh->totals, sizeof(r->sh->totals));
-	analysis_close(&o.analysis);
 	int wrote = writer_close(&o.writer), closed = pipeline_close(&o.pipe);
 	if (wrote)
 		closed = wrote;
+	analysis_report(&o.analysis);
+	analysis_close(&o.analysis);
 	if (rc)
 		log_err(&e);
 	connfilter_free(o.cf);

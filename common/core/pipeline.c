@@ -34,7 +34,8 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	p->rc = rc;
 	p->scratch.max = 4 << 20;
 	out_init(&p->out, STDOUT_FILENO);
-	const char *columns = rc->columns || rc->json ? rc->columns : rc->text_columns;
+	const char *format = rc->json ? "json" : rc->csv ? "csv" : "text";
+	const char *columns = rc->columns || rc->json || rc->csv ? rc->columns : rc->text_columns;
 	if (columns && schema == t->schema) {
 		p->columns = columns_parse(schema, columns, e);
 		if (!p->columns)
@@ -44,6 +45,7 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	    .tool = t->name,
 	    .schema = schema,
 	    .columns = p->columns,
+	    .fit = !rc->columns,
 	    .out = &p->out,
 	    .tty = tty,
 	    .color = tty && !plain,
@@ -55,7 +57,7 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	};
 	if (outfile_is_stdout(rc) && schema == t->schema)
 		goto totals; /* standard output is the capture */
-	p->sink = sink_find(rc->json ? "json" : "text");
+	p->sink = sink_find(format);
 	if (!p->sink)
 		return err_set(e, EXIT_RUNTIME, "no such output format");
 	p->sink_state = p->sink->open(&sc, e);
@@ -106,6 +108,12 @@ void pipeline_emit(void *ctx, struct record *r)
 	p->records++;
 	if (p->rc->count && p->records >= p->rc->count)
 		p->done = true;
+}
+
+void pipeline_table(struct pipeline *p)
+{
+	if (p->sink && p->sink->table)
+		p->sink->table(p->sink_state);
 }
 
 void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)

@@ -29,6 +29,8 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
                   struct err *e);
 /* Emit callback: ctx is the pipeline. */
 void pipeline_emit(void *ctx, struct record *r);
+/* The records that follow are a table of their own. */
+void pipeline_table(struct pipeline *p);
 /* Remembers the container of a process (bounded). */
 void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container);
 /* The container of a process; empty when unknown. */

@@ -67,7 +67,7 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	const struct flow_stats *f = &r->sh->flow;
 	unsigned long long lost_ev = bs ? bs->lost_events : 0, lost_by = bs ? bs->lost_bytes : f->lost_bytes;
 	unsigned long long conns = f->decoded;
-	char more[512], seen[128], bytes[24], mem[16], cpu[32], line[1280];
+	char more[512], seen[128], where[64] = "", bytes[24], mem[16], cpu[32], line[1280];
 	uint64_t moved = bs ? bs->bytes : f->bytes;
 
 	losses(r, bs, more, sizeof(more));
@@ -75,7 +75,14 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	if (moved < 1000) /* without a suffix a number alone says nothing */
 		snprintf(bytes, sizeof(bytes), "%llu bytes", (unsigned long long)moved);
 	fmt_bytes(mem, rss_kib * 1024);
-	if (bs)
+	/* A tool without streams speaks of its own connections in its own part. */
+	if (!r->tool->no_streams)
+		snprintf(where, sizeof(where), " on %llu connection%s", conns, conns == 1 ? "" : "s");
+	if (bs && r->tool->no_streams)
+		snprintf(seen, sizeof(seen), "%llu events; lost %llu events", (unsigned long long)bs->events, lost_ev);
+	else if (r->tool->no_streams)
+		snprintf(seen, sizeof(seen), "%llu packets", (unsigned long long)r->sh->packets.packets);
+	else if (bs)
 		snprintf(seen, sizeof(seen), "%llu events, %s; lost %llu events, %llu bytes",
 		         (unsigned long long)bs->events, bytes, lost_ev, lost_by);
 	else
@@ -85,9 +92,9 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 		snprintf(cpu, sizeof(cpu), "%.1f %%", 100 * cpu_s / elapsed_s);
 	else
 		snprintf(cpu, sizeof(cpu), "%.0f ms", 1000 * cpu_s);
-	snprintf(line, sizeof(line), "%llu %s%s on %llu connection%s%s; %s%s; tool used %s cpu, %s memory in %.1f s",
-	         (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", conns,
-	         conns == 1 ? "" : "s", r->sh->totals, seen, more, cpu, mem, elapsed_s);
+	snprintf(line, sizeof(line), "%llu %s%s%s%s; %s%s; tool used %s cpu, %s memory in %.1f s",
+	         (unsigned long long)r->sh->records, r->tool->hint_unit, r->sh->records == 1 ? "" : "s", where,
+	         r->sh->totals, seen, more, cpu, mem, elapsed_s);
 	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
 	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
 	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
@@ -104,6 +111,8 @@ void silence_hint(const struct run *r, const struct bpf_stats *bs)
 
 	if (sh->targets == 0)
 		log_note("nothing seen yet: no process matches");
+	else if (r->tool->no_streams)
+		log_note("nothing to show yet: no %s of the traced processes' TCP connections", r->tool->hint_unit);
 	else if (f->h2)
 		log_note("nothing seen yet: %llu HTTP/2 connections are not decoded by this version",
 		         (unsigned long long)f->h2);
@@ -138,7 +147,7 @@ void offline_hint(const struct run *r)
 	if (!pk->conns)
 		log_note("nothing found: none of %llu packets belongs to a TCP connection that carries data",
 		         (unsigned long long)pk->packets);
-	else if (!r->sh->flow.decoded)
+	else if (!r->tool->no_streams && !r->sh->flow.decoded)
 		log_note("nothing found: %llu TCP connection%s, none both chosen and with a protocol that is decoded",
 		         (unsigned long long)pk->conns, pk->conns == 1 ? "" : "s");
 	else

@@ -76,6 +76,7 @@ struct run_cfg {
 	const char *filter; /* pcap-filter expression, NULL */
 	char **cmd;         /* after "--", NULL */
 	bool json;
+	bool csv;                 /* a tool's option may set it */
 	const char *columns;      /* -o */
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
@@ -103,6 +104,11 @@ struct run_cfg {
 	uint64_t win_min_change, win_small;
 	uint32_t win_kinds;
 	bool win_stacks, win_hist;
+	bool tcp_stats; /* struct ev_tcp for the connections that are traced */
+	/* Set by a tool's setup. */
+	bool no_payload;  /* nothing is decoded: no bytes are copied, no library is hooked */
+	bool turn_events; /* the kernel tells each turn of direction (turn.h) */
+	bool nf;          /* the broker answers questions about the kernel's connection tracking */
 };
 
 /* Totals printed at the end, per group of field values. */
@@ -136,6 +142,7 @@ struct tool {
 	bool no_streams;                       /* no decoders: the analyzer does everything */
 	const struct decoder *const *decoders; /* the tool's own instead of the table of protocols; NULL: the table */
 	bool tls_only;                         /* plaintext of TLS connections, and nothing else */
+	bool lists_olds;                       /* the analyzer wants sockets older than the tool (struct ev_sock) */
 	bool windows; /* its events are struct ev_win: sockets older than the tool are listed */
 	/* Copies the tool's options into the run (bounds, decoders). May be NULL. */
 	int (*setup)(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e);

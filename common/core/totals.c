@@ -2,33 +2,23 @@
 /*
  * totals.c - counts and latency percentiles per group of field values, in bounded memory. It must not know what the
  * groups mean.
- *
- * Percentiles come from a log-linear histogram: each power of two is divided into 32 equal buckets and a bucket's
- * middle is reported, so a value is off by 1/64 (1.6 %) at most. An octave's buckets are made when it is first hit.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
 
+#include "base/hist.h"
 #include "base/utf8.h"
 #include "core/tool.h"
 #include "sink/sink.h"
 
-#define SUB_BITS    5
-#define SUB         (1U << SUB_BITS)
-#define OCTAVES     (64 - SUB_BITS + 1)
 #define GROUP_KEYS  8
 #define KEY_MAX     512 /* bytes of a group's name; longer ones are cut: they then share a row */
 #define ROWS_SHOWN  20
 #define NAME_AT     45 /* column of a row's name */
 #define GROUPS_DFLT 1000
 #define NAME_TEXT   48 /* a number or an IP address as text */
-
-struct hist {
-	uint64_t n, sum, min, max; /* no percentile lies outside what was seen: a single value is exact */
-	uint32_t *octave[OCTAVES]; /* SUB counters each, NULL: none yet */
-};
 
 struct group {
 	struct group *next; /* same hash slot */
@@ -50,81 +40,11 @@ struct totals {
 	struct group *scratch; /* the key under construction */
 };
 
-static unsigned bucket_octave(uint64_t v, unsigned *sub)
-{
-	if (v < SUB) {
-		*sub = (unsigned)v;
-		return 0;
-	}
-	unsigned top = 63 - (unsigned)__builtin_clzll(v);
-	*sub = (unsigned)(v >> (top - SUB_BITS)) & (SUB - 1);
-	return top - SUB_BITS + 1;
-}
-
-static uint64_t bucket_middle(unsigned octave, unsigned sub)
-{
-	if (octave == 0)
-		return sub;
-	uint64_t width = 1ULL << (octave - 1);
-	return (SUB + sub) * width + width / 2;
-}
-
-static void hist_add(struct hist *h, uint64_t v)
-{
-	unsigned sub, o = bucket_octave(v, &sub);
-
-	if (!h->octave[o])
-		h->octave[o] = calloc(SUB, sizeof(uint32_t));
-	if (!h->octave[o] || h->octave[o][sub] == UINT32_MAX)
-		return;
-	h->octave[o][sub]++;
-	h->min = h->n && h->min < v ? h->min : v;
-	h->max = h->max > v ? h->max : v;
-	h->sum += v;
-	h->n++;
-}
-
-/* The value at rank ceil(p * n / 100). */
-static uint64_t hist_at(const struct hist *h, unsigned p)
-{
-	uint64_t rank = h->n / 100 * p + (h->n % 100 * p + 99) / 100, seen = 0;
-
-	for (unsigned o = 0; o < OCTAVES; o++)
-		for (unsigned s = 0; h->octave[o] && s < SUB; s++) {
-			seen += h->octave[o][s];
-			if (h->octave[o][s] && seen >= rank) {
-				uint64_t v = bucket_middle(o, s);
-				return v < h->min ? h->min : v > h->max ? h->max : v;
-			}
-		}
-	return 0;
-}
-
-static void hist_merge(struct hist *to, const struct hist *from)
-{
-	if (!from->n)
-		return;
-	to->min = to->n && to->min < from->min ? to->min : from->min;
-	to->max = to->max > from->max ? to->max : from->max;
-	to->sum += from->sum;
-	for (unsigned o = 0; o < OCTAVES; o++) {
-		if (!from->octave[o])
-			continue;
-		if (!to->octave[o])
-			to->octave[o] = calloc(SUB, sizeof(uint32_t));
-		for (unsigned s = 0; to->octave[o] && s < SUB; s++) {
-			to->octave[o][s] += from->octave[o][s];
-			to->n += from->octave[o][s];
-		}
-	}
-}
-
 static void group_free(struct group *g)
 {
 	if (!g)
 		return;
-	for (unsigned o = 0; o < OCTAVES; o++)
-		free(g->h.octave[o]);
+	hist_free(&g->h);
 	free(g);
 }
 
@@ -220,11 +140,31 @@ static struct span shorten(struct span s, size_t max)
 	return span_sub(s, 0, utf8_seq(s.p + n, s.n - n) ? n : max);
 }
 
+/* Eight bytes at a time; the last ones may be taken twice. Which slot it is, nothing more: equality is same_key's. */
+static uint64_t hash_more(uint64_t h, struct span s)
+{
+	const uint64_t k = 0x9e3779b97f4a7c15ULL;
+	uint64_t w = 0;
+
+	for (size_t i = 0; s.n - i > 8; i += 8) {
+		memcpy(&w, s.p + i, 8);
+		h = (h ^ w) * k;
+		h ^= h >> 29;
+	}
+	w = 0;
+	if (s.n >= 8)
+		memcpy(&w, s.p + s.n - 8, 8);
+	else
+		copy_short((uint8_t *)&w, s.p, s.n);
+	h = (h ^ w) * k;
+	return (h ^ h >> 29 ^ s.n) * k;
+}
+
 /* Builds the key of r's group in t->scratch. */
 static void make_key(struct totals *t, const struct record *r)
 {
 	struct group *g = t->scratch;
-	uint32_t h = 2166136261U;
+	uint64_t h = 0;
 	char num[NAME_TEXT];
 
 	g->len = 0;
@@ -241,14 +181,12 @@ static void make_key(struct totals *t, const struct record *r)
 		}
 		g->key_at[i] = (uint16_t)g->len;
 		if (s.n)
-			memcpy(g->key + g->len, s.p, s.n);
-		for (size_t k = 0; k < s.n; k++)
-			h = (h ^ s.p[k]) * 16777619U;
-		h = (h ^ (uint32_t)s.n) * 16777619U;
+			copy_short(g->key + g->len, s.p, s.n);
+		h = hash_more(h, s);
 		g->len += s.n;
 	}
 	g->key_at[t->nby] = (uint16_t)g->len;
-	g->hash = h;
+	g->hash = (uint32_t)(h >> 32);
 }
 
 static bool same_key(const struct totals *t, const struct group *a, const struct group *b)
@@ -376,8 +314,7 @@ static bool print_rows(const struct totals *t, struct group **v, size_t n, struc
 		snprintf(name, sizeof(name), "(others: %zu%s)", more, t->others->count ? " and more" : "");
 		ok = print_row(t, &rest, name, b, 0);
 	}
-	for (unsigned o = 0; o < OCTAVES; o++)
-		free(rest.h.octave[o]);
+	hist_free(&rest.h);
 	return ok;
 }
 

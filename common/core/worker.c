@@ -27,8 +27,10 @@
 #include "core/writer.h"
 
 #define TICK_MS       10
-#define ORPHAN_MS     5000       /* to write what is left, once the broker is gone */
-#define BATCH_BYTES   (4u << 20) /* look at the broker and the clock at least this often */
+#define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
+#define BUSY_BYTES    (16u << 10) /* in one turn: that is much */
+#define ORPHAN_MS     5000        /* to write what is left, once the broker is gone */
+#define BATCH_BYTES   (4u << 20)  /* look at the broker and the clock at least this often */
 #define HINT_AFTER_NS 5000000000ULL
 #define SEC_NS        1000000000ULL
 
@@ -140,6 +142,11 @@ static void on_message(struct worker *w)
 			;
 		live_loss(&w->live, m.u.loss.conn_id, &m.u.loss.loss);
 		break;
+	case IPC_GONE:
+		while (drain(w))
+			;
+		flow_end(w->live.flow, m.u.gone, END_CLOSED, clock_ns(CLOCK_MONOTONIC));
+		break;
 	case IPC_EVENT:
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
 			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
@@ -186,7 +193,7 @@ static int loop(struct worker *w)
 	struct epoll_event ev[4];
 
 	while (!w->stop && !w->pipe.done) {
-		int n = epoll_wait(w->epoll, ev, 4, TICK_MS);
+		int n = epoll_wait(w->epoll, ev, 4, w->batch >= BUSY_BYTES ? BUSY_TICK_MS : TICK_MS);
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->run->sock)
 				on_message(w);
@@ -209,6 +216,7 @@ static int loop(struct worker *w)
 	publish(w);
 	int wrote = writer_close(&w->writer), rc = pipeline_close(&w->pipe);
 	publish(w);
+	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
 	return wrote ? wrote : rc;
 }
@@ -217,6 +225,17 @@ static void on_record(void *ctx, struct record *rec)
 {
 	writer_record(&((struct worker *)ctx)->writer, rec);
 	analysis_record(&((struct worker *)ctx)->analysis, rec);
+}
+
+/* A question for the broker; dropped when it does not keep up. */
+static void ask_ct(void *ctx, const struct ct_ask *q)
+{
+	struct worker *w = ctx;
+	struct ipc_msg m = {.type = IPC_CT, .u.ct = *q};
+	struct pollfd p = {.fd = w->run->sock, .events = POLLOUT};
+
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLOUT)
+		ipc_send(w->run->sock, &m, -1);
 }
 
 static void on_tap(void *ctx, const struct flow_tap *t)
@@ -255,15 +274,18 @@ static int setup(struct worker *w, struct err *e)
 	}
 	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
 		return -1;
+	analysis_live(&w->analysis, r->ls.own, r->ls.own_bytes, r->rc.nf ? ask_ct : NULL, w);
 	struct flow_cfg fc = r->fc;
-	fc.decoders = analysis_decoders(r->tool);
+	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.emit = on_record;
 	fc.skip = live_skip;
+	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
 	if (r->rc.write_file) {
 		fc.tap = on_tap;
-		fc.skip = NULL; /* the file is to have the whole streams */
+		fc.skip = NULL;
+		fc.shape = NULL; /* the file is to have the whole streams */
 		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, e) < 0)
 			return -1;
 	}

@@ -238,6 +238,8 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 	if (!d->tls)
 		return;
 	c->tls = d->tls;
+	if (d->sock_id)
+		c->sock_id = d->sock_id;
 	if (d->attributed)
 		c->attribution = d->flags & FLOW_MATCHED ? "matched" : d->flags & FLOW_NESTED ? "nested" : "exact";
 }

@@ -21,7 +21,8 @@ enum flow_data_flags {
 	FLOW_UNCAPTURED = 4, /* want bytes passed without being copied on purpose (sendfile, splice) */
 	FLOW_NESTED = 8,     /* attribution "nested" instead of "exact" */
 	FLOW_MATCHED = 16,   /* likewise "matched" */
-	FLOW_BREAK = 32,     /* want stands for bytes of unknown number that nobody saw */
+	FLOW_SKIPPED = 32,   /* the rest of want was not copied, for the decoder needs nothing of it (flow_cfg.shape) */
+	FLOW_BREAK = 64,     /* want stands for bytes of unknown number that nobody saw */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only
@@ -40,6 +41,7 @@ struct flow_data {
 	const char *tls;               /* library name, NULL for plaintext */
 	const char *func;              /* TLS: the library's function, NULL unknown */
 	bool attributed;               /* TLS: the socket is known */
+	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
 };
 
 /* What passed on a decoded connection, in stream order, just after its decoder had it. */
@@ -76,6 +78,9 @@ struct flow_cfg {
 	void (*emit)(void *ctx, struct record *r);
 	/* Nothing below position upto of this direction is needed (may be NULL). */
 	void (*skip)(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
+	/* Messages of this direction begin in this shape, and of their bodies nothing is needed; head 0: copy all. May
+	 * be NULL. */
+	void (*shape)(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape);
 	/* The connection is decoded (true), or of no interest any more (false). May be NULL. */
 	void (*verdict)(void *ctx, uint64_t conn_id, bool wanted);
 	/* Is this new connection wanted (pcap filter)? May be NULL: yes. */

@@ -37,8 +37,9 @@ struct stream {
 	uint64_t lost;    /* bytes that the source lost and that no gap has accounted for yet */
 	uint64_t dup;     /* bytes seen twice, live: so many are missing elsewhere */
 	struct item *head, *tail;
-	uint32_t queued;    /* cost of the queue in bytes */
-	uint32_t lost_seen; /* flow_data.lost at the last event */
+	uint32_t queued;        /* cost of the queue in bytes */
+	uint32_t lost_seen;     /* flow_data.lost at the last event */
+	struct dec_shape shape; /* that the source was told of */
 	bool known, from_start, fin, fin_done;
 };
 
@@ -60,6 +61,7 @@ struct list {
 };
 
 struct conn {
+	uint64_t sock_id;    /* of the socket below a TLS session, 0 unknown or none */
 	uint64_t id, number; /* number: in records, from 1; 0 until decoded */
 	uint64_t last_ns, close_ns;
 	struct conn *hnext;

@@ -119,6 +119,13 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	}
 	if (!f->cfg.skip)
 		return;
+	if (f->cfg.shape && c->dec->shape) {
+		struct dec_shape now = c->dec->shape(c->st, dir);
+		if (now.head != s->shape.head || now.length_at != s->shape.length_at) {
+			s->shape = now;
+			f->cfg.shape(f->cfg.ctx, c->id, dir, now);
+		}
+	}
 	uint64_t n = c->dec->skip(c->st, dir);
 	uint64_t upto = n > UINT64_MAX - s->next ? UINT64_MAX : s->next + n;
 	if (n <= FLOW_SKIP_MIN || upto <= s->skip_to)
@@ -432,6 +439,22 @@ static void place(struct flow *f, struct conn *c, const struct flow_data *d)
 	}
 }
 
+/* The last n bytes of d, from position off on, did not come with it. */
+static void missing_tail(struct flow *f, struct conn *c, const struct flow_data *d, uint64_t off, uint64_t n)
+{
+	struct stream *s = &c->s[d->dir];
+	enum gap_why why = d->flags & FLOW_SKIPPED      ? GAP_SKIPPED
+	                   : d->flags & FLOW_BREAK      ? GAP_UNKNOWN
+	                   : d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED
+	                                                : GAP_LOST;
+	struct item miss = {.off = off, .n = n, .ts_ns = d->ts_ns, .missing = 1, .why = (uint8_t)why};
+
+	if (!s->head && off == s->next && !holds(f, &c->s[!d->dir], d->ts_ns))
+		gap(f, c, d->dir, n, why, d->ts_ns);
+	else
+		enqueue(f, s, miss, NULL);
+}
+
 void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 {
 	struct stream *s = &c->s[d->dir];
@@ -481,10 +504,7 @@ void stream_data(struct flow *f, struct conn *c, const struct flow_data *d)
 	if (b.n)
 		enqueue(f, s, it, b.p);
 	uint64_t end = it.off + it.n;
-	if (off + want > end) {
-		struct item miss = {.off = end, .n = off + want - end, .ts_ns = d->ts_ns, .missing = 1};
-		miss.why = d->flags & FLOW_BREAK ? GAP_UNKNOWN : d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED : GAP_LOST;
-		enqueue(f, s, miss, NULL);
-	}
+	if (off + want > end)
+		missing_tail(f, c, d, end, off + want - end);
 	conn_run(f, c, 0);
 }

@@ -50,6 +50,13 @@ struct dec_opts {
 	unsigned depth_max; /* bound of requests waiting for a response on one connection; 0: 1024 */
 };
 
+/* How the last messages of a direction began, for a source that can tell by that where their bodies are: with a head of
+ * so many bytes, in which the digits of the body's length stand at length_at. head 0: not alike, or bodies are needed.
+ */
+struct dec_shape {
+	uint16_t head, length_at;
+};
+
 /*
  * Receives records. r and all that it points to are valid during the call only. The receiver completes
  * struct rec_base (connection, addresses) and may rewrite the record.
@@ -88,6 +95,9 @@ struct decoder {
 
 	/* How many of the next bytes of dir need not be copied. The last byte of a message is always needed. */
 	uint64_t (*skip)(const void *st, int dir);
+
+	/* What the next message of dir will most likely look like. NULL: never known. */
+	struct dec_shape (*shape)(const void *st, int dir);
 
 	/* Emits a snapshot (kind "inflight", age_us) of each exchange whose request began before min_ts_ns. */
 	void (*inflight)(void *st, uint64_t before_ts_ns, uint64_t now_ns, const struct emitter *em);

@@ -47,6 +47,13 @@ static const struct field fields[] = {
     {"grpc_service", "GRPC_SERVICE", "gRPC service", FT_STR, 20, 0, OFF(grpc_service)},
     {"grpc_method", "GRPC_METHOD", "gRPC method", FT_STR, 16, 0, OFF(grpc_method)},
     {"grpc_status", "GRPC_STATUS", "gRPC status code", FT_NUM, 11, FF_RIGHT, OFF(grpc_status)},
+    {"srtt_us", "SRTT", "--tcp: smoothed round trip of the connection at the end", FT_US, 8, FF_RIGHT, OFF(srtt_us)},
+    {"retrans", "RETRANS", "--tcp: segments sent again meanwhile, by us (-r: by either end)", FT_NUM, 7, FF_RIGHT,
+     OFF(retrans)},
+    {"zero_us", "ZERO", "--tcp: time meanwhile that a window was 0, both directions added", FT_US, 8, FF_RIGHT,
+     OFF(zero_us)},
+    {"rwnd_limited_us", "RWNDLIM", "--tcp: time meanwhile that the peer's window held us up", FT_US, 8, FF_RIGHT,
+     OFF(rwnd_limited_us)},
     REC_TAIL_FIELDS(struct exchange),
 };
 
@@ -55,3 +62,27 @@ const struct schema exchange_schema = {
     .fields = fields,
     .n = sizeof(fields) / sizeof(fields[0]),
 };
+
+const char exchange_tcp_columns[] = "time,pid,comm,conn,role,method,host,path,status,latency_us,resp_bytes,"
+                                    "srtt_us,retrans,zero_us,rwnd_limited_us";
+
+static bool has_text(struct rec_str s, struct span text)
+{
+	return s.p && memmem(s.p, s.n, text.p, text.n);
+}
+
+static bool headers_have_text(const struct rec_headers *h, struct span text)
+{
+	for (unsigned long i = 0; i < h->n; i++)
+		if (has_text(h->v[i].name, text) || has_text(h->v[i].value, text))
+			return true;
+	return false;
+}
+
+bool exchange_has_text(const struct record *r, struct span text)
+{
+	const struct exchange *x = r->data;
+
+	return has_text(x->path, text) || headers_have_text(&x->req_headers, text) ||
+	       headers_have_text(&x->resp_headers, text) || has_text(x->req_body, text) || has_text(x->resp_body, text);
+}

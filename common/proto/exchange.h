@@ -7,6 +7,7 @@
 #ifndef SNOOP_EXCHANGE_H
 #define SNOOP_EXCHANGE_H
 
+#include "base/bytes.h"
 #include "record.h"
 
 struct exchange {
@@ -30,10 +31,14 @@ struct exchange {
 	rec_u64 age_us;                     /* kind "inflight": how long the request has been open */
 	unsigned char joined;               /* on a connection older than the tool */
 	const char *attribution;            /* set by flow: "exact", "nested", "matched", "guess" */
+	rec_u64 srtt_us, retrans, zero_us, rwnd_limited_us; /* --tcp: filled in by an analyzer (tcp/tcpstat.h) */
 	struct rec_str grpc_service, grpc_method;
 	rec_u64 grpc_status;
 };
 
 extern const struct schema exchange_schema; /* exchange.c */
+/* Is the text in path, headers or bodies of the exchange? */
+bool exchange_has_text(const struct record *r, struct span text);
+extern const char exchange_tcp_columns[]; /* what text shows where the figures of TCP are asked for */
 
 #endif

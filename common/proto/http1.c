@@ -8,6 +8,8 @@
  */
 #include "proto/http1.h"
 
+#include "base/find.h"
+
 #include <stdlib.h>
 
 #define BLOCKED           SIZE_MAX
@@ -19,36 +21,32 @@
 
 size_t h1_scan_head(struct half *h, struct span b, bool *end)
 {
-	const uint8_t *p = b.p, *stop = b.p + b.n;
+	struct finder lf = {.s = b, .c = '\n'};
 	uint32_t lines = h->lines;
 	uint8_t line = h->line;
+	size_t at = 0, n;
 
 	*end = false;
-	while (p < stop) {
-		if (line < 2 && *p == '\n') {
-			*end = true;
-			lines++;
-			p++;
-			break;
-		}
-		if (line == 0 && *p == '\r') {
+	for (;;) {
+		size_t next = find_next(&lf);
+		n = next - at;
+		if (line == 0 && n == 1 && b.p[at] == '\r')
 			line = 1;
-			p++;
-			continue;
-		}
-		line = 2;
-		p = memchr(p, '\n', (size_t)(stop - p));
-		if (!p) {
-			p = stop;
+		else if (n)
+			line = 2;
+		at = next;
+		if (at == b.n)
 			break;
-		}
 		lines++;
-		p++;
+		at++;
+		*end = line < 2;
+		if (*end)
+			break;
 		line = 0;
 	}
 	h->lines = lines;
 	h->line = line;
-	return (size_t)(p - b.p);
+	return at;
 }
 
 /* The bytes of b up to the last complete line. */
@@ -218,6 +216,17 @@ static void leave(struct h1 *st, int dir, uint32_t note, uint64_t ts, const stru
 	st->over = true;
 }
 
+/* Two heads in a row of the same size, with Content-Length in the same place: so will be the next. */
+static void learn_shape(struct h1 *st, struct half *h, size_t head, const struct h1_msg *m, enum h1_framing fr)
+{
+	struct dec_shape now = {0}, none = {0};
+
+	if (fr == FR_LENGTH && m->length && !st->o.body_max && m->length_at && head <= UINT16_MAX)
+		now = (struct dec_shape){(uint16_t)head, (uint16_t)m->length_at};
+	h->shape = now.head == h->last_shape.head && now.length_at == h->last_shape.length_at ? now : none;
+	h->last_shape = now;
+}
+
 static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
 {
 	struct half *h = &st->h[dir];
@@ -238,14 +247,17 @@ static void on_response(struct h1 *st, int dir, struct span head, bool cut, uint
 	if (!x)
 		return;
 	h->cur = x;
-	if (bad)
+	if (bad) {
 		h1_malformed(st, dir, bad, em);
-	else if (m.status == 101)
+	} else if (m.status == 101) {
 		leave(st, dir, N_UPGRADED, ts, em);
-	else if (x->msg[REQ].method_kind == M_CONNECT && m.status / 100 == 2)
+	} else if (x->msg[REQ].method_kind == M_CONNECT && m.status / 100 == 2) {
 		leave(st, dir, N_TUNNEL, ts, em);
-	else
-		h1_body_begin(st, dir, response_framing(x), ts, em);
+	} else {
+		enum h1_framing fr = response_framing(x);
+		learn_shape(st, h, head.n, &x->msg[RESP], fr);
+		h1_body_begin(st, dir, fr, ts, em);
+	}
 }
 
 void h1_on_head(struct h1 *st, int dir, struct span head, bool cut, uint64_t ts, const struct emitter *em)
@@ -556,6 +568,11 @@ static uint64_t http1_skip(const void *state, int dir)
 	return st->over ? 0 : h1_body_skip(st, dir & 1);
 }
 
+static struct dec_shape http1_shape(const void *state, int dir)
+{
+	return ((const struct h1 *)state)->h[dir & 1].shape;
+}
+
 static void http1_inflight(void *state, uint64_t before_ts_ns, uint64_t now_ns, const struct emitter *em)
 {
 	struct h1 *st = state;
@@ -613,6 +630,7 @@ const struct decoder http1_decoder = {
     .gap = http1_gap,
     .end = http1_end,
     .skip = http1_skip,
+    .shape = http1_shape,
     .inflight = http1_inflight,
     .settle = http1_settle,
     .wants = http1_wants,

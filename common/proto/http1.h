@@ -53,6 +53,7 @@ struct h1_msg {
 	uint8_t method_kind; /* enum h1_method */
 	bool host_seen, has_length, has_te, chunked;
 	uint64_t length;                   /* Content-Length */
+	size_t length_at;                  /* of its (first) digits in the head; 0: none */
 	struct rec_str method, host, path; /* REQ */
 	struct rec_str reason;             /* RESP */
 	struct rec_str upgrade;
@@ -123,8 +124,9 @@ struct half {
 	uint64_t left;   /* of the body or chunk; trailer: bytes so far */
 	uint64_t start_ts, last_ts;
 	struct origin who;
-	struct buf head;  /* a head that came in several chunks */
-	struct xchg *cur; /* message in progress (head complete); RESP: may be an orphan */
+	struct buf head;                    /* a head that came in several chunks */
+	struct dec_shape shape, last_shape; /* of responses: of the last two alike, and of the last */
+	struct xchg *cur;                   /* message in progress (head complete); RESP: may be an orphan */
 	struct h1_trial *trial;
 };
 

@@ -6,6 +6,8 @@
  */
 #include "proto/http1.h"
 
+#include "base/find.h"
+
 #include <stdlib.h>
 
 #define LIT(s)      ((struct span){(const uint8_t *)(s), sizeof(s) - 1})
@@ -54,6 +56,13 @@ static bool is_clean(struct span s)
 
 static inline struct span trim(struct span s)
 {
+	/* Nearly always: one blank in front, or none. */
+	if (s.n && s.p[0] == ' ') {
+		s.p++;
+		s.n--;
+	}
+	if (!s.n || (s.p[0] > ' ' && s.p[s.n - 1] > ' '))
+		return s;
 	while (s.n && is_blank(s.p[s.n - 1]))
 		s.n--;
 	while (s.n && is_blank(s.p[0])) {
@@ -70,16 +79,19 @@ static inline size_t find(struct span s, uint8_t c)
 	return q ? (size_t)(q - s.p) : s.n;
 }
 
-/* The line at the beginning of *s without its end (CRLF or a bare LF, RFC 9112 section 2.2); advances *s. */
-static inline struct span take_line(struct span *s)
-{
-	size_t n = find(*s, '\n');
-	struct span line = {s->p, n};
+/* The lines of a head, one after the other. */
+struct lines {
+	struct finder lf;
+	size_t at;
+};
 
-	if (n < s->n)
-		n++;
-	s->p += n;
-	s->n -= n;
+/* The next line without its end (CRLF or a bare LF, RFC 9112 section 2.2); empty at the end. */
+static inline struct span next_line(struct lines *l)
+{
+	size_t end = find_next(&l->lf);
+	struct span line = {l->lf.s.p + l->at, end - l->at};
+
+	l->at = end < l->lf.s.n ? end + 1 : end;
 	if (line.n && line.p[line.n - 1] == '\r')
 		line.n--;
 	return line;
@@ -295,10 +307,10 @@ static void fold(struct h1_msg *m, struct span line)
 }
 
 /* Splits the lines after the start line. False: strict, and not to the letter. */
-static bool fields(struct h1_msg *m, struct span rest, uint32_t max, bool strict)
+static bool fields(struct h1_msg *m, struct lines *rest, uint32_t max, bool strict)
 {
-	while (rest.n) {
-		struct span line = take_line(&rest);
+	for (;;) {
+		struct span line = next_line(rest);
 		if (!line.n)
 			break;
 		if (is_blank(line.p[0])) {
@@ -308,7 +320,7 @@ static bool fields(struct h1_msg *m, struct span rest, uint32_t max, bool strict
 				return false;
 			continue;
 		}
-		size_t colon = find(line, ':');
+		size_t colon = find_byte(line, ':');
 		struct span name = {line.p, colon}, value = {NULL, 0};
 		if (colon < line.n)
 			value = trim((struct span){line.p + colon + 1, line.n - colon - 1});
@@ -339,18 +351,21 @@ bool h1_parse(struct span head, enum h1_side side, uint32_t lines, bool strict, 
 	m->v = (struct rec_header *)(void *)m->blk;
 	memcpy(m->blk + table, head.p, head.n);
 
-	struct span rest = {(uint8_t *)m->blk + table, head.n};
-	if (find(rest, 0) < rest.n)
+	struct span text = {(uint8_t *)m->blk + table, head.n};
+	if (find(text, 0) < text.n)
 		m->bad |= N_LINE;
-	struct span line = take_line(&rest);
+	struct lines rest = {.lf = {.s = text, .c = '\n'}};
+	struct span line = next_line(&rest);
 	if (!(side == REQ ? request_line(line, m) : status_line(line, m)))
 		m->bad |= N_LINE;
-	bool ok = fields(m, rest, lines, strict);
+	bool ok = fields(m, &rest, lines, strict);
 	for (uint32_t i = 0; i < m->n; i++) {
 		const struct rec_header *f = &m->v[i];
 		if (f->name.n > 17 || !(KNOWN_LENGTHS >> f->name.n & 1))
 			continue;
 		known_field(m, side, span_of(f->name.p, f->name.n), span_of(f->value.p, f->value.n));
+		if (m->has_length && !m->length_at)
+			m->length_at = (size_t)(f->value.p - (m->blk + table));
 	}
 	if (m->has_te && m->has_length) { /* RFC 9112 section 6.3: Transfer-Encoding overrides */
 		m->notes |= N_TE_CL;

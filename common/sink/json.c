@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/dec.h"
 #include "sink/columns.h"
 #include "sink/jsonw.h"
 
 extern const struct sink sink_json;
+
+#define FEW_NAMES 32 /* are compared with each other */
 
 /* Headers of one message by name: open addressing, first occurrences chained to their repetitions. */
 struct names {
@@ -27,6 +30,15 @@ struct key {
 	size_t b64_at, b64_n; /* the same with suffix _b64 */
 };
 
+/* The text of a record's base (struct rec_base without time and note), and what it was made from. */
+#define KEPT 64 /* connections, by number */
+struct kept {
+	struct rec_base base; /* its pointers to bytes are not valid any more */
+	uint8_t comm[16], container[64];
+	size_t n; /* 0: none */
+	uint8_t text[384];
+};
+
 struct json {
 	struct out *out;
 	bool bodies;
@@ -36,6 +48,10 @@ struct json {
 	size_t tool_at, tool_n; /* `"tool":"NAME"` in keys, as key and value */
 	struct buf scratch;
 	struct names names;
+	size_t base_from, base_to; /* keys of the base, when all are there in order */
+	struct kept kept[KEPT];
+	rec_u64 second; /* of which time holds the text */
+	char time[32];
 };
 
 static bool ready_key(struct json *j, const char *name, const char *suffix, size_t *at, size_t *n)
@@ -91,6 +107,25 @@ static int json_columns(struct json *j, const struct sink_cfg *cfg, struct err *
 	return 0;
 }
 
+/* Is it of the record's base, but for time and note, which are each record's own? */
+static bool of_base(const struct field *f)
+{
+	return f && f->off < sizeof(struct rec_base) && f->off != offsetof(struct rec_base, time_ns) &&
+	       f->off != offsetof(struct rec_base, note);
+}
+
+/* Which keys are those, in a row; with chosen columns none. */
+static void find_base(struct json *j, const struct sink_cfg *cfg)
+{
+	if (cfg->columns)
+		return;
+	while (j->base_from < j->nkeys && !of_base(j->key[j->base_from].c.f))
+		j->base_from++;
+	j->base_to = j->base_from;
+	while (j->base_to < j->nkeys && of_base(j->key[j->base_to].c.f))
+		j->base_to++;
+}
+
 static void *json_open(const struct sink_cfg *cfg, struct err *e)
 {
 	struct json *j = calloc(1, sizeof(*j));
@@ -101,6 +136,7 @@ static void *json_open(const struct sink_cfg *cfg, struct err *e)
 		return NULL;
 	}
 	j->out = cfg->out;
+	j->second = REC_UNKNOWN;
 	j->bodies = cfg->bodies;
 	if (getrandom(&j->names.seed, sizeof(j->names.seed), GRND_NONBLOCK) < 0)
 		j->names.seed = (uint64_t)(uintptr_t)j;
@@ -108,6 +144,7 @@ static void *json_open(const struct sink_cfg *cfg, struct err *e)
 		json_close(j);
 		return NULL;
 	}
+	find_base(j, cfg);
 	j->tool_at = j->keys.n;
 	jsonw_init(&w, &j->keys);
 	jsonw_key(&w, span_str("tool"));
@@ -172,6 +209,23 @@ static bool names_room(struct names *t, size_t n)
 	return true;
 }
 
+/* Is no name repeated? False also where there are too many to compare each with each; most differ in length. */
+static bool all_different(const struct rec_headers *h)
+{
+	uint64_t lengths = 0;
+
+	if (h->n > FEW_NAMES)
+		return false;
+	for (uint32_t i = 0; i < h->n; i++) {
+		uint64_t bit = 1ULL << (h->v[i].name.n & 63);
+		for (uint32_t k = 0; lengths & bit && k < i; k++)
+			if (span_ieq(str_span(h->v[k].name), str_span(h->v[i].name)))
+				return false;
+		lengths |= bit;
+	}
+	return true;
+}
+
 static void names_group(struct names *t, const struct rec_headers *h)
 {
 	for (uint32_t i = 0; i < h->n; i++) {
@@ -197,6 +251,12 @@ static void put_headers(struct json *j, struct jsonw *w, const struct rec_header
 	struct names *t = &j->names;
 
 	jsonw_obj(w);
+	if (all_different(h)) {
+		for (uint32_t i = 0; i < h->n; i++)
+			jsonw_pair(w, str_span(h->v[i].name), str_span(h->v[i].value));
+		jsonw_obj_end(w);
+		return;
+	}
 	if (!names_room(t, h->n)) {
 		w->failed = true;
 		return;
@@ -223,14 +283,26 @@ static void put_scratch(struct json *j, struct jsonw *w)
 	jsonw_str(w, buf_span(&j->scratch));
 }
 
+/* The calendar is asked once per second only. */
+static void put_time(struct json *j, struct jsonw *w, rec_u64 ns)
+{
+	unsigned us = (unsigned)(ns % 1000000000 / 1000);
+
+	if (ns / 1000000000 != j->second) {
+		fmt_time_rfc3339(j->time, ns);
+		j->second = ns / 1000000000;
+	}
+	dec_two(j->time + 20, us / 10000);
+	dec_two(j->time + 22, us / 100 % 100);
+	dec_two(j->time + 24, us % 100);
+	jsonw_str(w, span_of(j->time, 27));
+}
+
 static void put_value(struct json *j, struct jsonw *w, const struct field *f, const void *p)
 {
-	char text[32];
-
 	switch (f->type) {
 	case FT_TIME:
-		fmt_time_rfc3339(text, *(const rec_u64 *)p);
-		jsonw_str(w, span_str(text));
+		put_time(j, w, *(const rec_u64 *)p);
 		break;
 	case FT_NUM:
 	case FT_US:
@@ -296,6 +368,74 @@ static void put_column(struct json *j, struct jsonw *w, const struct record *r, 
 	put_scratch(j, w);
 }
 
+static void put_field(struct json *j, struct jsonw *w, const struct record *r, const struct key *k)
+{
+	const struct field *f = k->c.f;
+	const void *p;
+
+	if (!f || k->c.nth) {
+		put_column(j, w, r, k);
+		return;
+	}
+	if (!rec_known(r, f) || (f->type == FT_BODY && !j->bodies))
+		return;
+	p = (const char *)r->data + f->off;
+	if (f->type == FT_BODY && !utf8_valid(str_span(*(const struct rec_str *)p))) {
+		put_key(j, w, k->b64_at, k->b64_n);
+		jsonw_b64(w, str_span(*(const struct rec_str *)p));
+		return;
+	}
+	put_key(j, w, k->at, k->n);
+	put_value(j, w, f, p);
+}
+
+static bool same_addr(const struct rec_addr *a, const struct rec_addr *b)
+{
+	return a->family == b->family && a->port == b->port && !memcmp(a->ip, b->ip, sizeof(a->ip));
+}
+
+/* Would the base of a record give the text that is kept? */
+static bool is_kept(const struct kept *k, const struct rec_base *b)
+{
+	return k->n && k->base.conn == b->conn && k->base.pid == b->pid && k->base.tid == b->tid &&
+	       k->base.kind == b->kind && k->base.role == b->role && same_addr(&k->base.local, &b->local) &&
+	       same_addr(&k->base.remote, &b->remote) && !b->local.path.p && !b->remote.path.p &&
+	       span_eq(span_of(k->comm, k->base.comm.n), str_span(b->comm)) && !k->base.comm.p == !b->comm.p &&
+	       span_eq(span_of(k->container, k->base.container.n), str_span(b->container)) &&
+	       !k->base.container.p == !b->container.p;
+}
+
+static void keep(struct kept *k, const struct rec_base *b, const uint8_t *text, size_t n)
+{
+	k->n = 0;
+	if (n > sizeof(k->text) || b->comm.n > sizeof(k->comm) || b->container.n > sizeof(k->container) ||
+	    b->local.path.p || b->remote.path.p)
+		return;
+	k->base = *b;
+	copy_short(k->comm, (const uint8_t *)b->comm.p, b->comm.n);
+	copy_short(k->container, (const uint8_t *)b->container.p, b->container.n);
+	memcpy(k->text, text, n);
+	k->n = n;
+}
+
+/* The keys of who and where, which seldom change on a connection: as text from its last record. */
+static void put_base(struct json *j, struct jsonw *w, const struct record *r)
+{
+	const struct rec_base *base = r->data;
+	struct kept *k = &j->kept[base->conn % KEPT];
+	struct buf *b = w->b;
+	size_t at = b->n;
+
+	if (is_kept(k, base)) {
+		w->failed |= !buf_add(b, k->text, k->n);
+		return;
+	}
+	for (size_t i = j->base_from; i < j->base_to; i++)
+		put_field(j, w, r, &j->key[i]);
+	if (!w->failed)
+		keep(k, base, b->p + at, b->n - at);
+}
+
 static int json_write(void *st, const struct record *r)
 {
 	struct json *j = st;
@@ -308,30 +448,16 @@ static int json_write(void *st, const struct record *r)
 	jsonw_obj(&w);
 	for (size_t i = 0; i < j->nkeys; i++) {
 		const struct key *k = &j->key[i];
-		const struct field *f = k->c.f;
-		if (!tool && (!f || f->type != FT_TIME)) {
+		if (!tool && (!k->c.f || k->c.f->type != FT_TIME)) {
 			put_tool(j, &w);
 			tool = true;
 		}
-		if (!f || k->c.nth) {
-			put_column(j, &w, r, k);
+		if (i == j->base_from && tool && i < j->base_to) {
+			put_base(j, &w, r);
+			i = j->base_to - 1;
 			continue;
 		}
-		if (!rec_known(r, f))
-			continue;
-		const void *p = (const char *)r->data + f->off;
-		if (f->type == FT_BODY) {
-			const struct rec_str *s = p;
-			if (!j->bodies)
-				continue;
-			if (!utf8_valid(str_span(*s))) {
-				put_key(j, &w, k->b64_at, k->b64_n);
-				jsonw_b64(&w, str_span(*s));
-				continue;
-			}
-		}
-		put_key(j, &w, k->at, k->n);
-		put_value(j, &w, f, p);
+		put_field(j, &w, r, k);
 	}
 	if (!tool)
 		put_tool(j, &w);

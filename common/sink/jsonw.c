@@ -6,6 +6,10 @@
 
 #include "base/dec.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* What a byte needs inside a string: 0 nothing, 'u' \u00XX, 'm' part of a multi-byte sequence, else a short escape. */
 static const char escape[256] = {
     [0x00 ... 0x07] = 'u', ['\b'] = 'b',          ['\t'] = 't', ['\n'] = 'n',  [0x0b] = 'u', ['\f'] = 'f',
@@ -82,16 +86,25 @@ void jsonw_arr_end(struct jsonw *w)
 	pop(w, ']');
 }
 
-typedef uint8_t bytes16 __attribute__((vector_size(16)));
-
-/* Some of the bytes cannot stand in a string as they are: controls, '"', '\\', DEL, and all above ASCII. */
-static inline bool any_special16(bytes16 v)
+/* Bit i is set where p[i] cannot stand in a string as it is, of 16 bytes: controls, '"', '\\', DEL, all above ASCII. */
+static inline uint32_t special16(const uint8_t *p)
 {
-	bytes16 bad = (bytes16)((v < 0x20) | (v == '"') | (v == '\\') | (v >= 0x7f));
-	uint64_t half[2];
+#ifdef __SSE2__
+	__m128i v, bad;
 
-	memcpy(half, &bad, sizeof(half));
-	return half[0] | half[1];
+	memcpy(&v, p, sizeof(v));
+	bad = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* signed: above ASCII is negative */
+	bad = _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8('"')));
+	bad = _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+	bad = _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+	return (uint32_t)_mm_movemask_epi8(bad);
+#else
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < 16; i++)
+		mask |= (uint32_t)(escape[p[i]] != 0) << i;
+	return mask;
+#endif
 }
 
 static inline bool any_special8(uint64_t v)
@@ -136,37 +149,59 @@ static size_t put_special(uint8_t **o, const uint8_t *p, size_t n)
 	return len;
 }
 
+/* Copies p[0..n), n < 16, when none of the bytes is special. */
+static inline bool put_short(uint8_t *o, const uint8_t *p, size_t n)
+{
+	uint64_t a = 0, b = 0;
+
+	if (n >= 8) {
+		memcpy(&a, p, 8);
+		memcpy(&b, p + n - 8, 8);
+		if (any_special8(a) || any_special8(b))
+			return false;
+		memcpy(o, &a, 8);
+		memcpy(o + n - 8, &b, 8);
+		return true;
+	}
+	if (n >= 4) {
+		memcpy(&a, p, 4);
+		memcpy(&b, p + n - 4, 4);
+		if (any_special8(a | b << 32))
+			return false;
+		memcpy(o, &a, 4);
+		memcpy(o + n - 4, &b, 4);
+		return true;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (escape[p[i]])
+			return false;
+		o[i] = p[i];
+	}
+	return true;
+}
+
 /* Escapes p[0..n) at o, which has room for 6 * n bytes; a sequence may end behind n, but not behind all. *done is what
- * was read. Plain bytes go 16 or 8 at a step; near the end the last 16 or 8 are taken again: if none is special, those
- * before came out as they are, and are written once more over themselves. */
+ * was read. Plain bytes go 16 at a step. */
 static inline uint8_t *put_escaped(uint8_t *o, const uint8_t *p, size_t n, size_t all, size_t *done)
 {
 	size_t i = 0;
 
+	for (uint32_t mask; n - i >= 16;) {
+		mask = special16(p + i);
+		memcpy(o, p + i, 16);
+		size_t plain = mask ? (size_t)__builtin_ctz(mask) : 16;
+		o += plain;
+		i += plain;
+		if (mask)
+			i += put_special(&o, p + i, all - i);
+		if (i > n)
+			break;
+	}
+	if (i < n && put_short(o, p + i, n - i)) {
+		o += n - i;
+		i = n;
+	}
 	while (i < n) {
-		if (n >= 16) {
-			bytes16 v;
-			size_t at = n - i < 16 ? n - 16 : i;
-			memcpy(&v, p + at, 16);
-			if (!any_special16(v)) {
-				o -= i - at;
-				memcpy(o, &v, 16);
-				o += 16;
-				i = at + 16;
-				continue;
-			}
-		} else if (n >= 8) {
-			uint64_t v;
-			size_t at = n - i < 8 ? n - 8 : i;
-			memcpy(&v, p + at, 8);
-			if (!any_special8(v)) {
-				o -= i - at;
-				memcpy(o, &v, 8);
-				o += 8;
-				i = at + 8;
-				continue;
-			}
-		}
 		while (i < n && !escape[p[i]])
 			*o++ = p[i++];
 		if (i < n)
@@ -261,11 +296,11 @@ void jsonw_pair(struct jsonw *w, struct span key, struct span s)
 
 void jsonw_u64(struct jsonw *w, uint64_t v)
 {
-	char out[DEC_MAX];
-	size_t at = dec_right(out, v);
-
 	separate(w);
-	put(w, out + at, DEC_MAX - at);
+	if (buf_reserve(w->b, DEC_MAX))
+		w->b->n += dec_u64((char *)w->b->p + w->b->n, v);
+	else
+		w->failed = true;
 }
 
 void jsonw_bool(struct jsonw *w, bool v)

@@ -7,6 +7,7 @@
 #ifndef SNOOP_SINK_H
 #define SNOOP_SINK_H
 
+#include "base/human.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "record.h"
@@ -33,6 +34,7 @@ struct sink_cfg {
 	const struct schema *schema; /* of the records to come */
 	const char *const *columns;  /* names, NULL-terminated; NULL: the defaults. "hdr.NAME" is a header's value */
 	struct out *out;
+	bool fit; /* text: columns may be left out where the terminal is too narrow for all */
 	bool tty; /* cut to the width, colour */
 	bool color;
 	int width;    /* terminal columns; 0 unknown */
@@ -47,6 +49,7 @@ struct sink {
 	/* Returns the sink's state, owned by the caller until close; NULL with e set. */
 	void *(*open)(const struct sink_cfg *cfg, struct err *e);
 	int (*write)(void *st, const struct record *r); /* appends to cfg.out; 0 or -1 */
+	void (*table)(void *st);                        /* what follows is a table of its own; may be NULL */
 	int (*close)(void *st);                         /* ends the format, frees; does not close cfg.out */
 };
 
@@ -64,9 +67,6 @@ bool text_safe(struct buf *b, struct span s);
 /* Columns that bytes made safe take on a terminal, and how many of them fit into `columns`. */
 size_t text_width(struct span safe);
 size_t text_fit(struct span safe, size_t columns);
-/* Human forms: "12.3ms", "1.2K"; shared by sinks and totals. NUL-terminated; the length. */
-size_t fmt_us(char out[16], rec_u64 us);
-size_t fmt_bytes(char out[16], rec_u64 n);
 /* "ip:port", "[v6]:port", "unix:/path"; bytes are made safe by the caller. */
 bool fmt_addr(struct buf *b, const struct rec_addr *a);
 /* RFC 3339 UTC with microseconds. */

@@ -4,11 +4,12 @@
  */
 #include "sink/sink.h"
 
-extern const struct sink sink_text, sink_json;
+extern const struct sink sink_text, sink_json, sink_csv;
 
 const struct sink *const sinks[] = {
     &sink_text,
     &sink_json,
+    &sink_csv,
     NULL,
 };
 

@@ -16,6 +16,7 @@ extern const struct sink sink_text;
 
 #define FLEX_MIN     12
 #define BELOW_INDENT 8
+#define BELOW_LINES  8
 #define REMARKS_MAX  16
 #define PRETTY_MAX   (1UL << 20)
 
@@ -34,8 +35,8 @@ struct text {
 	struct column col[COLUMNS_MAX];
 	struct cell cell[COLUMNS_MAX];
 	uint8_t width[COLUMNS_MAX];
-	bool right[COLUMNS_MAX];
-	const struct field *remark[REMARKS_MAX]; /* fields that are appended to a line where they are known */
+	bool right[COLUMNS_MAX], ascii[COLUMNS_MAX]; /* ascii: values are as wide as they are long */
+	const struct field *remark[REMARKS_MAX];     /* fields that are appended to a line where they are known */
 	size_t nremarks;
 	size_t n, flex_width; /* sum of the flexible columns' widths: what they share by */
 	bool headed, followed;
@@ -67,6 +68,11 @@ static bool is_flex(const struct column *c)
 static bool is_right(const struct column *c)
 {
 	return c->f && !c->nth && c->f->flags & FF_RIGHT;
+}
+
+static bool is_ascii(const struct column *c)
+{
+	return c->f && c->f->type != FT_STR && c->f->type != FT_BODY && c->f->type != FT_ADDR;
 }
 
 static size_t column_width(const struct column *c)
@@ -116,7 +122,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	t->second = REC_UNKNOWN;
 	t->raw.max = PRETTY_MAX;
 	int n = columns_resolve(cfg->schema, cfg->columns, t->col, e);
-	if (n > 0 && !cfg->columns && cfg->tty && cfg->width > 0)
+	if (n > 0 && cfg->fit && cfg->tty && cfg->width > 0)
 		n = fit_columns(t, n);
 	for (int i = 0; i < n; i++) {
 		const struct field *f = t->col[i].f;
@@ -135,6 +141,7 @@ static void *text_open(const struct sink_cfg *cfg, struct err *e)
 	for (size_t i = 0; i < t->n; i++) {
 		t->width[i] = (uint8_t)column_width(&t->col[i]);
 		t->right[i] = is_right(&t->col[i]);
+		t->ascii[i] = is_ascii(&t->col[i]);
 	}
 	for (unsigned long i = 0; i < cfg->schema->n && t->nremarks < REMARKS_MAX; i++) {
 		const struct field *f = &cfg->schema->fields[i];
@@ -283,7 +290,10 @@ static void put_blanks(struct buf *b, size_t n)
 
 	for (; n > 32; n -= 32)
 		buf_add(b, blanks, 32);
-	buf_add(b, blanks, n);
+	if (!buf_reserve(b, 32))
+		return;
+	memcpy(b->p + b->n, blanks, 32);
+	b->n += n;
 }
 
 /* One cell, padded to width; flexible ones are cut to it where `cut`. */
@@ -312,20 +322,38 @@ static void put_padded(struct text *t, size_t i, size_t width, bool cut)
 		put_blanks(b, pad);
 }
 
-/* What is appended to the line; at most width columns of it, 0: all. */
+/*
+ * What is appended to the line; width 0: behind the cells. Else below them in lines of at most width columns, broken
+ * between words.
+ */
 static void put_remarks(struct text *t, size_t width)
 {
 	struct buf *b = &t->cfg.out->b;
-	struct span s = buf_span(&t->remarks);
-	bool cut = width && text_width(s) > width;
+	struct span left = buf_span(&t->remarks);
 
-	if (t->cfg.color)
-		buf_adds(b, C_RED);
-	buf_add(b, s.p, cut ? text_fit(s, width - 1) : s.n);
-	if (cut)
-		buf_adds(b, "…");
-	if (t->cfg.color)
-		buf_adds(b, C_RESET);
+	for (int line = 0; left.n; line++) {
+		size_t n = width ? text_fit(left, width - 1) : left.n, end = n;
+		if (n < left.n)
+			while (end && left.p[end] != ' ')
+				end--;
+		n = end ? end : n ? n : left.n;
+		if (line == BELOW_LINES) {
+			buf_adds(b, "…");
+			break;
+		}
+		if (width) {
+			buf_addc(b, '\n');
+			put_blanks(b, BELOW_INDENT);
+		} else {
+			buf_addc(b, ' ');
+		}
+		if (t->cfg.color)
+			buf_adds(b, C_RED);
+		buf_add(b, left.p, n);
+		if (t->cfg.color)
+			buf_adds(b, C_RESET);
+		left = span_sub(left, n + (n < left.n && left.p[n] == ' '), left.n);
+	}
 }
 
 /*
@@ -364,14 +392,7 @@ static void put_row(struct text *t)
 			buf_addc(b, ' ');
 		put_padded(t, i, w, flexible);
 	}
-	if (below) {
-		buf_addc(b, '\n');
-		put_blanks(b, BELOW_INDENT);
-		put_remarks(t, (size_t)t->cfg.width - BELOW_INDENT);
-	} else if (remarks) {
-		buf_addc(b, ' ');
-		put_remarks(t, 0);
-	}
+	put_remarks(t, below ? (size_t)t->cfg.width - BELOW_INDENT : 0);
 	buf_addc(b, '\n');
 }
 
@@ -418,16 +439,15 @@ static void put_plain(struct text *t, const struct record *r)
 		put_cell(t, b, &t->col[i], r);
 		if (b->n == at)
 			buf_addc(b, '-');
-		size_t n = b->n - at, w = text_width(span_of(b->p + at, n));
+		size_t n = b->n - at, w = t->ascii[i] ? n : text_width(span_of(b->p + at, n));
 		if (w >= t->width[i] || (!t->right[i] && i + 1 == t->n && !t->remarks.n))
 			continue;
 		size_t pad = t->width[i] - w;
-		if (!buf_reserve(b, pad))
-			continue;
-		if (t->right[i])
+		put_blanks(b, pad);
+		if (t->right[i] && b->n == at + n + pad) { /* to the front with the blanks */
 			memmove(b->p + at + pad, b->p + at, n);
-		memset(b->p + (t->right[i] ? at : b->n), ' ', pad);
-		b->n += pad;
+			memset(b->p + at, ' ', pad);
+		}
 	}
 	if (t->remarks.n) {
 		buf_addc(b, ' ');
@@ -531,6 +551,16 @@ static bool turned(struct text *t, const struct record *r)
 	return !same || t->remarks.n;
 }
 
+/* Before all but the first, an empty line. */
+static void text_table(void *st)
+{
+	struct text *t = st;
+
+	if (t->headed)
+		buf_addc(&t->cfg.out->b, '\n');
+	t->headed = false;
+}
+
 static void put_record(struct text *t, const struct record *r)
 {
 	if (!t->cfg.tty && !t->cfg.color) {
@@ -570,5 +600,6 @@ const struct sink sink_text = {
     .help = "aligned columns",
     .open = text_open,
     .write = text_write,
+    .table = text_table,
     .close = text_close,
 };

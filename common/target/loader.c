@@ -23,9 +23,9 @@
 
 /* Process hooks stand first: they are attached first. */
 const struct hook loader_hooks[] = {
-    {"proc_fork", AT_RAW, "sched_process_fork", NULL, false},
-    {"proc_exec", AT_RAW, "sched_process_exec", NULL, false},
-    {"proc_exit", AT_RAW, "sched_process_exit", NULL, false},
+    {"proc_fork", AT_RAW, "sched_process_fork", NULL, false, .bare = true},
+    {"proc_exec", AT_RAW, "sched_process_exec", NULL, false, .bare = true},
+    {"proc_exit", AT_RAW, "sched_process_exit", NULL, false, .bare = true},
     {"calls_exit", AT_RAW, "sched_process_exit", NULL, false},
     {"set_state", AT_RAW, "inet_sock_set_state", NULL, false},
     {"sock_send", AT_RAW, "sock_send_length", "sock_length", false, 0, "sock_send_rec", "sock/sock_send_length"},
@@ -54,14 +54,33 @@ const struct hook loader_hooks[] = {
     {"uring_count", AT_RAW, "io_uring_complete", "raw_sys_exit", true},
     {"proc_mmap", AT_RAW, "vm_unmapped_area", "sock_length", true},
     {"proc_mmap", AT_RAW, "vm_unmapped_area", "syscall_exit", true},
-    {"win_state", AT_RAW, "inet_sock_set_state", NULL, false},
-    {"win_out", AT_RAW, "net_dev_queue", NULL, false},
-    {"win_in", AT_RAW, "tcp_probe", NULL, false},
-    {"win_in_half", AT_RAW, "netif_receive_skb", NULL, false},
-    {"win_memory", AT_RAW, "sock_exceed_buf_limit", NULL, true},
-    {"win_accept", AT_SYSCALL, "sys_exit_accept4", NULL, true},
-    {"win_accept", AT_SYSCALL, "sys_exit_accept", NULL, true},
-    {"win_read", AT_RAW, "tcp_rcv_space_adjust", NULL, true},
+    {"turn_state", AT_RAW, "inet_sock_set_state", NULL, false, .bare = true},
+    {"turn_destroy", AT_RAW, "tcp_destroy_sock", NULL, false, .bare = true},
+    {"turn_send", AT_RAW, "sock_send_length", "sock_length", false, .bare = true},
+    {"turn_recv", AT_RAW, "sock_recv_length", "sock_length", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_read", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_write", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_readv", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_writev", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_preadv2", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_pwritev2", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendto", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvfrom", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendmmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_recvmmsg", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_sendfile64", "syscall_exit", false, .bare = true},
+    {"turn_exit_call", AT_SYSCALL, "sys_exit_splice", "syscall_exit", false, .bare = true},
+    {"turn_exit_any", AT_RAW, "sys_exit", "raw_sys_exit", false, .bare = true},
+    {"win_state", AT_RAW, "inet_sock_set_state", NULL, false, .windows = true},
+    {"win_out", AT_RAW, "net_dev_queue", NULL, false, .windows = true},
+    {"win_in", AT_RAW, "tcp_probe", NULL, false, .windows = true},
+    {"win_in_half", AT_RAW, "netif_receive_skb", NULL, false, .windows = true},
+    {"win_memory", AT_RAW, "sock_exceed_buf_limit", NULL, true, .windows = true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept4", NULL, true, .windows = true},
+    {"win_accept", AT_SYSCALL, "sys_exit_accept", NULL, true, .windows = true},
+    {"win_read", AT_RAW, "tcp_rcv_space_adjust", NULL, true, .windows = true},
     {NULL},
 };
 
@@ -120,9 +139,16 @@ static bool has_prog(const struct bpf_object *obj, const char *name)
 	return bpf_object__find_program_by_name(obj, name) != NULL;
 }
 
-static bool hook_usable(const struct hook *h, const char *rung, const struct btf *kernel)
+/* Does this run want what the hook shows? */
+static bool hook_asked(const struct loader *l, const struct hook *h)
 {
-	return loader_hook_in_rung(h, rung) && (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
+	return !h->windows || l->cfg.bpf.win_kinds || l->cfg.bpf.tcp_stats;
+}
+
+static bool hook_usable(const struct loader *l, const struct hook *h, const char *rung, const struct btf *kernel)
+{
+	return hook_asked(l, h) && loader_hook_in_rung(h, rung) &&
+	       (h->at != AT_RAW || kernel_has_tracepoint(kernel, h->name));
 }
 
 /* Can the hooks that have a record be attached by it (tracefs is within reach)? */
@@ -141,7 +167,8 @@ static bool has_task_regs(void)
 }
 
 /* Can every hook that the object needs on this rung exist on this kernel? */
-static int rung_check(const struct bpf_object *obj, const char *rung, const struct btf *kernel, struct err *e)
+static int rung_check(const struct loader *l, const struct bpf_object *obj, const char *rung, const struct btf *kernel,
+                      struct err *e)
 {
 	bool regs = false;
 
@@ -150,7 +177,7 @@ static int rung_check(const struct bpf_object *obj, const char *rung, const stru
 	if (!strcmp(rung, "syscall_exit") && kernel_preempts_syscall_hooks(kernel))
 		return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel (7.1+) would leave hits out", rung);
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
-		if (!loader_hook_in_rung(h, rung) || h->optional || !has_prog(obj, h->prog))
+		if (!loader_hook_in_rung(h, rung) || h->optional || !has_prog(obj, h->prog) || !hook_asked(l, h))
 			continue;
 		if (h->at == AT_RAW && !kernel_has_tracepoint(kernel, h->name))
 			return err_set(e, EXIT_PRIVILEGE, "rung %s: this kernel has no tracepoint %s", rung, h->name);
@@ -195,8 +222,10 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 	cfg.pidns_level = cfg.pidns_inum != INITIAL_PIDNS;
 	cfg.uring_args = (__u32)kernel_tracepoint_args(kernel, "io_uring_complete");
 	cfg.direct_reads = l->direct_reads;
+	cfg.ncpus = (__u32)libbpf_num_possible_cpus();
 	cfg.tick_us = kernel_tick_us();
 	cfg.win_accept = has_prog(l->obj, "win_accept") && kernel_trace_id("syscalls", "sys_exit_accept4", NULL) >= 0;
+	cfg.cookies = l->cookies;
 	if (cfg.uring_args != 3 && cfg.uring_args != 7)
 		cfg.uring_args = 0; /* before 5.19 it does not name the request */
 	bpf_object__for_each_map(map, l->obj)
@@ -212,6 +241,19 @@ static int set_config(struct loader *l, const struct btf *kernel, struct err *e)
 		return 0;
 	}
 	return err_set(e, EXIT_RUNTIME, "the BPF object has no configuration section");
+}
+
+/* Tables that this run leaves empty are allocated in full all the same. */
+static void shrink_unused(struct loader *l)
+{
+	static const char *const tables[] = {"wins", "olds", "listeners", "halves", "told_tcps"};
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(l->obj, tables[i]);
+		bool used = i == 4 ? l->cfg.bpf.tcp_stats : l->cfg.bpf.win_kinds || l->cfg.bpf.tcp_stats;
+		if (m && !used)
+			bpf_map__set_max_entries(m, 16);
+	}
 }
 
 /* Opens the object and selects the programs of one rung. */
@@ -235,14 +277,17 @@ static int open_rung(struct loader *l, const char *rung, const struct btf *kerne
 	}
 	for (const struct hook *h = loader_hooks; h->prog; h++) {
 		prog = bpf_object__find_program_by_name(l->obj, loader_hook_prog(l, h));
-		if (prog && hook_usable(h, rung, kernel))
+		if (prog && hook_usable(l, h, rung, kernel) && (h->bare || !l->cfg.no_payload))
 			bpf_program__set_autoload(prog, true);
 	}
 	bpf_object__for_each_program(prog, l->obj)
 	{
-		if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+		if (l->cfg.no_payload && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_autoload(prog, false);
+		else if (l->multi && bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)ATTACH_UPROBE_MULTI);
 	}
+	shrink_unused(l);
 	map = bpf_object__find_map_by_name(l->obj, "data");
 	if (!map || bpf_map__set_max_entries(map, (__u32)ring_size(l->cfg.ring_bytes)))
 		return err_set(e, EXIT_RUNTIME, "the BPF object has no data ring");
@@ -322,13 +367,13 @@ static int load_best(struct loader *l, const struct btf *kernel, struct err *e)
 	}
 	if (!known)
 		err_set(&last, EXIT_USAGE, "no probe rung is called %s", l->cfg.rung);
-	else if (!ladder && !rung_check(obj, NO_RUNG, kernel, &last) && !try_rung(l, NO_RUNG, kernel, &last))
+	else if (!ladder && !rung_check(l, obj, NO_RUNG, kernel, &last) && !try_rung(l, NO_RUNG, kernel, &last))
 		known = false;
 	for (size_t i = 0; known && i < NRUNGS; i++) {
 		if (!has[i] || (l->cfg.rung && strcmp(l->cfg.rung, rungs[i])))
 			continue;
 		memset(&last, 0, sizeof(last));
-		if (!rung_check(obj, rungs[i], kernel, &last) && !try_rung(l, rungs[i], kernel, &last))
+		if (!rung_check(l, obj, rungs[i], kernel, &last) && !try_rung(l, rungs[i], kernel, &last))
 			break;
 	}
 	bpf_object__close(obj);
@@ -346,6 +391,18 @@ static void *map_shared(struct loader *l, const char *name, size_t n, int prot)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* The array that the object's own programs share with the worker, if it has one. */
+static int map_own(struct loader *l, struct err *e)
+{
+	const struct bpf_map *m = bpf_object__find_map_by_name(l->obj, "shared");
+
+	if (!m)
+		return 0;
+	l->own_bytes = ((size_t)bpf_map__value_size(m) + 7) / 8 * 8 * bpf_map__max_entries(m);
+	l->own = map_shared(l, "shared", l->own_bytes, PROT_READ);
+	return l->own ? 0 : err_set(e, EXIT_RUNTIME, "cannot map the shared array: %s", strerror(errno));
+}
+
 static int after_load(struct loader *l, struct err *e)
 {
 	__u32 zero = 0;
@@ -360,6 +417,8 @@ static int after_load(struct loader *l, struct err *e)
 	    map_shared(l, "target_slots", TARGET_SLOTS * sizeof(*l->target_slots), PROT_READ | PROT_WRITE);
 	if ((has_ctl && !l->ctl) || !l->stats || !l->target_slots)
 		return err_set(e, EXIT_RUNTIME, "cannot map the shared arrays: %s", strerror(errno));
+	if (map_own(l, e) < 0)
+		return -1;
 	if (l->cfg.cgroup_fd < 0)
 		return 0;
 	fd = bpf_object__find_map_fd_by_name(l->obj, "cgroups");
@@ -387,6 +446,7 @@ struct loader *loader_open(const struct loader_cfg *cfg, struct err *e)
 	l->multi = loader_has_multi();
 	l->records = kernel_preempts_tracepoints() && can_record();
 	kernel = kernel_btf(e);
+	l->cookies = kernel && kernel_has_cookies(kernel);
 	rc = !kernel || load_best(l, kernel, e) || after_load(l, e);
 	btf__free(kernel);
 	if (rc) {
@@ -488,8 +548,11 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e)
 	out->data_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "data");
 	out->small_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "small");
 	out->proc_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "procs");
+	out->secrets_ring_fd = bpf_object__find_map_fd_by_name(l->obj, "secrets");
 	out->ctl = l->ctl;
 	out->stats = l->stats;
+	out->own = l->own;
+	out->own_bytes = l->own_bytes;
 	if (out->data_ring_fd < 0 || out->small_ring_fd < 0 || out->proc_ring_fd < 0)
 		return err_set(e, EXIT_RUNTIME, "the BPF object lacks a ring");
 	return 0;
@@ -538,6 +601,8 @@ void loader_close(struct loader *l)
 	bpf_object__close(l->obj);
 	if (l->ctl)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
+	if (l->own)
+		munmap(l->own, l->own_bytes);
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
 	if (l->target_slots)

@@ -23,6 +23,7 @@ struct loader_cfg {
 	unsigned long ring_bytes; /* rounded up to a power of two of pages */
 	int cgroup_fd;            /* for FILTER_CGROUP, else -1 */
 	const char *rung;         /* force this rung by name, NULL: best first */
+	bool no_payload;          /* nothing is copied: leave out what only does that */
 	int verbose;
 };
 
@@ -63,8 +64,11 @@ bool loader_win_hist(struct loader *l, struct win_hist *out);
 /* What the worker shares with the kernel; made before the fork, valid in both processes. */
 struct loader_shared {
 	int data_ring_fd, small_ring_fd, proc_ring_fd; /* ring buffer maps */
+	int secrets_ring_fd;                           /* -1: the object has none */
 	struct ctl_slot *ctl;                          /* CTL_SLOTS */
 	const struct bpf_stats *stats;                 /* STAT_CPUS, read-only */
+	const void *own; /* the array `shared` of the object, read-only; NULL: it has none */
+	unsigned long own_bytes;
 };
 int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 

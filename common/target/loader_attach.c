@@ -40,14 +40,15 @@ static struct probe *keep_probe(struct loader *l, struct bpf_link *link, int pfd
 }
 
 static struct probe *attach_perf(struct loader *l, const struct bpf_program *prog, struct perf_event_attr *attr,
-                                 const char *what, struct err *e)
+                                 __u64 cookie, const char *what, struct err *e)
 {
+	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = l->cookies ? cookie : 0);
 	struct bpf_link *link;
 	int pfd;
 
 	attr->size = sizeof(*attr);
 	pfd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-	link = pfd < 0 ? NULL : bpf_program__attach_perf_event(prog, pfd);
+	link = pfd < 0 ? NULL : bpf_program__attach_perf_event_opts(prog, pfd, &opts);
 	if (!link && pfd >= 0) {
 		int why = errno;
 
@@ -68,7 +69,7 @@ static struct probe *attach_trace(struct loader *l, const struct bpf_program *pr
 	if (id < 0)
 		return NULL;
 	attr.config = (__u64)id;
-	return attach_perf(l, prog, &attr, name, e);
+	return attach_perf(l, prog, &attr, 0, name, e);
 }
 
 /* Hooks of the rung in use that wait for `late` (0: for nothing). 0, or -1 with e. */
@@ -125,14 +126,16 @@ const char *loader_rungs(const struct loader *l)
 static int attach_multi(struct loader *l, const struct bpf_program *prog, const char *path,
                         const struct plan_site *site, unsigned at, unsigned n, __u32 pid, struct err *e)
 {
-	__u64 offsets[PLAN_MAX_SITES];
+	__u64 offsets[PLAN_MAX_SITES], cookies[PLAN_MAX_SITES];
 	__u32 cnt = 0;
 	int fd;
 
 	for (unsigned i = at; i < n; i++)
-		if (!strcmp(site[i].prog, site[at].prog) && site[i].ret == site[at].ret)
+		if (!strcmp(site[i].prog, site[at].prog) && site[i].ret == site[at].ret) {
+			cookies[cnt] = site[i].cookie;
 			offsets[cnt++] = site[i].offset;
-	fd = loader_link_multi(bpf_program__fd(prog), path, offsets, cnt, site[at].ret, pid);
+		}
+	fd = loader_link_multi(bpf_program__fd(prog), path, offsets, cookies, cnt, site[at].ret, pid);
 	return keep_probe(l, NULL, fd, path, e) ? 0 : -1;
 }
 
@@ -146,7 +149,7 @@ static int attach_uprobe(struct loader *l, const struct bpf_program *prog, const
 		return err_set(e, EXIT_RUNTIME, "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
 	attr.type = (__u32)type;
 	attr.config1 = (__u64)(unsigned long)path;
-	return attach_perf(l, prog, &attr, path, e) ? 0 : -1;
+	return attach_perf(l, prog, &attr, site->cookie, path, e) ? 0 : -1;
 }
 
 /* Was the program of site at, with the same ret, attached with an earlier one? */
@@ -255,7 +258,7 @@ static void restore_fd(int copy, int number)
  */
 void loader_forget(struct loader *l)
 {
-	int data, small, copy[2];
+	int data, small, secrets, copy[3];
 
 	while (l->probes) {
 		struct probe *p = l->probes;
@@ -276,10 +279,12 @@ void loader_forget(struct loader *l)
 		return;
 	copy[0] = keep_fd(l->obj, "data", &data);
 	copy[1] = keep_fd(l->obj, "small", &small);
+	copy[2] = keep_fd(l->obj, "secrets", &secrets);
 	bpf_object__close(l->obj);
 	l->obj = NULL;
 	restore_fd(copy[0], data);
 	restore_fd(copy[1], small);
+	restore_fd(copy[2], secrets);
 }
 
 static void set_on(struct loader *l, __u32 on)

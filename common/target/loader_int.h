@@ -25,6 +25,8 @@ struct hook {
 	__u32 late; /* enum ev_proc_what after which it is attached, for it costs all others; 0: from the beginning */
 	const char *rec_prog,
 	    *rec_name; /* the same by the tracepoint's record ("sock/NAME"), for struct loader.records */
+	bool windows;  /* only where windows are asked for (bpf_cfg.win_kinds, tcp_stats) */
+	bool bare;     /* wanted also by a run without payload (loader_cfg.no_payload) */
 };
 
 /* Ends with prog NULL. */
@@ -45,6 +47,8 @@ struct loader {
 	struct ctl_slot *ctl;
 	struct bpf_stats *stats;
 	__u64 *target_slots;
+	void *own; /* map `shared` of the object, NULL none */
+	size_t own_bytes;
 	const char *rung;
 	char rungs[256];
 	bool sees_mmap;
@@ -52,14 +56,16 @@ struct loader {
 	bool direct_reads;
 	bool multi;   /* uprobes are attached by uprobe_multi */
 	bool records; /* raw tracepoints would leave hits out here: hooks that can are attached by their record */
+	bool cookies; /* uprobes can be given attach cookies */
 	unsigned groups;
 };
 
 /* The kernel's BPF_TRACE_UPROBE_MULTI (6.6+), which older headers lack. */
 #define ATTACH_UPROBE_MULTI 48
-/* A uprobe_multi link: program prog_fd at cnt offsets of a file, in one process (pid 0: in all). Its descriptor, or -1
- * with errno. */
-int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret, __u32 pid);
+/* A uprobe_multi link: program prog_fd at cnt offsets of a file, each with its cookie (NULL: none), in one process (pid
+ * 0: in all). Its descriptor, or -1 with errno. */
+int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, const __u64 *cookies, __u32 cnt, bool ret,
+                      __u32 pid);
 /* Does this kernel have uprobe_multi? */
 bool loader_has_multi(void);
 

@@ -115,6 +115,18 @@ static const struct btf_type *tracepoint_proto(const struct btf *btf, const char
 	return t && btf_is_func_proto(t) ? t : NULL;
 }
 
+bool kernel_has_cookies(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
+	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
+	const struct btf_enum *e = t ? btf_enum(t) : NULL;
+
+	for (unsigned i = 0; e && i < btf_vlen(t); i++)
+		if (!strcmp(btf__str_by_offset(btf, e[i].name_off), "BPF_FUNC_get_attach_cookie"))
+			return true;
+	return false;
+}
+
 bool kernel_has_tracepoint(const struct btf *btf, const char *name)
 {
 	return tracepoint_proto(btf, name) != NULL;

@@ -16,6 +16,8 @@ struct btf;
 int kernel_check(struct err *e);
 /* The kernel's own type information; freed by btf__free. NULL with e. */
 struct btf *kernel_btf(struct err *e);
+/* Does the kernel hand cookies to uprobe programs (5.15+)? */
+bool kernel_has_cookies(const struct btf *btf);
 /* Does the kernel have this raw tracepoint? */
 bool kernel_has_tracepoint(const struct btf *btf, const char *name);
 /* Number of its arguments, 0: no such tracepoint. */

@@ -21,13 +21,15 @@ struct link_multi {
 	__u32 cnt, multi_flags, pid, pad;
 };
 
-int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, __u32 cnt, bool ret, __u32 pid)
+int loader_link_multi(int prog_fd, const char *path, const __u64 *offsets, const __u64 *cookies, __u32 cnt, bool ret,
+                      __u32 pid)
 {
 	struct link_multi a = {
 	    .prog_fd = (__u32)prog_fd,
 	    .attach_type = ATTACH_UPROBE_MULTI,
 	    .path = (__u64)(unsigned long)path,
 	    .offsets = (__u64)(unsigned long)offsets,
+	    .cookies = (__u64)(unsigned long)cookies,
 	    .cnt = cnt,
 	    .multi_flags = ret ? MULTI_RETURN : 0,
 	    .pid = pid,
@@ -50,7 +52,7 @@ bool loader_has_multi(void)
 	if (prog < 0)
 		return false;
 	/* A directory: the kernel that knows the call objects to just that. */
-	link = loader_link_multi(prog, "/", &offset, 1, false, 0);
+	link = loader_link_multi(prog, "/", &offset, NULL, 1, false, 0);
 	why = errno;
 	if (link >= 0)
 		close(link);

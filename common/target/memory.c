@@ -79,6 +79,11 @@ void memory_close(struct memory *m)
 	free(m);
 }
 
+int memory_fd(const struct memory *m)
+{
+	return m->pagemap;
+}
+
 size_t memory_at(const struct memory *m, uint64_t addr, void *buf, size_t n)
 {
 	size_t got = 0;

@@ -34,6 +34,8 @@ struct memory_stats {
  * are read. */
 void memory_read(struct memory *m, uint64_t max_bytes, size_t overlap,
                  bool (*fn)(void *ctx, uint64_t addr, struct span bytes), void *ctx, struct memory_stats *stats);
+/* The descriptor that it needs open, -1 none. */
+int memory_fd(const struct memory *m);
 /* Up to n bytes at an address; how many could be read. */
 size_t memory_at(const struct memory *m, uint64_t addr, void *buf, size_t n);
 /* Calls fn for each mapping of a file: where its first byte would be mapped (start - offset), and its path as the

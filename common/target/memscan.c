@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/secmem.h"
+#include "target/confine.h"
 #include "target/memory.h"
 #include "target/memscan.h"
 #include "target/memscan_deep.h"
@@ -156,26 +156,24 @@ static void scan(struct scan *s)
 	send_msg(s);
 }
 
-/* Of all that the broker may do, only to read another process's memory. */
-static bool drop_to_ptrace(void)
+/* Of all that the broker may do, only to read another process's memory, and to answer. */
+static bool confine(const struct scan *s)
 {
-	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct d[2] = {{0}};
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	if (syscall(SYS_capget, &h, d))
-		return false;
-	d[0].permitted &= 1u << CAP_SYS_PTRACE;
-	d[0].effective = d[0].permitted;
-	d[0].inheritable = d[1].permitted = d[1].effective = d[1].inheritable = 0;
-	return !syscall(SYS_capset, &h, d) && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	static const uint16_t calls[] = {
+	    SYS_process_vm_readv, SYS_pread64, SYS_sendto, SYS_mmap,          SYS_munmap,     SYS_mlock, SYS_mlock2,
+	    SYS_madvise,          SYS_brk,     SYS_mremap, SYS_clock_gettime, SYS_exit_group, SYS_exit,  SYS_futex,
+	    SYS_mprotect,
+	};
+	int keep[2] = {s->sock, memory_fd(s->mem)};
+	if (keep[0] > keep[1])
+		keep[0] = keep[1], keep[1] = s->sock;
+	confine_descriptors(keep, 2);
+	return confine_privileges(1ull << CAP_SYS_PTRACE, false) &&
+	       confine_calls(calls, sizeof(calls) / sizeof(calls[0]));
 }
 
 static void child(struct scan *s)
 {
-	struct rlimit none = {0, 0};
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	signal(SIGINT, SIG_IGN); /* the broker ends it */
 	s->max = s->req->max_keys ? s->req->max_keys : 65536;
@@ -184,7 +182,7 @@ static void child(struct scan *s)
 	s->msg = locked(sizeof(*s->msg));
 	s->keys = locked(s->max * sizeof(*s->keys));
 	s->slots = locked(s->nslots * sizeof(*s->slots));
-	if (s->msg && s->keys && s->slots && drop_to_ptrace())
+	if (s->msg && s->keys && s->slots && confine(s))
 		scan(s);
 	/* Pages are wiped, not only given back: the kernel clears them late. */
 	if (s->keys)

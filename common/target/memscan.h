@@ -9,6 +9,7 @@
 #define SNOOP_MEMSCAN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"

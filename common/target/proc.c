@@ -119,3 +119,16 @@ uint32_t target_netns(uint32_t pid, struct err *e)
 		err_set(e, EXIT_RUNTIME, "cannot see the network namespace of pid %u: %s", pid, strerror(errno));
 	return 0;
 }
+
+uint32_t proc_ephemeral_ports(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	unsigned low = 0, high = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%u %u", &low, &high) != 2 || high < low || high > 65535)
+		low = high = 0;
+	fclose(f);
+	return high ? high - low + 1 : 0;
+}

@@ -132,11 +132,11 @@ int sockdiag_add(struct sockdiag *d, uint32_t pid, struct err *e)
 
 static void nothing_known(struct ev_win *ev)
 {
-	__u32 *const u32[] = {ev->wnd,         &ev->wnd[1],    ev->wnd_min,      &ev->wnd_min[1], ev->wnd_max,
-	                      &ev->wnd_max[1], &ev->mss,       &ev->cwnd,        &ev->srtt_us,    &ev->rcv_rtt_us,
-	                      &ev->inflight,   &ev->sndq,      &ev->notsent,     &ev->rcvq,       &ev->rmem,
-	                      &ev->rcvbuf,     &ev->wmem,      &ev->sndbuf,      &ev->rcvbuf_max, &ev->rcv_ssthresh,
-	                      &ev->retrans,    &ev->mem_limit, &ev->window_clamp};
+	__u32 *const u32[] = {ev->wnd,         &ev->wnd[1],    ev->wnd_min,       &ev->wnd_min[1], ev->wnd_max,
+	                      &ev->wnd_max[1], &ev->mss,       &ev->cwnd,         &ev->srtt_us,    &ev->rcv_rtt_us,
+	                      &ev->inflight,   &ev->sndq,      &ev->notsent,      &ev->rcvq,       &ev->rmem,
+	                      &ev->rcvbuf,     &ev->wmem,      &ev->sndbuf,       &ev->rcvbuf_max, &ev->rcv_ssthresh,
+	                      &ev->retrans,    &ev->mem_limit, &ev->window_clamp, &ev->idle_ms};
 
 	memset(ev, 0, sizeof(*ev));
 	for (size_t i = 0; i < sizeof(u32) / sizeof(u32[0]); i++)
@@ -186,6 +186,7 @@ static void put_info(struct ev_win *ev, const struct nlattr *attr, const struct 
 	ev->cwnd = ti.tcpi_snd_cwnd;
 	ev->srtt_us = ti.tcpi_rtt ? ti.tcpi_rtt : WIN_UNKNOWN;
 	ev->rcv_rtt_us = ti.tcpi_rcv_rtt ? ti.tcpi_rcv_rtt : WIN_UNKNOWN;
+	ev->idle_ms = ti.tcpi_last_data_sent < ti.tcpi_last_data_recv ? ti.tcpi_last_data_sent : ti.tcpi_last_data_recv;
 	ev->retrans = ti.tcpi_total_retrans;
 	ev->rcv_ssthresh = ti.tcpi_rcv_ssthresh;
 	ev->backoff = ti.tcpi_backoff;

@@ -38,6 +38,8 @@ struct proc_info {
 
 /* Reads /proc/PID; false when it is gone. */
 bool proc_read(uint32_t pid, struct proc_info *out);
+/* How many local ports connect() chooses from in this network namespace (ip_local_port_range); 0 unknown. */
+uint32_t proc_ephemeral_ports(void);
 /* Calls fn for each present process that the spec names (with descendants unless no_children), never for the tool's own
  * processes (self). Scans until a pass finds nothing new. Returns how many, -1 with e when a named pid does not exist
  * or cannot be looked at. Each pid is reported once. */

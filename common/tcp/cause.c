@@ -3,10 +3,12 @@
  * cause.c - see cause.h.
  */
 #include "tcp/cause.h"
+#include "tcp/say.h"
 
 #define AWAY_US         100000  /* a reader that does not come for so long is not just busy */
 #define AWAY_NOSCALE_US 1000000 /* the same where a small buffer is full in no time */
 #define UNSCALED_MAX    65535   /* RFC 9293 section 3.1: the window field has 16 bits */
+#define UNSCALED_FULL   57344   /* from here on it is these bits that limit a window: whole segments below that */
 
 const char cause_reader[] = "reader not reading", cause_buffer[] = "buffer too small", cause_scaling[] = "scaling off",
            cause_memory[] = "memory pressure", cause_unknown[] = "unknown";
@@ -30,9 +32,15 @@ static bool is_below_unscaled(const struct stall_facts *f)
 	return f->rcvbuf / 2 < UNSCALED_MAX;
 }
 
+/* Is scaling off, and was the window as large as it then can be? */
+static bool is_stuck_unscaled(const struct stall_facts *f)
+{
+	return f->scaling == SCALING_OFF && is_known(f->wnd_max) && f->wnd_max >= UNSCALED_FULL;
+}
+
 static const char *local_cause(const struct stall_facts *f)
 {
-	bool off = f->scaling == SCALING_OFF, fixed = buffer_is_fixed(f);
+	bool off = is_stuck_unscaled(f), fixed = buffer_is_fixed(f);
 
 	if (f->mem_limit && is_known(f->rmem) && is_known(f->rcvbuf) && f->rmem < f->rcvbuf / 2)
 		return cause_memory;
@@ -53,81 +61,52 @@ const char *stall_cause(const struct stall_facts *f)
 {
 	if (f->local)
 		return local_cause(f);
-	return f->scaling == SCALING_OFF && f->stall_us < AWAY_NOSCALE_US ? cause_scaling : cause_unknown;
+	return is_stuck_unscaled(f) && f->stall_us < AWAY_NOSCALE_US ? cause_scaling : cause_unknown;
 }
 
-static void add_number(struct buf *b, uint64_t v)
+/* What a window allows. */
+static void note_rate(struct buf *b, uint64_t bytes, uint32_t rtt_us)
 {
-	if (v >= 1000) {
-		add_number(b, v / 1000);
-		buf_addf(b, ",%03u", (unsigned)(v % 1000));
-		return;
-	}
-	buf_addf(b, "%u", (unsigned)v);
-}
-
-/* "N bytes per R ms round trip = X MB/s": what a window allows. */
-static void add_rate(struct buf *b, uint64_t bytes, uint32_t rtt_us)
-{
-	buf_adds(b, "at most ");
-	add_number(b, bytes);
-	buf_adds(b, " bytes");
+	buf_adds(b, ": at most ");
+	say_bytes(b, bytes);
 	if (!is_known(rtt_us) || !rtt_us)
 		return;
-	uint64_t kbps = bytes * 1000 / rtt_us; /* bytes per us are MB/s */
-	buf_addf(b, " per %u.%03u ms round trip = %llu.%llu MB/s", rtt_us / 1000, rtt_us % 1000,
-	         (unsigned long long)(kbps / 1000), (unsigned long long)(kbps % 1000 / 100));
+	buf_adds(b, " per ");
+	say_us(b, rtt_us);
+	buf_adds(b, " round trip = ");
+	say_rate(b, bytes, rtt_us);
 }
 
-static void add_sep(struct buf *b)
+static void note_memory(const struct stall_facts *f, struct buf *b)
 {
-	if (b->n)
-		buf_adds(b, "; ");
-}
-
-static void note_scaling(const struct stall_facts *f, struct buf *b)
-{
-	add_sep(b);
-	buf_adds(b, f->who_noscale ? f->who_noscale : "window scaling is off");
-	buf_adds(b, ": ");
-	add_rate(b, UNSCALED_MAX, f->rtt_us);
+	say_next(b);
+	buf_adds(b, "TCP's memory limit (tcp_mem or the cgroup's) was hit with ");
+	say_bytes(b, f->rmem);
+	buf_adds(b, " in use of a buffer of ");
+	say_bytes(b, f->rcvbuf);
 }
 
 static void note_buffer(const struct stall_facts *f, struct buf *b)
 {
-	add_sep(b);
+	say_next(b);
 	buf_adds(b, f->locked ? "SO_RCVBUF fixes the receive buffer at " : "tcp_rmem limits the receive buffer to ");
-	add_number(b, f->rcvbuf);
-	buf_adds(b, " bytes");
-	if (is_known(f->wnd_max) && f->wnd_max) {
-		buf_adds(b, ": ");
-		add_rate(b, f->wnd_max, f->rtt_us);
-	}
+	say_bytes(b, f->rcvbuf);
+	if (is_known(f->wnd_max) && f->wnd_max)
+		note_rate(b, f->wnd_max, f->rtt_us);
 }
 
 void stall_note(const struct stall_facts *f, const char *cause, struct buf *b)
 {
 	if (f->stopped && f->local) {
-		add_sep(b);
+		say_next(b);
 		buf_adds(b, "the process is stopped (state T)");
 	}
 	if (cause == cause_memory) {
-		add_sep(b);
-		buf_adds(b, "TCP's memory limit (tcp_mem or the cgroup's) was hit with ");
-		add_number(b, f->rmem);
-		buf_adds(b, " of ");
-		add_number(b, f->rcvbuf);
-		buf_adds(b, " bytes of the buffer in use");
+		note_memory(f, b);
 	} else if (cause == cause_buffer) {
 		note_buffer(f, b);
 	} else if (f->mem_limit) {
-		add_sep(b);
+		say_next(b);
 		buf_adds(b, "TCP's memory limit was hit, and the receive buffer was full");
-	}
-	if (f->scaling == SCALING_OFF)
-		note_scaling(f, b);
-	if (!f->local && cause == cause_unknown && !f->offline) {
-		add_sep(b);
-		buf_adds(b, "why the remote does not read shows only there");
 	}
 }

@@ -32,22 +32,22 @@ struct stall_facts {
 	uint32_t wnd_max;      /* largest window that was announced; FACT_UNKNOWN */
 	uint32_t rtt_us;       /* round trip; FACT_UNKNOWN */
 	enum fact_scaling scaling;
-	const char *who_noscale; /* "the peer did not offer it"; NULL not known */
 };
 
 /*
  * The cause, or cause_unknown wherever the facts allow two.
  *
  *   memory   the limit on TCP's memory was hit and the buffer was not even half full: nothing else closes such a window
- *   scaling  scaling is off, and the reader was not away for longer than a second: the 64 KB that are left are full in
- *            no time
+ *   scaling  scaling is off, the window was as large as it then can be, and the reader was not away for longer than a
+ *            second: the 64 KB that are left are full in no time
  *   reader   the reader was away for 100 ms or more (a second without scaling), or its process is stopped
  *   buffer   the reader was there, and the buffer may not grow: SO_RCVBUF was set, or tcp_rmem's limit is reached
  *
  * Of a remote only scaling is known: a short stall without it is named so, all others are unknown.
  */
 const char *stall_cause(const struct stall_facts *f);
-/* Appends the cause in words with its figures; nothing when there is nothing to add. */
+/* Appends the cause in words with its figures; nothing when there is nothing to add. Of scaling winnote_scaling tells.
+ */
 void stall_note(const struct stall_facts *f, const char *cause, struct buf *b);
 
 #endif

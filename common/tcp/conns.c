@@ -105,6 +105,8 @@ static void merge(struct tcp_conn *c, const struct ev_win *ev)
 	KEEP_SET(cookie);
 	KEEP_SET(open_ns);
 	KEEP_SET(read_ns);
+	if (ev->what != WIN_POLL)
+		n->read_gap_ns = ev->read_gap_ns;
 	KEEP_SET(read_tid);
 	KEEP_SET(stack);
 	KEEP_SET(ino);
@@ -118,6 +120,9 @@ static void merge(struct tcp_conn *c, const struct ev_win *ev)
 		if (ev->wscale[dir] != 255)
 			n->wscale[dir] = ev->wscale[dir];
 	}
+	/* Of a capture without its SYN only 0 is known: what follows it must not stay 0. */
+	if (ev->what == WIN_RECOVER)
+		n->wnd[ev->dir] = ev->wnd[ev->dir];
 	if (ev->sysctl_wscale != 255)
 		n->sysctl_wscale = ev->sysctl_wscale;
 	n->flags = ev->flags | (n->flags & lasting);

@@ -220,7 +220,7 @@ static void say(struct track *t, struct conn *c, enum win_what what, int end)
 	const struct end *client = &c->end[c->client], *server = &c->end[!c->client];
 	struct ev_win ev = {.what = what, .dir = end == c->client ? DIR_OUT : DIR_IN};
 
-	if (!(t->cfg.kinds >> what & 1))
+	if (!(t->cfg.kinds >> what & 1)) /* no kind, no emit: only to be looked at */
 		return;
 	fill_unknown(&ev);
 	ev.h = (struct ev_hdr){.ts_ns = t->now, .conn_id = c->id, .type = EV_WIN};
@@ -352,7 +352,7 @@ bool track_look(const struct track *t, const struct rec_addr *a, const struct re
 	const struct conn *c = (const struct conn *)pairs_find(&t->conns, &k);
 	if (!c)
 		return false;
-	*out = (struct track_state){.conn_id = c->id, .srtt_us = srtt_of(c)};
+	*out = (struct track_state){.conn_id = c->id, .addr = c->addr, .srtt_us = srtt_of(c)};
 	for (int i = 0; i < 2; i++) {
 		const struct end *e = &c->end[i];
 		out->retrans += e->retrans;

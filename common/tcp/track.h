@@ -27,6 +27,7 @@ struct track_cfg {
 /* What a capture shows of both ends together, for those who ask at other times than the events'. */
 struct track_state {
 	uint64_t conn_id;
+	struct ev_addr addr;    /* local is the client */
 	uint64_t retrans;       /* segments that either end sent again */
 	uint64_t zero_total_ns; /* time that either end's window was 0, both added; the open episodes up to now */
 	uint32_t srtt_us;       /* WIN_UNKNOWN: not known */

@@ -8,6 +8,8 @@
 
 #include "tcp/cause.h"
 #include "tcp/conns.h"
+#include "tcp/say.h"
+#include "tcp/tcpwin.h"
 #include "tcp/track.h"
 #include "tcp/zerowin.h"
 
@@ -112,7 +114,7 @@ static void zerowin_fini(void *st)
 
 static uint64_t idle_us(const struct zerowin *z, const struct tcp_conn *c, const struct episode *e, uint64_t end)
 {
-	uint64_t since = e->read_ns ? e->read_ns : c->now.open_ns, ns = 0;
+	uint64_t since = e->read_ns ? e->read_ns : c->now.open_ns ? c->now.open_ns : e->zero_ns, ns = 0;
 
 	if (z->env->offline)
 		return REC_UNKNOWN;
@@ -120,27 +122,10 @@ static uint64_t idle_us(const struct zerowin *z, const struct tcp_conn *c, const
 	if (c->now.read_gap_ns && c->now.read_ns > e->zero_ns)
 		ns = c->now.read_gap_ns;
 	else if (c->now.read_ns > e->read_ns)
-		ns = since ? c->now.read_ns - since : 0;
-	else if (since && end > since)
+		ns = c->now.read_ns - since;
+	else if (end > since)
 		ns = end - since;
 	return ns ? ns / 1000 : REC_UNKNOWN;
-}
-
-static const char *who_noscale(const struct zerowin *z, const struct ev_win *n)
-{
-	switch (n->noscale) {
-	case NOSCALE_LOCAL:
-		return z->env->offline ? "the client did not offer window scaling"
-		                       : "net.ipv4.tcp_window_scaling is 0 in this network namespace";
-	case NOSCALE_PEER:
-		return z->env->offline ? "the server did not take window scaling"
-		                       : "the peer did not offer window scaling";
-	case NOSCALE_COOKIE:
-		return "the peer did not offer window scaling, or a SYN cookie lost it";
-	case NOSCALE_BOTH:
-		return "neither end offered window scaling";
-	}
-	return NULL;
 }
 
 static struct stall_facts facts_of(const struct zerowin *z, const struct tcp_conn *c, int dir, uint64_t end)
@@ -167,7 +152,6 @@ static struct stall_facts facts_of(const struct zerowin *z, const struct tcp_con
 	    .scaling = !(n->flags & WINF_WSCALE_KNOWN) ? SCALING_UNKNOWN
 	               : n->flags & WINF_WSCALE        ? SCALING_ON
 	                                               : SCALING_OFF,
-	    .who_noscale = who_noscale(z, n),
 	};
 }
 
@@ -189,14 +173,17 @@ static void emit_stall(struct zerowin *z, struct tcp_conn *c, int dir, uint64_t 
 	st.rcvq_bytes = win_num(e->rcvq);
 	st.rcvbuf_bytes = win_num(c->now.rcvbuf);
 	st.reader_idle_us = f.idle_us == FACT_UNKNOWN64 ? REC_UNKNOWN : f.idle_us;
-	st.reader_tid = dir == DIR_OUT ? e->read_tid : 0;
+	st.reader_tid = dir == DIR_OUT ? (c->now.read_gap_ns ? c->now.read_tid : e->read_tid) : 0;
 	st.srtt_us = win_num(c->now.srtt_us);
 	st.wscale = f.scaling == SCALING_UNKNOWN ? 2 : f.scaling == SCALING_ON;
 	st.ongoing = ongoing;
 	st.cause = stall_cause(&f);
 	stall_note(&f, st.cause, &note);
-	if (e->old)
-		buf_addf(&note, "%solder than the tool: at least this long", note.n ? "; " : "");
+	winnote_scaling(&c->now, z->env->offline, &note);
+	if (e->old) {
+		say_next(&note);
+		buf_adds(&note, "older than the tool: at least this long");
+	}
 	if (note.n)
 		st.base.note = (struct rec_str){(const char *)note.p, note.n};
 	z->env->emit(z->env->ctx, &r);

@@ -6,10 +6,12 @@
  * log's labels (RFC 9850) as second argument, and that looks whether a callback is set. Symbols help where there are
  * any; they are held to the same proof. It must not know which library it is, nor file names.
  */
+#include <linux/types.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "elf/elf.h"
+#include "event.h"
 #include "tls/keyprobe.h"
 #include "tls/regs.h"
 #include "tls/sites.h"

@@ -14,24 +14,10 @@
 
 #define PLAN_MAX_SITES 32
 
-/*
- * Where a key-log probe finds its values: handed to the program as its attach cookie. 0: the registers in which a C
- * function gets (session, label, secret, length), and no client random.
- */
-enum key_random { KEY_RANDOM_NONE, KEY_RANDOM_REG, KEY_RANDOM_NEAR, KEY_RANDOM_FAR };
-#define KEY_COOKIE_SET       1ull
-#define KEY_COOKIE_SESSION   1  /* 4 bits each: number of a register, rax rcx rdx rbx rsp rbp rsi rdi r8 .. r15 */
-#define KEY_COOKIE_LABEL     5  /* points to NUL-terminated text */
-#define KEY_COOKIE_SECRET    9  /* points to bytes */
-#define KEY_COOKIE_LEN       13 /* how many */
-#define KEY_COOKIE_RANDOM    17 /* 2 bits: enum key_random */
-#define KEY_COOKIE_RANDOM_AT 19 /* 4 bits: register that points to the client random */
-#define KEY_COOKIE_OFF1      23 /* 16 bits: NEAR: it is at session + off1; FAR: at *(session + off1) + off2 */
-#define KEY_COOKIE_OFF2      39 /* 16 bits */
-
 struct plan_site {
 	char prog[24];   /* BPF program name */
 	uint64_t offset; /* in the file */
+	uint64_t cookie; /* handed to the program, on kernels that have attach cookies */
 	uint8_t ret;     /* 1: at return */
 	uint8_t late;    /* 1: dear, so only in processes that need it (attacher_late); one per file */
 	uint8_t pad[6];
@@ -41,7 +27,7 @@ struct plan_site {
 struct plan_key {
 	char prog[24];   /* BPF program name; "" none */
 	uint64_t offset; /* in the file: an instruction that the kernel emulates, where there is one */
-	uint64_t cookie; /* see above */
+	uint64_t cookie; /* event.h, KEY_COOKIE_*: which registers hold what */
 	uint64_t entry;  /* the function's first instruction: the place on kernels without attach cookies (cookie 0) */
 	char how[80];    /* what was found, for --coverage; or why nothing was */
 };

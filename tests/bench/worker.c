@@ -63,7 +63,7 @@ static struct ev_data *event(unsigned conn, int dir, const char *text, size_t n,
 	e->want = (__u32)(n + body);
 	e->cap = (__u32)(n + copied);
 	e->dir = (__u8)dir;
-	e->flags = EVF_EDGE | EVF_FROM_START | (copied < body ? EVF_NOCOPY : 0);
+	e->flags = EVF_EDGE | EVF_FROM_START | (copied < body ? EVF_SKIPPED : 0);
 	memcpy(e->buf, text, n);
 	memset(e->buf + n, 'k', copied);
 	return e;
@@ -90,7 +90,8 @@ int main(int argc, char **argv)
 	size_t copied = argc > 3 ? (size_t)atoi(argv[3]) : BODY;
 	struct ev_data *in[CONNS], *out[CONNS];
 	struct run_cfg rc = {.json = argc > 1 && !strcmp(argv[1], "json")};
-	struct flow_cfg fc = {.decoders = decoders, .emit = on_record, .skip = live_skip, .verdict = live_verdict};
+	struct flow_cfg fc = {
+	    .decoders = decoders, .emit = on_record, .skip = live_skip, .shape = live_shape, .verdict = live_verdict};
 	struct err e = {0};
 
 	fc.ctx = &live;

@@ -9,11 +9,11 @@ cd "$here/../.." || exit 1
 cache=$PWD/build/cache/kernels
 
 # What the live tests ask of a kernel and stock ones have as modules.
-MODULES="veth sch_netem tls gcm ghash_generic ctr aesni_intel ghash_clmulni_intel nf_conntrack overlay dummy"
+MODULES="veth inet_diag tcp_diag mptcp_diag sch_netem tls gcm ghash_generic ctr aesni_intel ghash_clmulni_intel nf_conntrack overlay dummy"
 
 # Programs of the live tests. A test that needs another one adds it here.
 PROGRAMS="bash sh bats jq nginx curl h2load openssl python3 ip tc ss ping taskset setpriv unshare mount umount ps pgrep
-ldd awk sed grep find diff xxd strace gzip nsenter
+ldd awk sed grep find diff xxd strace gzip nsenter sysctl tcpdump
 $(dpkg -L coreutils | sed -nE 's,^(/usr)?/bin/([^/]+)$,\2,p' | paste -sd ' ')"
 
 pack() { (cd "$1" && find . -mindepth 1 | sort | cpio --quiet -o -H newc -R 0:0) >"$2"; }

@@ -29,9 +29,10 @@ matched_share()
 
 @test "asyncio server, 16 connections with tokens: each record on its own socket" {
 	start_aserver
-	start_snoop -p "$SERVER" --json
+	start_snoop -v -p "$SERVER" --json
 	python3 "$APEER" tokens "$PORT" 16 50 >"$T/want"
 	stop_snoop
+	is 1 "$(grep -c "without a socket.*found by their ciphertext" "$T/err")"
 	ends server remote >"$T/got"
 	none_wrong "$T/want" "$T/got"
 	read -r total matched named < <(matched_share server)
@@ -102,13 +103,15 @@ matched_share()
 	[ "$matched" -ge 300 ]
 }
 
-@test "memory BIOs, sessions used again (SSL_set_bio) or at the same address (SSL_free): the socket of now" {
+# used_again COMMAND... - sslio, run by COMMAND, on memory: 40 connections that use one session again, or its address.
+used_again()
+{
 	read -r PORT < <(free_ports 1)
 	make_cert
 	spawn server python3 "$PEER" serve "$PORT" "$T/cert.pem" "$T/key.pem"
 	wait_until 300 grep -q ready "$T/server"
 	mkfifo "$T/go"
-	"$PROG/sslio" memory "$PORT" 40 <"$T/go" >"$T/want" 2>"$T/client.err" 3>&- &
+	"$@" memory "$PORT" 40 <"$T/go" >"$T/want" 2>"$T/client.err" 3>&- &
 	PIDS+=("$!")
 	exec 5>"$T/go"
 	wait_until 100 grep -q OpenSSL "$T/client.err"
@@ -123,6 +126,44 @@ matched_share()
 	is 120 "$total"
 	is "$matched" "$named"
 	[ "$matched" -ge 60 ]
+}
+
+@test "memory BIOs, sessions used again (SSL_set_bio) or at the same address (SSL_free): the socket of now" {
+	used_again "$PROG/sslio"
+}
+
+# bats test_tags=host
+@test "the same with OpenSSL 3.5" {
+	local lib=$ROOT/build/cache/libssl/3.5
+	timeout 90 sh "$ROOT/tests/tools/fetch-libssl.sh" "$ROOT/build/cache/libssl" >/dev/null 2>&1 || skip "cannot fetch it"
+	used_again "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$PROG/sslio"
+	contains "$(cat "$T/client.err")" "OpenSSL 3\.5"
+}
+
+@test "sessions on sockets, old and new: nothing is attached to find their ciphertext" {
+	start_nginx ""
+	cat >"$T/client.py" <<-PY
+		import http.client, ssl, sys
+		c = http.client.HTTPSConnection("127.0.0.1", $TLS_PORT, context=ssl._create_unverified_context())
+		for path in ["/1k", "/100k", "/ok"]:
+		    c.request("GET", path); c.getresponse().read()
+		    if path == "/1k": print("waiting", flush=True); sys.stdin.readline()
+	PY
+	mkfifo "$T/go"
+	python3 "$T/client.py" <"$T/go" >"$T/client" 2>"$T/client.err" 3>&- &
+	PID=$!
+	PIDS+=("$PID")
+	exec 5>"$T/go"
+	wait_until 100 grep -q waiting "$T/client"
+	start_snoop -v --json -p "$NGINX,$PID"
+	echo go >&5
+	exec 5>&-
+	wait_until 100 gone "$PID"
+	curl -sk --http1.1 -o "$T/a" "https://127.0.0.1:$TLS_PORT/1k"
+	stop_snoop
+	is 5 "$(count_records '.attribution == "exact" or .attribution == "nested"')"
+	is 5 "$(count_records true)"
+	is 0 "$(grep -c "without a socket" "$T/err")"
 }
 
 # bats test_tags=host

@@ -103,6 +103,28 @@ u = Unix('$T/sock', H); print('ready', flush=True); u.serve_forever()"
 	is 3 "$(count_records '.status == 200 and .role == "server"')"
 }
 
+@test "Unix sockets, answers that end with the server's closing: both ends, while all goes on" {
+	spawn server python3 -c "
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind('$T/sock'); s.listen(); print('ready', flush=True)
+while True:
+    c, _ = s.accept()
+    path = c.recv(4096).split()[1]
+    c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n' + path * 3)
+    if path == b'/slow': time.sleep(2)
+    c.close()"
+	wait_until 300 grep -q ready "$T/server"
+	start_snoop -p "$PID" --json
+	curl -s -o "$T/a" --unix-socket "$T/sock" http://u/quick
+	curl -s -o "$T/a" --unix-socket "$T/sock" http://u/slow
+	# still tracing: --timeout is a minute away
+	wait_until 50 some_record '.path == "/slow"'
+	kill -0 "$SNOOP"
+	is 2 "$(count_records '.role == "server" and .status == 200 and .resp_bytes == 3 * (.path | length) and .error == null')"
+	stop_snoop
+	is 2 "$(count_records true)"
+}
+
 # every_write_form COMMAND... - the forms of sslio, run by COMMAND: each request once, by whatever function it was sent.
 every_write_form()
 {

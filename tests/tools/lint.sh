@@ -32,7 +32,7 @@ declare -A may=(
 )
 # System headers that belong to one part alone: pattern, then the parts that may include it.
 foreign=(
-	'bpf/(bpf|btf)\.h|libelf|gelf' "target elf"
+	'bpf/(bpf|btf)\.h|libelf|gelf' "target elf core"
 	'bpf/libbpf\.h' "target core"
 	'pcap' "flow"
 	'Zydis' "elf tls target"

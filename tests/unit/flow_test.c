@@ -323,6 +323,26 @@ TEST(skipped_ranges_need_no_wait)
 	flow_free(f);
 }
 
+TEST(a_skipped_tail_needs_no_wait)
+{
+	struct flow *f = start();
+	struct flow_data d = event(1, 1, 0, "Q1");
+	d.want = 50;
+	d.flags |= FLOW_SKIPPED;
+	flow_data(f, &d);
+	CHECK_STR(trace[1], "|Q1[skipped 48]");
+	/* In its turn also where something is missing before it. */
+	d = event(1, 1, 60, "ab");
+	d.want = 10;
+	d.flags |= FLOW_SKIPPED;
+	flow_data(f, &d);
+	data(f, 1, 1, 50, "0123456789");
+	data(f, 1, 1, 70, "z\n");
+	CHECK_STR(trace[1], "|Q1[skipped 48]|0123456789|ab[skipped 8]|z\n");
+	CHECK(stats(f).skipped_bytes == 56 && stats(f).gaps == 0 && stats(f).lost_bytes == 0);
+	flow_free(f);
+}
+
 TEST(response_before_request)
 {
 	struct flow *f = start();
@@ -814,6 +834,7 @@ int main(void)
 	RUN(parts_not_captured);
 	RUN(break_counts_no_bytes);
 	RUN(skipped_ranges_need_no_wait);
+	RUN(a_skipped_tail_needs_no_wait);
 	RUN(response_before_request);
 	RUN(hole_before_force);
 	RUN(detection);

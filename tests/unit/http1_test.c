@@ -561,6 +561,41 @@ TEST(skip)
 	CHECK(skip_after(OK("2", "xx"), 0) == 0);
 }
 
+/* Shape of the responses after the given bytes of the server, to requests of that method. */
+static struct dec_shape shape_after(const char *method, const char *resp, size_t body_max)
+{
+	struct run r = {0};
+	struct dec_opts o = {.body_max = body_max};
+	char req[256];
+	int n = snprintf(req, sizeof(req), "%s / HTTP/1.1\r\nHost: h\r\n\r\n", method);
+
+	run_init(&r, &o, true);
+	for (int i = 0; i < 3; i++)
+		run_data(&r, DIR_IN, req, (size_t)n, 0, CHUNK_EDGE);
+	run_data(&r, DIR_OUT, resp, strlen(resp), 1, CHUNK_EDGE);
+	struct dec_shape s = http1_decoder.shape(r.st, DIR_OUT);
+	CHECK(http1_decoder.shape(r.st, DIR_IN).head == 0);
+	run_free(&r);
+	return s;
+}
+
+TEST(shape)
+{
+	const char *one = OK("10", "0123456789"), *other = "HTTP/1.1 200 OK\r\nContent-Length:  10\r\n\r\n0123456789";
+	char text[512];
+
+	CHECK(shape_after("GET", one, 0).head == 0); /* one tells nothing of the next */
+	snprintf(text, sizeof(text), "%s%s", one, one);
+	struct dec_shape s = shape_after("GET", text, 0);
+	CHECK(s.head == strlen(one) - 10 && s.length_at == strlen("HTTP/1.1 200 OK\r\nContent-Length: "));
+	CHECK(shape_after("GET", text, 1).head == 0); /* bodies are wanted */
+	CHECK(shape_after("HEAD", text, 0).head == 0);
+	snprintf(text, sizeof(text), "%s%s", one, other);
+	CHECK(shape_after("GET", text, 0).head == 0);
+	snprintf(text, sizeof(text), "%s%s%s", one, one, "HTTP/1.1 204 No\r\nContent-Length: 10\r\n\r\n");
+	CHECK(shape_after("GET", text, 0).head == 0);
+}
+
 TEST(wants)
 {
 	struct run r = {0};
@@ -622,7 +657,8 @@ TEST(schema)
 	    (char *)b.p,
 	    "time* kind pid* tid comm* conn* local remote role* container proto nth stream tls* method* host* path* "
 	    "status* reason latency_us* ttfb_us req_bytes* resp_bytes* req_headers resp_headers req_body resp_body "
-	    "truncated lost_bytes error ongoing age_us joined attribution grpc_service grpc_method grpc_status note ");
+	    "truncated lost_bytes error ongoing age_us joined attribution grpc_service grpc_method grpc_status "
+	    "srtt_us retrans zero_us rwnd_limited_us note ");
 	buf_free(&b);
 }
 
@@ -759,6 +795,7 @@ int main(void)
 	RUN(bodies_kept);
 	RUN(inflight);
 	RUN(skip);
+	RUN(shape);
 	RUN(wants);
 	RUN(unknown_is_absent);
 	RUN(schema);

@@ -179,7 +179,7 @@ TEST(expansion_as_published)
 TEST(no_false_schedule)
 {
 	const char *mb = getenv("SNOOP_TEST_MB");
-	size_t n = 1 << 20, rounds = mb ? (size_t)atoi(mb) : 64;
+	size_t n = 1 << 20, rounds = mb ? strtoul(mb, NULL, 10) : 64;
 	uint32_t *m = malloc(n);
 	struct aes_found f;
 	size_t found = 0;

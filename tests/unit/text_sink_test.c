@@ -107,7 +107,8 @@ TEST(cut_on_a_terminal_only)
 	text_of(&s, (struct sink_cfg){.columns = columns, .tty = true, .width = 1});
 }
 
-/* On a terminal a remark that finds no room beside the columns stands below; longer than the terminal, it is cut. */
+/* On a terminal a remark that finds no room beside the columns stands below, on as many lines as it takes, up to a
+ * bound. */
 TEST(remarks_do_not_wrap)
 {
 	struct sample s;
@@ -115,16 +116,21 @@ TEST(remarks_do_not_wrap)
 	sample_init(&s);
 	s.x.error = "closed";
 	s.x.lost_bytes = 2048;
-	const char *t = text_of(&s, (struct sink_cfg){.tty = true, .width = 80});
+	const char *t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 80});
 	CHECK(within(t, 80) && strstr(t, "\n        lost=2.00K error=closed\n"));
-	t = text_of(&s, (struct sink_cfg){.tty = true, .width = 200});
+	t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 200});
 	CHECK(within(t, 200) && strstr(t, " lost=2.00K error=closed\n") && !strstr(t, "\n        lost"));
 	t = text_of(&s, (struct sink_cfg){.width = 80}); /* piped: one line */
 	CHECK(!strstr(t, "\n        lost") && strstr(t, " lost=2.00K error=closed\n"));
 	s.x.base.note =
 	    S("a note that is much longer than what a terminal of usual width has room for, which is eighty");
-	t = text_of(&s, (struct sink_cfg){.tty = true, .width = 80});
-	CHECK(within(t, 80) && strstr(t, "error=closed note=a note") && strstr(t, "…\n"));
+	t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 80});
+	CHECK(within(t, 80) && strstr(t, "error=closed note=a note") && strstr(t, "is eighty\n") && !strstr(t, "…\n"));
+	char words[2048];
+	memset(words, 'w', sizeof(words));
+	s.x.base.note = (struct rec_str){words, sizeof(words)};
+	t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 80});
+	CHECK(within(t, 80) && strstr(t, "…\n"));
 }
 
 /* Default columns on terminals of usual widths: one line each, and nothing is left out where there is room. */
@@ -145,14 +151,14 @@ TEST(fits_terminals)
 
 	sample_init(&s);
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
-		const char *t = text_of(&s, (struct sink_cfg){.tty = true, .width = v[i].width});
+		const char *t = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = v[i].width});
 		size_t n = strcspn(t, "\n") + 1;
 		char head[256] = "";
 		memcpy(head, t, n);
 		CHECK_STR(head, v[i].head);
 		CHECK(v[i].width < 80 || text_width(span_of(t, n - 1)) <= (size_t)v[i].width);
 	}
-	const char *wide = text_of(&s, (struct sink_cfg){.tty = true, .width = 200});
+	const char *wide = text_of(&s, (struct sink_cfg){.tty = true, .fit = true, .width = 200});
 	CHECK(strstr(wide, " REQ ") && text_width(span_of(wide, strcspn(wide, "\n"))) == 200);
 }
 
