@@ -7,6 +7,7 @@ status 124 when SECONDS are over (the guest is ended), else QEMU's.
 Prints what it took of the CPU. It must not know what the guest does.
 """
 import resource
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ def main(kernel, initrd, seconds, console, result, *words):
     qemu += ["-m", "768", "-nodefaults", "-net", "none", "-display", "none", "-monitor", "none", "-no-reboot"]
     qemu += ["-serial", "file:" + console, "-serial", "file:" + result, "-kernel", kernel, "-initrd", initrd]
     qemu += ["-append", " ".join([APPEND, *words])]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without the guest
     guest = subprocess.Popen(qemu, stdin=subprocess.DEVNULL)
     try:
         return guest.wait(timeout=float(seconds))

@@ -118,6 +118,18 @@ done
 todo+=("${short[@]}")
 [ ${#todo[@]} -gt 0 ] || exit 0
 bash "$here/image.sh" base "$out/base.cpio" || exit 1
+# Ended from outside: not without the guests.
+ended()
+{
+	local p
+	trap - TERM INT
+	for p in $(jobs -p); do
+		pkill -TERM -P "$p"
+		kill "$p"
+	done 2>/dev/null
+	exit 143
+}
+trap ended TERM INT
 running=0
 for t in "${todo[@]}"; do
 	if [ "$running" -ge "$guests" ]; then
