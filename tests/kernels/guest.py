@@ -19,7 +19,9 @@ APPEND = (
 
 
 def main(kernel, initrd, seconds, console, result, *words):
-    qemu = ["qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-la57", "-smp", "1"]
+    # QEMU 7.2 leaves random flags behind an interrupted cmpxchg16b; 6.12's allocator then goes astray (oopses at
+    # boot and later, with EFLAGS that no CPU has).
+    qemu = ["qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-la57,-cx16", "-smp", "1"]
     qemu += ["-m", "768", "-nodefaults", "-net", "none", "-display", "none", "-monitor", "none", "-no-reboot"]
     qemu += ["-serial", "file:" + console, "-serial", "file:" + result, "-kernel", kernel, "-initrd", initrd]
     qemu += ["-append", " ".join([APPEND, *words])]
