@@ -466,11 +466,11 @@ static void stop_worker(struct broker *b)
 	b->worker = 0;
 }
 
-/* The kernel's counters, with what it passed over since tracing began. */
+/* The kernel's counters, with what it passed over while tracing. */
 static void sum_stats(struct broker *b, struct bpf_stats *bs)
 {
 	bpf_stats_sum(b->run->ls.stats, bs);
-	bs->passed_over = loader_missed(b->loader) - b->missed_before;
+	bs->passed_over = b->missed;
 }
 
 static int exit_code(struct broker *b)
@@ -748,6 +748,7 @@ static void tell_started(const struct broker *b)
 static int trace(struct broker *b, struct err *e)
 {
 	struct ring_buffer *procs;
+	__u64 missed;
 
 	if (start(b, e) < 0)
 		return -1;
@@ -756,7 +757,7 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
-	b->missed_before = loader_missed(b->loader);
+	missed = loader_missed(b->loader);
 	olds_tell(b->olds);
 	if (b->windows) {
 		loader_on(b->loader, ON_SEEDING);
@@ -771,6 +772,8 @@ static int trace(struct broker *b, struct err *e)
 		return -1;
 	}
 	loop(b, procs);
+	/* Only while tracing: what is passed over while it begins and ends is nobody's loss. */
+	b->missed = loader_missed(b->loader) - missed;
 	ring_buffer__free(procs);
 	return 0;
 }
