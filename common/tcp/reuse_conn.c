@@ -309,8 +309,8 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 	r.tx_bytes = t->bytes[DIR_OUT];
 	r.rx_bytes = t->bytes[DIR_IN];
 	r.closed_by = conn_closed_by(t);
-	if (t->flags & TURN_OWN && !(t->flags & TURN_FIN_IN))
-		r.closed_by = NULL; /* nothing tells when a Unix socket is closed here */
+	if ((t->flags & TURN_OWN && !(t->flags & TURN_FIN_IN)) || (!open && !strcmp(r.closed_by, "open")))
+		r.closed_by = NULL; /* by a close that was not seen: of a Unix socket here, or missing in a capture */
 	if (!start) {
 		r.exchanges = conn_exchanges(c);
 		put_latencies(c, &r);
