@@ -757,7 +757,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	if (unnamed(c, meta))
 		emit_names(ptr);
 	meta |= META_EVF(EVF_EDGE);
-	if (slot && slot->shape && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
+	if (slot && slot->shape && c->verdict == VERDICT_COPY && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
 	    slot->skip[meta_dir(meta)] <= off && (meta_src(meta) == SRC_BUF || meta_src(meta) == SRC_IOV) &&
 	    emit_shaped(ptr, meta, ptr_to, left, off) == 0)
 		return 0;

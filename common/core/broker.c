@@ -96,6 +96,18 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 	return 0;
 }
 
+bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s)
+{
+	struct ipc_msg m = {.type = IPC_SYMBOL, .seq = ++b->seq, .u.symbol.off = s->off};
+
+	if (!can_send(b->run->ask, 0) || ipc_send(b->run->ask, &m, fd) < 0 || !answer(b->run->ask, b->seq, &m) ||
+	    m.type != IPC_SYMBOL)
+		return false;
+	*s = m.u.symbol;
+	s->name[sizeof(s->name) - 1] = 0;
+	return s->name[0];
+}
+
 static void tell_container(struct broker *b, const struct proc_info *pi)
 {
 	struct ipc_msg m = {.type = IPC_PROC, .u.proc.pid = pi->pid};
@@ -498,6 +510,10 @@ static int on_proc(void *ctx, void *data, size_t size)
 		loader_attach_late(b->loader, p->what);
 		if (p->what == PROC_UNIX)
 			unix_ends_add(b->unix_ends, p);
+		return 0;
+	}
+	if (p->what == PROC_STACK) {
+		stacks_tell(b, p->h.pid, p->ppid);
 		return 0;
 	}
 	if (p->what == PROC_SEEKS) {

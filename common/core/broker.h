@@ -67,6 +67,13 @@ double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */
 void tell_late(uint32_t pid, int fresh);
 
+/* Asks the worker for the function at s->off in the file open at fd. False: none, or no answer. */
+bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s);
+
+/* ---- stacks.c ---- */
+/* Tells the worker in words what a stack of the process is (PROC_STACK). */
+void stacks_tell(struct broker *b, uint32_t pid, uint32_t id);
+
 /* ---- watch.c ---- */
 void watch_add(struct broker *b, uint32_t pid);
 void watch_del(struct broker *b, uint32_t pid);

@@ -29,7 +29,9 @@ enum ipc_type {
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
 	IPC_CT,          /* worker -> broker: a question to connection tracking */
 	IPC_FILE,        /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
-	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
+	IPC_SYMBOL, /* broker -> worker, where IPC_RESOLVE goes: a place in the ELF file that comes with it; back: its
+	               name */
+	IPC_STOP,   /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
 struct ipc_proc {
@@ -40,6 +42,12 @@ struct ipc_proc {
 struct ipc_loss {
 	uint64_t conn_id;
 	struct conn_loss loss;
+};
+
+struct ipc_symbol {
+	uint64_t off;   /* in the file */
+	uint64_t into;  /* how far into the function */
+	char name[128]; /* of the function that holds it; empty: none does */
 };
 
 struct ipc_plan {
@@ -60,6 +68,7 @@ struct ipc_msg {
 	union {
 		char path[512];
 		struct ipc_plan plan;
+		struct ipc_symbol symbol;
 		struct coverage coverage;
 		struct ipc_proc proc;
 		struct ipc_loss loss;

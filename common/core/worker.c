@@ -27,6 +27,7 @@
 #include "core/writer.h"
 
 #define TICK_MS       10
+#define MESSAGES      256         /* of the broker, at most, before the rings are looked at again */
 #define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
 #define BUSY_BYTES    (16u << 10) /* in one turn: that is much */
 #define ORPHAN_MS     5000        /* to write what is left, once the broker is gone */
@@ -53,6 +54,23 @@ static uint64_t clock_ns(clockid_t id)
 
 	clock_gettime(id, &ts);
 	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
+}
+
+/* From monotonic to real time: of a few tries the one that was interrupted least. */
+static int64_t clock_offset(void)
+{
+	uint64_t least = UINT64_MAX;
+	int64_t off = 0;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t before = clock_ns(CLOCK_MONOTONIC), real = clock_ns(CLOCK_REALTIME);
+		uint64_t took = clock_ns(CLOCK_MONOTONIC) - before;
+		if (took < least) {
+			least = took;
+			off = (int64_t)(real - (before + took / 2));
+		}
+	}
+	return off;
 }
 
 static bool on_event(void *ctx, const void *data, size_t size)
@@ -105,6 +123,17 @@ static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 	return ipc_send(sock, &m, -1);
 }
 
+/* Answers which function a place in a file belongs to. 0, or -1: the broker is gone. */
+static int answer_symbol(int sock, const struct ipc_msg *q, int fd)
+{
+	struct ipc_msg m = {.type = IPC_SYMBOL, .seq = q->seq, .u.symbol.off = q->u.symbol.off};
+	struct ipc_symbol *s = &m.u.symbol;
+
+	if (fd < 0 || !symbol_resolve(fd, s->off, s->name, sizeof(s->name), &s->into))
+		s->name[0] = 0;
+	return ipc_send(sock, &m, -1);
+}
+
 /*
  * A thread: a large file takes its time, and the main thread may be waiting for a stopped reader. The same reader must
  * not keep this process when the broker is gone.
@@ -115,7 +144,9 @@ static void *resolver(void *arg)
 	struct ipc_msg m;
 
 	while (!gone && ipc_recv(sock, &m, &fd) == 1) {
-		gone = m.type != IPC_RESOLVE || answer_resolve(sock, &m, fd) < 0;
+		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd) < 0
+		       : m.type == IPC_SYMBOL ? answer_symbol(sock, &m, fd) < 0
+		                              : true;
 		if (fd >= 0)
 			close(fd);
 	}
@@ -162,12 +193,24 @@ static void on_message(struct worker *w)
 		close(fd);
 }
 
+/* Lists of sockets come in thousands: not one per round. */
+static void on_messages(struct worker *w)
+{
+	struct pollfd p = {.fd = w->run->sock, .events = POLLIN};
+
+	for (int i = 0; i < MESSAGES && !w->stop; i++) {
+		on_message(w);
+		if (poll(&p, 1, 0) != 1)
+			break;
+	}
+}
+
 static void each_second(struct worker *w, uint64_t now)
 {
 	struct ipc_shared *sh = w->run->sh;
 
 	/* Sampled often, so that records follow a clock that is being adjusted. */
-	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	w->pipe.clock_ns = clock_offset();
 	live_touch(&w->live);
 	if (!sh->tracing)
 		w->start_ns = now;
@@ -197,7 +240,7 @@ static int loop(struct worker *w)
 		int n = epoll_wait(w->epoll, ev, 4, w->batch >= BUSY_BYTES ? BUSY_TICK_MS : TICK_MS);
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->run->sock)
-				on_message(w);
+				on_messages(w);
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);
@@ -265,7 +308,7 @@ static int setup(struct worker *w, struct err *e)
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;
-	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	w->pipe.clock_ns = clock_offset();
 	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;
 	if (r->rc.filter) {

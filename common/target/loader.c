@@ -615,3 +615,15 @@ void loader_close(struct loader *l)
 		munmap(l->target_slots, TARGET_SLOTS * sizeof(*l->target_slots));
 	free(l);
 }
+
+unsigned loader_stack(struct loader *l, __u32 id, __u64 ip[STACK_DEPTH])
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "stacks");
+	unsigned n = 0;
+
+	if (fd < 0 || bpf_map_lookup_elem(fd, &id, ip))
+		return 0;
+	while (n < STACK_DEPTH && ip[n])
+		n++;
+	return n;
+}

@@ -56,6 +56,8 @@ int loader_target_count(struct loader *l);
 /* Sockets older than the tool (map olds, by socket cookie), and who listens (map listeners, by netns << 16 | port).
  * False: the object has no such map, or it is full. */
 bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o);
+/* The addresses of a user stack (map stacks), innermost first. How many, 0: it is gone. */
+unsigned loader_stack(struct loader *l, __u32 id, __u64 ip[STACK_DEPTH]);
 bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o);
 
 /* Sums what all CPUs have counted. False: the object counts nothing. */
