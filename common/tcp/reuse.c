@@ -140,19 +140,17 @@ static bool on_unix(struct reuse *a, const struct ev_unix *ev)
 static bool on_turn(struct reuse *a, const struct ev_turn *ev)
 {
 	struct rconn *c = conn_of(a, ev->h.conn_id);
-	char comm[sizeof(ev->h.comm)];
 
 	if (!c || c->told >= ev->nth)
 		return true;
-	memcpy(comm, ev->h.comm, sizeof(comm));
 	struct turn_rec x = {.nth = ev->nth,
 	                     .req_ns = ev->req_ns,
 	                     .end_ns = ev->h.ts_ns,
 	                     .idle_ns = ev->idle_ns,
 	                     .bytes = {ev->bytes[0], ev->bytes[1]},
 	                     .pid = ev->h.pid,
-	                     .tid = ev->h.tid,
-	                     .comm = comm};
+	                     .tid = ev->h.tid};
+	memcpy(x.comm, ev->h.comm, sizeof(x.comm));
 	if (!c->asked)
 		conn_admit(a, c);
 	conn_exchange(a, c, &x);
@@ -263,13 +261,12 @@ static void decoded(struct rconn *c, const struct exchange *x, uint64_t *idle_us
 		if (*wait_us > c->x_slow_us)
 			c->x_slow_us = *wait_us;
 	}
-	c->decoded = true;
 	c->x_n++;
-	if (first) {
-		c->x_first = true;
-		c->x_first_us = latency;
-	} else {
-		c->x_rest_us += latency;
+	if (x->latency_us != REC_UNKNOWN) {
+		c->x_first |= first;
+		c->x_first_us = first ? latency : c->x_first_us;
+		c->x_rest_us += first ? 0 : latency;
+		c->x_rest_n += !first;
 	}
 	if (at != REC_UNKNOWN && at + latency * 1000 > c->x_end_ns)
 		c->x_end_ns = at + latency * 1000;
@@ -285,9 +282,12 @@ static bool record(void *st, struct record *rec)
 	struct reuse_rec r;
 	struct record own = {&reuse_schema, &r};
 
-	if (!c || !c->admitted || (x->error && !strcmp(x->error, "lost")))
+	if (!c || !c->admitted)
 		return false;
-	if (x->ongoing || x->latency_us == REC_UNKNOWN) /* unanswered: the connection's own record tells */
+	c->decoded = true;
+	c->nheld = 0;
+	/* Unanswered: the connection's own record tells. */
+	if (x->ongoing || (x->latency_us == REC_UNKNOWN && x->status == REC_UNKNOWN))
 		return false;
 	if (!a->env->offline)
 		conn_fresh(a, c);

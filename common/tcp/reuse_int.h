@@ -27,6 +27,16 @@
 
 struct rpool;
 
+/* An exchange of turns; nth, idle: since it is watched. */
+struct turn_rec {
+	uint64_t nth, req_ns, end_ns, idle_ns, bytes[2];
+	uint32_t pid, tid;
+	char comm[16];
+	bool ongoing;
+};
+
+#define HELD_MAX 16
+
 /* A connection. */
 struct rconn {
 	struct rconn *hnext;       /* in its bucket, by id */
@@ -47,7 +57,10 @@ struct rconn {
 	char *names; /* owned: paths of a Unix connection's ends */
 	struct turns t;
 	struct rpool *pool;
-	/* with a decoder */
+	/* with decoders at work: turns that wait until it is known whether one understands the connection */
+	struct turn_rec *held; /* HELD_MAX; owned, NULL: none yet */
+	unsigned nheld;
+	uint64_t x_rest_n;
 	uint64_t x_n, x_first_us, x_rest_us, x_end_ns, x_slow_us, x_waits;
 	bool x_first;
 	/* connection tracking */
@@ -127,14 +140,9 @@ void conn_put_ino(struct reuse *a, struct rconn *c);
 void conn_admit(struct reuse *a, struct rconn *c);
 /* c->t as the kernel has it now. False: the kernel has forgotten the connection; its end was lost. */
 bool conn_fresh(struct reuse *a, struct rconn *c);
-/* An exchange of turns; nth, idle: since it is watched. */
-struct turn_rec {
-	uint64_t nth, req_ns, end_ns, idle_ns, bytes[2];
-	uint32_t pid, tid;
-	const char *comm;
-	bool ongoing;
-};
 void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x);
+/* The held turns: shown, or dropped where a decoder has the connection. */
+void conn_release(struct reuse *a, struct rconn *c);
 /* The last exchange of a connection that ends, or is open as the tool does. */
 void conn_last_exchange(struct reuse *a, struct rconn *c, uint64_t now);
 /* The record of a connection: event "start", "close", "end". */

@@ -347,6 +347,7 @@ TEST(capture)
 	seg(1, 100, 0, 24, 5, 8 * S); /* joined: no SYN */
 	seg(0, 100, 105, 24, 5, 8 * S + MS);
 	stop(9 * S);
+	CHECK(get("pool", NULL, 0)->r.conns == 2 && get("pool", NULL, 0)->r.exchanges == 4);
 	CHECK(get("conn", "end", 0)->r.joined && get("conn", "end", 0)->r.exchanges == 1);
 }
 
