@@ -53,6 +53,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {f->h2, "HTTP/2 connections not decoded"},
 	    {bs && !f->decoded && !f->h2 ? bs->tls_conns : 0, "TLS connections with nothing decoded"},
 	    {bs ? 0 : f->tls_cipher, "TLS connections not decrypted"},
+	    {f->unproven, "decrypted bytes not authenticated (of records that are not here whole)"},
 	};
 	size_t at = 0;
 

@@ -23,7 +23,7 @@ declare -A may=(
 	[tls]="tls elf base event"
 	[body]="body base"
 	[proto]="proto base record"
-	[flow]="flow proto body base record"
+	[flow]="flow tls proto body base record"
 	[sink]="sink base record"
 	[target]="target tls elf base event record"
 	[core]="core target flow sink tls tcp analyzer base record event"
@@ -71,6 +71,11 @@ check_includes()
 			case " ${may[$part]} " in
 			*" $target "*) ;;
 			*) echo "$f: $part must not include $target ($inc)" ;;
+			esac
+			# Of TLS, flow knows decryption and nothing of libraries or probes.
+			case $part:$inc in
+			flow:tls/decrypt.h | flow:tls/keylog.h) ;;
+			flow:tls/*) echo "$f: flow must not include $inc" ;;
 			esac
 		done < <(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*"([^"]+)".*/\1/p' "$f")
 		[ "$part" = bpf ] && continue
