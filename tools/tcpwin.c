@@ -25,6 +25,19 @@ static const struct opt opts[] = {
     {0},
 };
 
+/* A capture knows no processes and no queues. */
+static const char *text_columns(const struct tcpwin_cfg *c, bool offline)
+{
+	if (c->interval_ns && offline)
+		return "time,conn,local,remote,rcv_wnd,snd_wnd,zero_us,srtt_us,wscale";
+	if (c->interval_ns)
+		return "time,pid,comm,local,remote,rcv_wnd,snd_wnd,zero_us,rwnd_limited_pct,sndq_bytes,rcvq_bytes,"
+		       "srtt_us,retrans,cwnd,inflight_bytes,wscale";
+	if (offline)
+		return "time,conn,local,remote,event,side,rcv_wnd,snd_wnd,zero_us,srtt_us";
+	return "time,pid,comm,conn,local,remote,event,side,rcv_wnd,snd_wnd,zero_us,srtt_us,sndq_bytes,rcvq_bytes";
+}
+
 static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e)
 {
 	const struct tcpwin_cfg *c = cfg;
@@ -42,12 +55,7 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	rc->win_small = c->small;
 	rc->win_hist = c->hist;
 	rc->win_poll_ns = c->interval_ns;
-	if (c->interval_ns)
-		rc->text_columns = "time,pid,comm,local,remote,rcv_wnd,snd_wnd,zero_us,rwnd_limited_pct,sndq_bytes,"
-		                   "rcvq_bytes,srtt_us,retrans,cwnd,inflight_bytes,wscale";
-	else
-		rc->text_columns = "time,pid,comm,conn,local,remote,event,side,rcv_wnd,snd_wnd,zero_us,srtt_us,"
-		                   "sndq_bytes,rcvq_bytes";
+	rc->text_columns = text_columns(c, rc->read_file);
 	return 0;
 }
 
