@@ -110,13 +110,13 @@ demo-%:
 check:
 	sh tests/tools/deps.sh check
 	$(MAKE) WERROR=-Werror tests-build
-	bash tests/tools/run.sh lint unit cli golden live
+	bash tests/tools/run.sh lint unit cli golden live kernels
 
 # The live tests in guests with stock kernels; one test on one kernel: make check-kernels K=6.1 T=name
 check-kernels:
 	sh tests/tools/deps.sh check
 	$(MAKE) WERROR=-Werror all progs
-	K="$(K)" T="$(T)" bash tests/tools/run.sh kernels
+	K="$(K)" T="$(T)" FULL="$(FULL)" bash tests/tools/run.sh kernels
 
 check-unit: 
 	$(MAKE) tests-build

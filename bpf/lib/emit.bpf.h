@@ -214,15 +214,19 @@ static __always_inline struct ctl_slot *ctl_of(const struct conn *c)
 	return s && s->id == c->id ? s : NULL;
 }
 
-/* How many of len bytes at position off the worker does not need (it told so). */
-static __always_inline __u64 unneeded(struct ctl_slot *s, __u32 dir, __u64 off, __u64 len)
+/*
+ * How many of len bytes of c at position off the worker does not need (it told so). The slot may be given to another
+ * connection meanwhile: the worker takes the id away first.
+ */
+static __always_inline __u64 unneeded(const struct conn *c, __u32 dir, __u64 off, __u64 len)
 {
+	struct ctl_slot *s = ctl_of(c);
 	__u64 skip;
 
 	if (!s)
 		return 0;
-	skip = s->skip[dir & 1];
-	if (skip <= off)
+	skip = *(volatile __u64 *)&s->skip[dir & 1];
+	if (skip <= off || *(volatile __u64 *)&s->id != c->id)
 		return 0;
 	s->last_ns = bpf_ktime_get_ns();
 	skip -= off;
@@ -240,7 +244,7 @@ __noinline int emit_buf(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 
 	if (!c || !len)
 		return -1;
-	skip = unneeded(ctl_of(c), meta_dir(meta), off, len);
+	skip = unneeded(c, meta_dir(meta), off, len);
 	if (skip == len)
 		return 0;
 	off += skip;
@@ -650,9 +654,10 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 	return c->verdict;
 }
 
-static __always_inline bool copies(__u32 verdict)
+/* TLS records are for the keys engine, but where the library's own calls show the plaintext (c->link). */
+static __always_inline bool copies(const struct conn *c, __u32 verdict)
 {
-	return !cfg.peek_only && (verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher));
+	return !cfg.peek_only && (verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher && !c->link));
 }
 
 static __always_inline bool unnamed(const struct conn *c, __u64 meta)
@@ -671,7 +676,7 @@ __noinline int stream_pass(__u64 ptr, __u64 meta, __u64 len, __u64 off)
 		return -1;
 	slot = ctl_of(c);
 	verdict = slot && slot->verdict ? slot->verdict : c->verdict;
-	if (!copies(verdict)) {
+	if (!copies(c, verdict)) {
 		STAT_ADD(passed_bytes, len);
 		return 0;
 	}
@@ -741,7 +746,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	}
 	/* Where all is copied at once the copy shows whether it is TLS; else a look at the first bytes does. */
 	if (c->verdict == VERDICT_UNKNOWN ||
-	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(verdict_now(c, slot))))) {
+	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(c, verdict_now(c, slot))))) {
 		head = read_head(meta_src(meta), ptr_to, cnt, left);
 		n = head_len(head);
 		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) &&
@@ -750,14 +755,14 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 		judge(ptr, meta, head, off);
 		nest = false;
 	}
-	if (!copies(verdict_now(c, slot))) {
+	if (!copies(c, verdict_now(c, slot))) {
 		STAT_ADD(passed_bytes, left);
 		return 0;
 	}
 	if (unnamed(c, meta))
 		emit_names(ptr);
 	meta |= META_EVF(EVF_EDGE);
-	if (slot && slot->shape && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
+	if (slot && slot->shape && c->verdict == VERDICT_COPY && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
 	    slot->skip[meta_dir(meta)] <= off && (meta_src(meta) == SRC_BUF || meta_src(meta) == SRC_IOV) &&
 	    emit_shaped(ptr, meta, ptr_to, left, off) == 0)
 		return 0;
@@ -776,7 +781,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	if (sent == PUT_TLS) {
 		if (tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
-		if (!copies(verdict_now(c, slot))) {
+		if (!copies(c, verdict_now(c, slot))) {
 			STAT_ADD(passed_bytes, left);
 			return 0;
 		}

@@ -38,9 +38,10 @@ struct broker {
 	sigset_t old_mask;
 	bool stop;
 	double started_s, tracing_s, grace_until;
-	double stop_by;         /* when to give up on a worker that does not end; 0: not stopping */
-	uint32_t seq;           /* of the last question to the worker */
-	uint64_t missed_before; /* loader_missed when tracing began */
+	unsigned early_scans;
+	double stop_by;  /* when to give up on a worker that does not end; 0: not stopping */
+	uint32_t seq;    /* of the last question to the worker */
+	uint64_t missed; /* hits that the kernel passed over while tracing (loader_missed) */
 	struct watch watch[WATCH_MAX];
 	size_t nwatch;
 	struct unix_ends *unix_ends;
@@ -60,9 +61,11 @@ void olds_add(struct olds *o, uint32_t pid);
 /* Lists their sockets to the worker. Once. */
 void olds_tell(struct olds *o);
 void olds_free(struct olds *o);
-/* Answers the worker's questions that are there. */
-void ct_serve(struct broker *b);
+/* Answers a question of the worker. */
+void ct_reply(struct broker *b, const struct ct_ask *q);
 
+/* Looks at a process's files, and tells the worker what is new of it (fresh: all). As attacher_scan. */
+int scan_process(struct broker *b, uint32_t pid, bool fresh);
 double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */
 void tell_late(uint32_t pid, int fresh);

@@ -127,7 +127,7 @@ void stream_clear(struct flow *f, struct stream *s);
 /* ---- detect.c ---- */
 /* Looks for the protocol in first, the bytes at s->next of dir. >0: decoded now, 0: more bytes are needed, <0: not here
  * (the connection may be ignored now). */
-int conn_detect(struct flow *f, struct conn *c, int dir, struct span first);
+int conn_detect(struct flow *f, struct conn *c, int dir, uint32_t pid, struct span first);
 
 /* ---- flow.c ---- */
 /* Nothing more of it is wanted. */
@@ -142,11 +142,16 @@ struct conn *flow_find(struct flow *f, uint64_t id);
 /* ---- sealed.c ---- */
 bool sealed_new(struct flow *f);
 /* Is first the start of TLS records, and can they be decrypted? Then c is CONN_SEALED from now on. */
-bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bool from_start);
+bool sealed_begin(struct flow *f, struct conn *c, uint32_t pid, struct span first, bool from_start);
 /* The bytes of k, at c->s[dir].next. */
 void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k);
 void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns);
 void sealed_fin(struct flow *f, struct conn *c, int dir);
+/* Is plaintext held until the other direction can be read? It is let out when its time has come. */
+bool sealed_holds(const struct conn *c);
+void sealed_expire(struct flow *f, struct conn *c);
+/* "client", "server" as the handshake told; NULL unknown. */
+const char *sealed_role(struct flow *f, uint64_t outer);
 /* Forgets what it knows of c; with an end, that of what it carries follows. */
 void sealed_drop(struct flow *f, struct conn *c);
 void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns);

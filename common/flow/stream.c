@@ -117,7 +117,7 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 		conn_ignore(f, c);
 		return;
 	}
-	if (!f->cfg.skip)
+	if (!f->cfg.skip || c->outer) /* positions are the plaintext's */
 		return;
 	if (f->cfg.shape && c->dec->shape) {
 		struct dec_shape now = c->dec->shape(c->st, dir);
@@ -147,7 +147,7 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 		*(why == GAP_LOST         ? &f->stats.lost_bytes
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
-	if (f->cfg.tap && c->number)
+	if (f->cfg.tap && c->number && !c->sealed)
 		conn_tap(
 		    f, c,
 		    (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = why == GAP_UNKNOWN ? 1 : n});
@@ -168,7 +168,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 
 	if (c->state == CONN_LOOKING) {
 		bool start = s->from_start && s->next == 0;
-		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, first) : -1;
+		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, k->who.pid, first) : -1;
 		if (r == 0 && !(k->flags & CHUNK_FORCE))
 			return 0;
 	}
@@ -182,7 +182,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 	}
 	s->next += n;
 	f->stats.bytes += c->outer ? 0 : n;
-	if (f->cfg.tap && c->number && n)
+	if (f->cfg.tap && c->number && !c->sealed && n)
 		conn_tap(f, c,
 		         (struct flow_tap){.what = TAP_DATA,
 		                           .dir = dir,
@@ -283,7 +283,7 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	s->fin_done = true;
 	if (c->sealed)
 		sealed_fin(f, c, dir);
-	if (f->cfg.tap && c->number)
+	if (f->cfg.tap && c->number && !c->sealed)
 		conn_tap(f, c, (struct flow_tap){.what = TAP_FIN, .dir = dir, .ts_ns = f->now});
 	if (!c->st)
 		return false;
@@ -355,13 +355,24 @@ static bool stream_waits(const struct flow *f, const struct conn *c, const struc
 	return it && it->off <= s->next && (c->state == CONN_DECODED || it->next);
 }
 
+/* Nothing queued, no end known, nothing known to be missing. */
+static bool is_quiet(const struct stream *s)
+{
+	return !s->head && !s->fin && s->acked <= s->next;
+}
+
 void conn_run(struct flow *f, struct conn *c, unsigned expire)
 {
+	if (is_quiet(&c->s[0]) && is_quiet(&c->s[1]) && !c->closing) { /* nearly always */
+		c->s[0].wait_ns = c->s[1].wait_ns = 0;
+		conn_waits(f, c, false);
+		return;
+	}
 	for (bool moved = true; moved;) {
 		int dir = older_dir(c);
 		moved = stream_step(f, c, dir, expire) || stream_step(f, c, !dir, expire);
 	}
-	bool waits = c->closing;
+	bool waits = c->closing || sealed_holds(c);
 	for (int dir = 0; dir < 2; dir++) {
 		struct stream *s = &c->s[dir];
 		if (!stream_waits(f, c, s))

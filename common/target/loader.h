@@ -50,6 +50,8 @@ void loader_uprobes_detach(struct loader *l, unsigned handle);
 
 /* The set of traced processes (FILTER_PID). -1: pid has ended. */
 int loader_target_add(struct loader *l, __u32 pid);
+/* Is the process one of the set? */
+bool loader_target_has(struct loader *l, __u32 pid);
 /* How many are alive; the kernel removes them as they exit. */
 int loader_target_count(struct loader *l);
 
@@ -77,6 +79,8 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 /* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
+/* In the broker after the fork: the worker alone reads the array `shared`. */
+void loader_leave_own(struct loader *l);
 /* Lets the programs work: after everything was attached. Until then they return at once. */
 void loader_on(struct loader *l, enum bpf_on how);
 /* Stops them all at once, before the slower detaching. */

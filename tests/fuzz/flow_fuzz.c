@@ -26,6 +26,13 @@ static void on_skip(void *ctx, uint64_t id, int dir, uint64_t upto)
 	skips++;
 }
 
+static void on_shape(void *ctx, uint64_t id, int dir, struct dec_shape shape)
+{
+	(void)ctx, (void)id, (void)dir;
+	if (shape.head && shape.length_at >= shape.head)
+		abort();
+}
+
 static void on_verdict(void *ctx, uint64_t id, bool wanted)
 {
 	(void)ctx, (void)id, (void)wanted;
@@ -53,6 +60,7 @@ static void one_event(struct flow *f, struct cursor *c, uint64_t now)
 	size_t n = cur_u8(c) & 63;
 
 	d.bytes = mode & 128 ? span_str(canned[step & 7]) : cur_take(c, n < cur_left(c) ? n : cur_left(c));
+	d.flags |= what & 64 ? FLOW_SKIPPED : 0;
 	d.want = d.bytes.n + (mode & 64 ? (uint64_t)step << (step & 15) : 0);
 	d.off = at[conn][dir] + (mode & 16 ? step : 0) - (mode & 32 && step < at[conn][dir] ? step : 0);
 	d.local.family = d.remote.family = AF_INET;
@@ -80,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct flow_cfg cfg = {.decoders = decoders,
 	                       .emit = on_emit,
 	                       .skip = on_skip,
+	                       .shape = on_shape,
 	                       .verdict = on_verdict,
 	                       .max_conns = 4,
 	                       .body_max = 64,
