@@ -38,8 +38,8 @@ struct broker {
 	sigset_t old_mask;
 	bool stop;
 	double started_s, tracing_s, grace_until;
-	double stop_by;         /* when to give up on a worker that does not end; 0: not stopping */
-	uint32_t seq;           /* of the last question to the worker */
+	double stop_by;  /* when to give up on a worker that does not end; 0: not stopping */
+	uint32_t seq;    /* of the last question to the worker */
 	uint64_t missed; /* hits that the kernel passed over while tracing (loader_missed) */
 	struct watch watch[WATCH_MAX];
 	size_t nwatch;
