@@ -19,6 +19,7 @@ enum ev_type {
 	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
 	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
+	EV_STACK = 10,   /* broker: struct ev_stack */
 	EV_TCP = 8,      /* data ring, before the data of the call at which it was noticed: struct ev_tcp */
 };
 
@@ -157,6 +158,7 @@ enum ev_proc_what {
 	PROC_UNIX = 5,
 	PROC_SEEKS = 6,
 	PROC_SPLICE = 7,
+	PROC_STACK = 8, /* a stack of its threads that was not told before: ppid is its id in map `stacks` */
 };
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
@@ -195,7 +197,7 @@ enum win_what {
 	WIN_ZERO = 4,    /* the window of `dir` is 0 from here on */
 	WIN_RECOVER = 5, /* and is no longer: zero_ns[dir] still tells since when it was */
 	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
-	WIN_POLL = 7,    /* every --interval: how it stands now */
+	WIN_POLL = 7,    /* every --interval, or (-r) at a probe of the window of `dir`: how it stands now */
 	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
 	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
 };
@@ -309,6 +311,16 @@ struct ev_tcp {
 	__u32 pad0;
 };
 
+/* A user stack in words, from the broker: the answer to PROC_STACK. h.pid: whose. */
+#define STACK_DEPTH    32
+#define STACK_TEXT_MAX 1024
+struct ev_stack {
+	struct ev_hdr h;           /* type EV_STACK */
+	__u32 id;                  /* as ev_win.stack: id in map `stacks` + 1 */
+	__u32 len;                 /* of text */
+	char text[STACK_TEXT_MAX]; /* outermost function first, separated by ';' */
+};
+
 /*
  * What the broker tells the kernel: of a socket older than the tool (map olds, by socket cookie), and who listens (map
  * listeners, by netns << 16 | port).
@@ -347,7 +359,8 @@ struct ev_secret {
 	__u8 client_random[32];
 	__u8 secret_len;
 	__u8 flags; /* enum ev_secret_flags */
-	__u8 pad[6];
+	__u8 lib;   /* enum tls_lib_id, 0 unknown */
+	__u8 pad[5];
 	__u8 object[SECRET_OBJECT_BYTES];
 };
 
@@ -365,6 +378,7 @@ enum key_random { KEY_RANDOM_NONE, KEY_RANDOM_REG, KEY_RANDOM_NEAR, KEY_RANDOM_F
 #define KEY_COOKIE_RANDOM_AT 19 /* 4 bits: register that points to the client random */
 #define KEY_COOKIE_OFF1      23 /* 16 bits: NEAR: it is at session + off1; FAR: at *(session + off1) + off2 */
 #define KEY_COOKIE_OFF2      39 /* 16 bits */
+#define KEY_COOKIE_LIB       56 /* 4 bits: enum tls_lib_id */
 
 /* TLS libraries by name; the order is the wire format between kernel and user space: append only. */
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };

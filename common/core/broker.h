@@ -38,6 +38,7 @@ struct broker {
 	sigset_t old_mask;
 	bool stop;
 	double started_s, tracing_s, grace_until;
+	unsigned early_scans;
 	double stop_by;  /* when to give up on a worker that does not end; 0: not stopping */
 	uint32_t seq;    /* of the last question to the worker */
 	uint64_t missed; /* hits that the kernel passed over while tracing (loader_missed) */
@@ -60,12 +61,21 @@ void olds_add(struct olds *o, uint32_t pid);
 /* Lists their sockets to the worker. Once. */
 void olds_tell(struct olds *o);
 void olds_free(struct olds *o);
-/* Answers the worker's questions that are there. */
-void ct_serve(struct broker *b);
+/* Answers a question of the worker. */
+void ct_reply(struct broker *b, const struct ct_ask *q);
 
+/* Looks at a process's files, and tells the worker what is new of it (fresh: all). As attacher_scan. */
+int scan_process(struct broker *b, uint32_t pid, bool fresh);
 double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */
 void tell_late(uint32_t pid, int fresh);
+
+/* Asks the worker for the function at s->off in the file open at fd. False: none, or no answer. */
+bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s);
+
+/* ---- stacks.c ---- */
+/* Tells the worker in words what a stack of the process is (PROC_STACK). */
+void stacks_tell(struct broker *b, uint32_t pid, uint32_t id);
 
 /* ---- watch.c ---- */
 void watch_add(struct broker *b, uint32_t pid);

@@ -31,8 +31,12 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 void pipeline_emit(void *ctx, struct record *r);
 /* The records that follow are a table of their own. */
 void pipeline_table(struct pipeline *p);
-/* Remembers the container of a process (bounded). */
-void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container);
+/* Remembers the container and the TLS library (enum tls_lib_id) of a process (bounded). */
+void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container, uint8_t lib);
+/* Keys of the process came from this library: it is the one in use. */
+void pipeline_lib_used(struct pipeline *p, uint32_t pid, uint8_t lib);
+/* enum tls_lib_id; 0 unknown. */
+uint8_t pipeline_lib(const struct pipeline *p, uint32_t pid);
 /* The container of a process; empty when unknown. */
 struct rec_str pipeline_container(const struct pipeline *p, uint32_t pid);
 /* Writes out what is buffered; call after each batch. */

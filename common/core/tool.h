@@ -70,6 +70,9 @@ struct match {
 	const char *values; /* as in struct opt */
 };
 
+/* --via: how plaintext of TLS is had. */
+enum via { VIA_AUTO, VIA_KEYS, VIA_CALLS };
+
 /* What the common options say (design: "Options that every tool has"). */
 struct run_cfg {
 	struct target_spec target;
@@ -81,6 +84,7 @@ struct run_cfg {
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
 	const char *read_file;                          /* -r */
+	const char *keylog_in;                          /* --keylog-in */
 	const char *write_file;                         /* -w */
 	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
 	uint64_t duration_ns, count;                    /* 0: no limit */
@@ -89,9 +93,12 @@ struct run_cfg {
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
-	const char *rung; /* hidden: force a probe rung, for tests */
-	bool peek_only;   /* hidden: probes without payload, for the bench */
-	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
+	enum via via;
+	bool no_memory_scan;
+	const char *keylog; /* --keylog */
+	const char *rung;   /* hidden: force a probe rung, for tests */
+	bool peek_only;     /* hidden: probes without payload, for the bench */
+	const char *docs;   /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
 	bool hex, follow;     /* text: data as a hex dump; a line only where the stream changes. A tool's options */
@@ -127,10 +134,17 @@ struct example {
 	const char *command, *what;
 };
 
+/* What to do in an incident, step by step. */
+struct recipe {
+	const char *incident;        /* heading */
+	const struct example *steps; /* ends with command NULL */
+};
+
 struct tool {
 	const char *name, *summary;     /* summary: one line */
 	const char *description;        /* man page; paragraphs separated by an empty line */
 	const struct example *examples; /* ends with command NULL; the first are shown by --help */
+	const struct recipe *recipes;   /* man page; ends with incident NULL; NULL: none */
 	const struct opt *opts;         /* the tool's own, ends with name NULL */
 	size_t cfg_size;
 	const struct schema *schema;
@@ -155,6 +169,7 @@ int tool_main(const struct tool *t, int argc, char **argv);
 
 /* ---- opts.c ---- */
 extern const struct opt common_opts[]; /* ends with name NULL; offsets into struct run_cfg */
+extern const struct opt tls_opts[];    /* the same, of tools that look into TLS (tool.tls_calls) */
 /* Parses argv into rc and tool_cfg, which it zeroes first. Everything that needs no look at the system is checked:
  * values, columns, matches, contradictions; but after -h, -V or --docs nothing more. 0, or -1 with e (EXIT_USAGE, names
  * the option and the remedy). Strings in rc point into argv. Needs no privilege. */

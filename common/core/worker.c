@@ -19,14 +19,17 @@
 #include <unistd.h>
 
 #include "core/analysis.h"
+#include "core/keyring.h"
 #include "core/live.h"
 #include "core/log.h"
 #include "core/ring.h"
 #include "core/run.h"
 #include "core/sandbox.h"
 #include "core/writer.h"
+#include "tls/tls.h"
 
 #define TICK_MS       10
+#define MESSAGES      256         /* of the broker, at most, before the rings are looked at again */
 #define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
 #define BUSY_BYTES    (16u << 10) /* in one turn: that is much */
 #define ORPHAN_MS     5000        /* to write what is left, once the broker is gone */
@@ -40,7 +43,8 @@ struct worker {
 	struct pipeline pipe;
 	struct analysis analysis;
 	struct writer writer;
-	struct ring data, small;
+	struct ring data, small, secrets;
+	struct keyring *keys; /* NULL: the keys engine is off */
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
 	uint64_t start_ns, second_ns;
@@ -55,6 +59,23 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * SEC_NS + (uint64_t)ts.tv_nsec;
 }
 
+/* From monotonic to real time: of a few tries the one that was interrupted least. */
+static int64_t clock_offset(void)
+{
+	uint64_t least = UINT64_MAX;
+	int64_t off = 0;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t before = clock_ns(CLOCK_MONOTONIC), real = clock_ns(CLOCK_REALTIME);
+		uint64_t took = clock_ns(CLOCK_MONOTONIC) - before;
+		if (took < least) {
+			least = took;
+			off = (int64_t)(real - (before + took / 2));
+		}
+	}
+	return off;
+}
+
 static bool on_event(void *ctx, const void *data, size_t size)
 {
 	struct worker *w = ctx;
@@ -65,10 +86,24 @@ static bool on_event(void *ctx, const void *data, size_t size)
 	return w->batch < BATCH_BYTES;
 }
 
+static bool on_secret(void *ctx, const void *data, size_t size)
+{
+	struct worker *w = ctx;
+	const struct ev_secret *s = data;
+
+	if (size < offsetof(struct ev_secret, object))
+		return true;
+	pipeline_lib_used(&w->pipe, s->h.pid, s->lib);
+	keyring_event(w->keys, data, size);
+	return true;
+}
+
 /* One round: closes that were there before the data are applied after it. True while more may be waiting. */
 static bool drain(struct worker *w)
 {
 	w->batch = 0;
+	if (w->keys)
+		ring_drain(&w->secrets, on_secret, w);
 	ring_drain(&w->small, on_event, w);
 	w->batch = 0;
 	bool more = ring_drain(&w->data, on_event, w);
@@ -105,6 +140,17 @@ static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 	return ipc_send(sock, &m, -1);
 }
 
+/* Answers which function a place in a file belongs to. 0, or -1: the broker is gone. */
+static int answer_symbol(int sock, const struct ipc_msg *q, int fd)
+{
+	struct ipc_msg m = {.type = IPC_SYMBOL, .seq = q->seq, .u.symbol.off = q->u.symbol.off};
+	struct ipc_symbol *s = &m.u.symbol;
+
+	if (fd < 0 || !symbol_resolve(fd, s->off, s->name, sizeof(s->name), &s->into))
+		s->name[0] = 0;
+	return ipc_send(sock, &m, -1);
+}
+
 /*
  * A thread: a large file takes its time, and the main thread may be waiting for a stopped reader. The same reader must
  * not keep this process when the broker is gone.
@@ -115,7 +161,9 @@ static void *resolver(void *arg)
 	struct ipc_msg m;
 
 	while (!gone && ipc_recv(sock, &m, &fd) == 1) {
-		gone = m.type != IPC_RESOLVE || answer_resolve(sock, &m, fd) < 0;
+		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd) < 0
+		       : m.type == IPC_SYMBOL ? answer_symbol(sock, &m, fd) < 0
+		                              : true;
 		if (fd >= 0)
 			close(fd);
 	}
@@ -146,13 +194,21 @@ static void on_message(struct worker *w)
 		while (drain(w))
 			;
 		flow_end(w->live.flow, m.u.gone, END_CLOSED, clock_ns(CLOCK_MONOTONIC));
+		analysis_gone(&w->analysis, m.u.gone, clock_ns(CLOCK_MONOTONIC));
 		break;
 	case IPC_EVENT:
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
 			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
 		break;
+	case IPC_SCAN:
+		if (w->keys)
+			keyring_scanner(w->keys, &m.u.scan, fd);
+		fd = w->keys ? -1 : fd;
+		break;
 	case IPC_PROC:
-		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
+		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container, m.u.proc.lib);
+		if (w->keys && m.u.proc.tls && !w->run->sh->tracing)
+			keyring_present(w->keys, m.u.proc.pid);
 		break;
 	default:
 		w->stop = true;
@@ -161,12 +217,24 @@ static void on_message(struct worker *w)
 		close(fd);
 }
 
+/* Lists of sockets come in thousands: not one per round. */
+static void on_messages(struct worker *w)
+{
+	struct pollfd p = {.fd = w->run->sock, .events = POLLIN};
+
+	for (int i = 0; i < MESSAGES && !w->stop; i++) {
+		on_message(w);
+		if (poll(&p, 1, 0) != 1)
+			break;
+	}
+}
+
 static void each_second(struct worker *w, uint64_t now)
 {
 	struct ipc_shared *sh = w->run->sh;
 
 	/* Sampled often, so that records follow a clock that is being adjusted. */
-	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	w->pipe.clock_ns = clock_offset();
 	live_touch(&w->live);
 	if (!sh->tracing)
 		w->start_ns = now;
@@ -196,10 +264,14 @@ static int loop(struct worker *w)
 		int n = epoll_wait(w->epoll, ev, 4, w->batch >= BUSY_BYTES ? BUSY_TICK_MS : TICK_MS);
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->run->sock)
-				on_message(w);
+				on_messages(w);
+			else if (w->keys)
+				keyring_ready(w->keys, ev[i].data.fd);
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);
+		if (w->keys)
+			keyring_tick(w->keys, now);
 		analysis_tick(&w->analysis, now);
 		if (now - w->second_ns >= SEC_NS) {
 			w->second_ns = now;
@@ -218,6 +290,7 @@ static int loop(struct worker *w)
 	publish(w);
 	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
+	keyring_free(w->keys);
 	return wrote ? wrote : rc;
 }
 
@@ -243,6 +316,42 @@ static void on_tap(void *ctx, const struct flow_tap *t)
 	writer_tap(&((struct worker *)ctx)->writer, t);
 }
 
+static bool with_keys(const struct run *r)
+{
+	return r->tool->tls_calls && r->rc.via != VIA_CALLS;
+}
+
+static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)
+{
+	struct worker *w = ctx;
+
+	(void)conn_id;
+	if (w->keys)
+		keyring_wanted(w->keys, pid);
+}
+
+static const char *on_tls_name(void *ctx, uint32_t pid)
+{
+	return tls_lib_name(pipeline_lib(&((struct worker *)ctx)->pipe, pid));
+}
+
+static int open_keys(struct worker *w, struct err *e)
+{
+	struct run *r = w->run;
+	struct keyring_cfg cfg = {
+	    .flow = w->live.flow,
+	    .sock = r->sock,
+	    .epoll = w->epoll,
+	    .keylog = r->keylog,
+	    .scan = !r->rc.no_memory_scan,
+	};
+
+	if (!ring_open(&w->secrets, r->ls.secrets_ring_fd))
+		return err_set(e, EXIT_RUNTIME, "cannot map the ring of secrets: %s", strerror(errno));
+	w->keys = keyring_new(&cfg, e);
+	return w->keys ? 0 : -1;
+}
+
 static int setup(struct worker *w, struct err *e)
 {
 	struct run *r = w->run;
@@ -264,7 +373,7 @@ static int setup(struct worker *w, struct err *e)
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;
-	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	w->pipe.clock_ns = clock_offset();
 	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;
 	if (r->rc.filter) {
@@ -290,8 +399,15 @@ static int setup(struct worker *w, struct err *e)
 			return -1;
 	}
 	fc.ctx = w;
+	if (with_keys(r)) {
+		fc.decrypt = true;
+		fc.needs_keys = on_needs_keys;
+		fc.tls_name = on_tls_name;
+	}
 	w->live.flow = flow_new(&fc);
-	return w->live.flow ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
+	if (!w->live.flow)
+		return err_set(e, EXIT_RUNTIME, "out of memory");
+	return with_keys(r) ? open_keys(w, e) : 0;
 }
 
 int worker_run(struct run *r, struct loader *l)

@@ -34,7 +34,8 @@ static bool decoder_start(struct flow *f, struct conn *c, int dir, const struct 
 		return false;
 	c->dec = d;
 	c->state = CONN_DECODED;
-	c->number = ++f->stats.decoded;
+	struct conn *outer = c->outer ? flow_find(f, c->outer) : NULL;
+	c->number = outer && outer->number ? outer->number : ++f->stats.decoded;
 	/* What the other direction showed before was looked at and dropped: its next event says where it is. */
 	if (!s->from_start && !other->from_start && !other->head)
 		other->known = false;
@@ -46,7 +47,7 @@ static bool decoder_start(struct flow *f, struct conn *c, int dir, const struct 
 		if (c->s[i].next)
 			d->gap(c->st, i, c->s[i].next, GAP_LOST, f->now, &f->em);
 	if (f->cfg.verdict)
-		f->cfg.verdict(f->cfg.ctx, c->id, true);
+		f->cfg.verdict(f->cfg.ctx, c->outer ? c->outer : c->id, true);
 	return true;
 }
 
@@ -58,10 +59,17 @@ static void give_up(struct flow *f, struct conn *c, struct span first)
 	conn_ignore(f, c);
 }
 
-int conn_detect(struct flow *f, struct conn *c, int dir, struct span first)
+int conn_detect(struct flow *f, struct conn *c, int dir, uint32_t pid, struct span first)
 {
 	bool from_start = c->s[dir].from_start && c->s[dir].next == 0, undecided = false;
 
+	if (f->tlsd && !c->tls && sealed_begin(f, c, pid, first, from_start))
+		return 1;
+	if (f->cfg.tls_only && !c->tls) {
+		if (from_start && first.n >= 5)
+			give_up(f, c, first);
+		return from_start && first.n < 5 ? 0 : -1;
+	}
 	for (const struct decoder *const *d = f->cfg.decoders; *d; d++) {
 		int r = (*d)->detect(first);
 		if (r > 0)

@@ -117,7 +117,7 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 		conn_ignore(f, c);
 		return;
 	}
-	if (!f->cfg.skip)
+	if (!f->cfg.skip || c->outer) /* positions are the plaintext's */
 		return;
 	if (f->cfg.shape && c->dec->shape) {
 		struct dec_shape now = c->dec->shape(c->st, dir);
@@ -141,15 +141,18 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	if (!n || c->state == CONN_IGNORED)
 		return;
 	s->next += n;
-	f->stats.gaps += why != GAP_SKIPPED;
-	if (why != GAP_UNKNOWN)
+	/* What a TLS connection carries was counted with it. */
+	f->stats.gaps += why != GAP_SKIPPED && !c->outer;
+	if (why != GAP_UNKNOWN && !c->outer)
 		*(why == GAP_LOST         ? &f->stats.lost_bytes
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
-	if (f->cfg.tap && c->number)
+	if (f->cfg.tap && c->number && !c->sealed)
 		conn_tap(
 		    f, c,
 		    (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = why == GAP_UNKNOWN ? 1 : n});
+	if (c->sealed)
+		sealed_gap(f, c, dir, n, why, ts_ns);
 	if (!c->st)
 		return;
 	f->cur = c;
@@ -165,10 +168,12 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 
 	if (c->state == CONN_LOOKING) {
 		bool start = s->from_start && s->next == 0;
-		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, first) : -1;
+		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, k->who.pid, first) : -1;
 		if (r == 0 && !(k->flags & CHUNK_FORCE))
 			return 0;
 	}
+	if (c->state == CONN_SEALED)
+		sealed_feed(f, c, dir, k);
 	if (c->state == CONN_DECODED) {
 		f->cur = c;
 		n = c->dec->feed(c->st, dir, k, &f->em);
@@ -176,8 +181,8 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 			n = k->b.n;
 	}
 	s->next += n;
-	f->stats.bytes += n;
-	if (f->cfg.tap && c->number && n)
+	f->stats.bytes += c->outer ? 0 : n;
+	if (f->cfg.tap && c->number && !c->sealed && n)
 		conn_tap(f, c,
 		         (struct flow_tap){.what = TAP_DATA,
 		                           .dir = dir,
@@ -276,7 +281,9 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	if (!s->fin || s->fin_done || (end_unknown(f, s) && !expired))
 		return false;
 	s->fin_done = true;
-	if (f->cfg.tap && c->number)
+	if (c->sealed)
+		sealed_fin(f, c, dir);
+	if (f->cfg.tap && c->number && !c->sealed)
 		conn_tap(f, c, (struct flow_tap){.what = TAP_FIN, .dir = dir, .ts_ns = f->now});
 	if (!c->st)
 		return false;
@@ -348,13 +355,24 @@ static bool stream_waits(const struct flow *f, const struct conn *c, const struc
 	return it && it->off <= s->next && (c->state == CONN_DECODED || it->next);
 }
 
+/* Nothing queued, no end known, nothing known to be missing. */
+static bool is_quiet(const struct stream *s)
+{
+	return !s->head && !s->fin && s->acked <= s->next;
+}
+
 void conn_run(struct flow *f, struct conn *c, unsigned expire)
 {
+	if (is_quiet(&c->s[0]) && is_quiet(&c->s[1]) && !c->closing) { /* nearly always */
+		c->s[0].wait_ns = c->s[1].wait_ns = 0;
+		conn_waits(f, c, false);
+		return;
+	}
 	for (bool moved = true; moved;) {
 		int dir = older_dir(c);
 		moved = stream_step(f, c, dir, expire) || stream_step(f, c, !dir, expire);
 	}
-	bool waits = c->closing;
+	bool waits = c->closing || sealed_holds(c);
 	for (int dir = 0; dir < 2; dir++) {
 		struct stream *s = &c->s[dir];
 		if (!stream_waits(f, c, s))
