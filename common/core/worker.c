@@ -318,7 +318,7 @@ static void on_tap(void *ctx, const struct flow_tap *t)
 
 static bool with_keys(const struct run *r)
 {
-	return r->tool->tls_calls && r->rc.via != VIA_CALLS;
+	return r->tool->tls_calls && !r->rc.no_payload && r->rc.via != VIA_CALLS && r->ls.secrets_ring_fd >= 0;
 }
 
 static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)
