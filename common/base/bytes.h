@@ -68,7 +68,7 @@ static inline struct span span_sub(struct span s, size_t at, size_t n)
 		at = s.n;
 	if (n > s.n - at)
 		n = s.n - at;
-	return (struct span){s.p + at, n};
+	return (struct span){at ? s.p + at : s.p, n};
 }
 
 static inline bool span_eq(struct span a, struct span b)

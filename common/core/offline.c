@@ -3,7 +3,9 @@
  * offline.c - -r FILE: packets of a capture through the same flow, decoders and sinks. Needs no privilege.
  * It must not know packets, protocols or formats.
  */
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,18 +14,22 @@
 #include <unistd.h>
 
 #include "core/analysis.h"
+#include "base/secmem.h"
 #include "core/broker.h"
 #include "core/log.h"
 #include "core/outfile.h"
 #include "core/writer.h"
 #include "core/sandbox.h"
 #include "flow/offline.h"
+#include "tls/decrypt.h"
 
 struct offline {
 	struct pipeline pipe;
 	struct analysis analysis;
 	struct writer writer;
 	const struct run *run;
+	struct tlsd *tlsd; /* flow's */
+	uint64_t bad_secrets;
 	struct connfilter *cf;
 	uint64_t last_ns; /* newest packet */
 	bool piped;       /* the packets come from a program that may still be capturing */
@@ -117,14 +123,56 @@ static bool admit(void *ctx, const struct flow_data *first)
 	return !o->cf || connfilter_match(o->cf, &first->local, &first->remote);
 }
 
-/* Before its first byte is read there is nothing left to be had here. NULL with e, or interrupted. */
-static void *open_capture(struct run *r, struct err *e)
+static void on_secret(void *ctx, struct span line)
 {
-	struct err unconfined = {0};
-	void *file = capfile_open(r->rc.read_file, e);
+	struct offline *o = ctx;
+	struct tls_secret s;
+	int r = tls_keylog_parse(line, &s);
 
-	if (file && !r->rc.no_sandbox && sandbox_enter(&unconfined) < 0)
+	if (r > 0)
+		tlsd_secret(o->tlsd, &s);
+	o->bad_secrets += r < 0;
+	secmem_wipe(&s, sizeof(s));
+}
+
+/* All secrets that there are, before the first packet. 0, or -1 with e. */
+static int read_secrets(struct offline *o, void *file, FILE *keylog, struct err *e)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	dsb_read(file, on_secret, o);
+	while (keylog && !stop && (n = getline(&line, &cap, keylog)) > 0)
+		on_secret(o, span_of(line, (size_t)n - (line[n - 1] == '\n')));
+	if (line)
+		secmem_wipe(line, cap);
+	free(line);
+	if (keylog && ferror(keylog) && !stop)
+		return err_set(e, EXIT_RUNTIME, "%s: %s", o->run->rc.keylog_in, strerror(errno));
+	if (o->bad_secrets)
+		log_note("%llu lines of the key log are malformed", (unsigned long long)o->bad_secrets);
+	return 0;
+}
+
+/* Opens what is read, and gives up everything else before the first byte of it is. NULL with e, or interrupted. */
+static void *open_capture(struct offline *o, struct err *e)
+{
+	const struct run_cfg *rc = &o->run->rc;
+	struct err unconfined = {0};
+	void *file = capfile_open(rc->read_file, e);
+	FILE *keylog = file && rc->keylog_in ? fopen(rc->keylog_in, "re") : NULL;
+
+	if (file && rc->keylog_in && !keylog)
+		err_set(e, EXIT_RUNTIME, "%s: %s", rc->keylog_in, strerror(errno));
+	if (file && !rc->no_sandbox && sandbox_enter(&unconfined) < 0)
 		log_note("%s", unconfined.text);
+	if (file && (e->code || read_secrets(o, file, keylog, e) < 0)) {
+		fclose(file);
+		file = NULL;
+	}
+	if (keylog)
+		fclose(keylog);
 	return file;
 }
 
@@ -134,6 +182,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 
 	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.offline = true;
+	fc.decrypt = true;
 	fc.emit = on_record;
 	fc.admit = admit;
 	fc.tap = r->rc.write_file ? on_tap : NULL;
@@ -145,7 +194,8 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	}
 	reasm_watch(ra, on_segment, o);
-	void *file = open_capture(r, e);
+	o->tlsd = flow_tlsd(f);
+	void *file = open_capture(o, e);
 	int rc = file ? capfile_read(file, r->rc.read_file, NULL, ra, &stop, e) : stop ? 0 : -1;
 	reasm_finish(ra);
 	analysis_finish(&o->analysis, o->last_ns);

@@ -176,6 +176,8 @@ const struct opt common_opts[] = {
      .off = AT(rotate_ns)},
     {'W', "rotate-count", "N", "with -C: so many files in turn; with -G: stop after so many", OPT_NUM,
      .off = AT(rotate_count)},
+    {0, "keylog-in", "FILE", "with -r: TLS secrets (SSLKEYLOGFILE), besides those in the capture itself", OPT_STR,
+     .off = AT(keylog_in), .values = "@file"},
     {'d', "duration", "SEC", "stop after this time (10, 500ms, 2m)", OPT_DURATION, .off = AT(duration_ns)},
     {'n', "count", "N", "stop after N records", OPT_NUM, .off = AT(count)},
     {0, "buffer", "MB", "size of the kernel's ring buffer (default 8)", OPT_CALL, .call = set_buffer},

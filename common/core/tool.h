@@ -81,6 +81,7 @@ struct run_cfg {
 	const char *text_columns; /* what text shows without -o, set by a tool's setup; NULL: FF_TEXT of the schema */
 	bool list_columns;
 	const char *read_file;                          /* -r */
+	const char *keylog_in;                          /* --keylog-in */
 	const char *write_file;                         /* -w */
 	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
 	uint64_t duration_ns, count;                    /* 0: no limit */

@@ -46,7 +46,7 @@ static bool decoder_start(struct flow *f, struct conn *c, int dir, const struct 
 		if (c->s[i].next)
 			d->gap(c->st, i, c->s[i].next, GAP_LOST, f->now, &f->em);
 	if (f->cfg.verdict)
-		f->cfg.verdict(f->cfg.ctx, c->id, true);
+		f->cfg.verdict(f->cfg.ctx, c->outer ? c->outer : c->id, true);
 	return true;
 }
 
@@ -62,6 +62,13 @@ int conn_detect(struct flow *f, struct conn *c, int dir, struct span first)
 {
 	bool from_start = c->s[dir].from_start && c->s[dir].next == 0, undecided = false;
 
+	if (f->tlsd && !c->tls && sealed_begin(f, c, dir, first, from_start))
+		return 1;
+	if (f->cfg.tls_only && !c->tls) {
+		if (from_start && first.n >= 5)
+			give_up(f, c, first);
+		return from_start && first.n < 5 ? 0 : -1;
+	}
 	for (const struct decoder *const *d = f->cfg.decoders; *d; d++) {
 		int r = (*d)->detect(first);
 		if (r > 0)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "flow/flow_int.h"
+#include "tls/decrypt.h"
 
 #define SEC_NS 1000000000ULL
 
@@ -45,7 +46,7 @@ struct flow *flow_new(const struct flow_cfg *cfg)
 		f->nbuckets *= 2;
 	f->buckets = calloc(f->nbuckets, sizeof(*f->buckets));
 	f->recent = calloc(FLOW_RECENT, sizeof(*f->recent));
-	if (!f->buckets || !f->recent) {
+	if (!f->buckets || !f->recent || (cfg->decrypt && !sealed_new(f))) {
 		flow_free(f);
 		return NULL;
 	}
@@ -66,6 +67,11 @@ static struct conn **slot_of(struct flow *f, uint64_t id)
 	while (*p && (*p)->id != id)
 		p = &(*p)->hnext;
 	return p;
+}
+
+struct conn *flow_find(struct flow *f, uint64_t id)
+{
+	return *slot_of(f, id);
 }
 
 static void lru_unlink(struct flow *f, struct conn *c)
@@ -158,6 +164,7 @@ static void conn_drop(struct flow *f, struct conn *c)
 	stream_clear(f, &c->s[0]);
 	stream_clear(f, &c->s[1]);
 	decoder_free(c);
+	sealed_drop(f, c);
 	free(c->names);
 	free(c);
 	f->stats.open--;
@@ -176,6 +183,8 @@ static void conn_end(struct flow *f, struct conn *c, enum end_why why)
 			         (struct flow_tap){.what = why == END_RESET ? TAP_RESET : TAP_FIN,
 			                           .dir = dir,
 			                           .ts_ns = c->closing ? c->close_ns : f->now});
+	if (c->sealed)
+		sealed_end(f, c, why, c->closing ? c->close_ns : f->now);
 	recent_put(f, c->id, why == END_EVICTED ? RECENT_DROPPED : RECENT_ENDED);
 	conn_drop(f, c);
 }
@@ -204,8 +213,9 @@ static struct conn *conn_new(struct flow *f, uint64_t id)
 	struct conn **p = slot_of(f, id);
 	*p = c;
 	lru_append(f, c, LRU_ACTIVE);
+	c->outer = id & FLOW_CARRIED ? id & ~FLOW_CARRIED : 0;
 	f->stats.open++;
-	f->stats.conns++;
+	f->stats.conns += !c->outer;
 	return c;
 }
 
@@ -217,7 +227,8 @@ void conn_ignore(struct flow *f, struct conn *c)
 	stream_clear(f, &c->s[0]);
 	stream_clear(f, &c->s[1]);
 	decoder_free(c);
-	if (f->cfg.verdict)
+	sealed_drop(f, c);
+	if (f->cfg.verdict && !c->outer) /* with a carried connection the one that carries it is ignored soon */
 		f->cfg.verdict(f->cfg.ctx, c->id, false);
 }
 
@@ -257,7 +268,7 @@ static bool conn_admit(struct flow *f, struct conn *c, const struct flow_data *d
 	}
 	/* No address yet, so no answer yet: ask again with the next event, which then joins in mid-stream. */
 	recent_put(f, c->id, RECENT_DROPPED);
-	f->stats.conns--;
+	f->stats.conns -= !c->outer;
 	conn_drop(f, c);
 	return false;
 }
@@ -281,7 +292,7 @@ void flow_data(struct flow *f, const struct flow_data *d)
 	if (c->state == CONN_IGNORED)
 		return;
 	conn_learn(c, d);
-	if (f->cfg.tls_only && !c->tls) {
+	if (f->cfg.tls_only && !c->tls && !f->tlsd) {
 		conn_ignore(f, c);
 		return;
 	}
@@ -470,6 +481,7 @@ void flow_free(struct flow *f)
 	buf_free(&f->body[1]);
 	buf_free(&f->note);
 	buf_free(&f->coding);
+	tlsd_free(f->tlsd);
 	free(f->buckets);
 	free(f->recent);
 	free(f);

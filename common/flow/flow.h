@@ -14,6 +14,7 @@
 #include "record.h"
 
 struct flow;
+struct tlsd;
 
 enum flow_data_flags {
 	FLOW_EDGE = 1,       /* bytes start where a call's buffer (offline: a segment) started */
@@ -71,6 +72,7 @@ struct flow_cfg {
 	uint64_t inflight_ns;    /* flow_tick() itself lists requests open for so long; 0: never */
 	size_t body_max;         /* decoded body bytes in records, 0: none */
 	bool handshakes;         /* records of TLS handshakes and alerts are wanted, too */
+	bool decrypt;            /* TLS connections are decrypted where secrets are at hand: flow_tlsd() takes them */
 	bool tls_only;           /* plaintext of TLS connections is wanted, and no other */
 	bool offline;            /* no traced process: records have no role, local is the client's end */
 
@@ -95,6 +97,8 @@ struct flow_stats {
 	uint64_t decoded;        /* connections with a protocol */
 	uint64_t undecoded;      /* given up: no decoder wants them */
 	uint64_t h2, tls_cipher; /* of those: HTTP/2, TLS records */
+	uint64_t decrypted;      /* TLS connections of which plaintext was seen by decryption */
+	uint64_t unproven;       /* decrypted bytes that could not be authenticated: records that were trimmed */
 	uint64_t evicted;        /* to keep within max_conns */
 	uint64_t bytes, lost_bytes, uncaptured_bytes,
 	    skipped_bytes; /* stream bytes seen, lost, not captured, not needed */
@@ -103,6 +107,8 @@ struct flow_stats {
 
 /* NULL when out of memory. cfg is copied. */
 struct flow *flow_new(const struct flow_cfg *cfg);
+/* The decryptor, for secrets; NULL without cfg.decrypt. Its connections are flow's own. */
+struct tlsd *flow_tlsd(struct flow *f);
 void flow_data(struct flow *f, const struct flow_data *d);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);

@@ -11,9 +11,10 @@
 #include "base/buf.h"
 #include "flow/flow.h"
 
-#define FLOW_DETECT_MAX 4096 /* first bytes looked at; a decoder still undecided then does not want them */
-#define FLOW_SKIP_MIN   4096 /* shorter stretches are not worth a word to the source */
-#define FLOW_RECENT     8192 /* ids remembered after their end; a power of two */
+#define FLOW_DETECT_MAX 4096         /* first bytes looked at; a decoder still undecided then does not want them */
+#define FLOW_SKIP_MIN   4096         /* shorter stretches are not worth a word to the source */
+#define FLOW_CARRIED    (1ULL << 63) /* set in the id of what a TLS connection carries */
+#define FLOW_RECENT     8192         /* ids remembered after their end; a power of two */
 
 /* A stretch of a stream that waits for its turn: bytes, or the knowledge that they will not come. */
 struct item {
@@ -47,6 +48,7 @@ enum conn_state {
 	CONN_NEW,     /* no data yet */
 	CONN_LOOKING, /* protocol unknown */
 	CONN_DECODED,
+	CONN_SEALED,  /* TLS: what it carries goes on as a connection of its own */
 	CONN_IGNORED, /* not admitted, not understood, or left the protocol */
 };
 
@@ -71,7 +73,9 @@ struct conn {
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
 	const char *tls, *attribution;
-	void *tap; /* flow_cfg.tap's */
+	void *tap;             /* flow_cfg.tap's */
+	struct sealed *sealed; /* owned: CONN_SEALED */
+	uint64_t outer;        /* id of the TLS connection that carries this one, 0: none */
 	struct stream s[2];
 	uint8_t state, list, waiting, no_start, tls_looks;
 	uint8_t closing, why; /* ends when reorder_ns passed; why: enum end_why */
@@ -87,7 +91,8 @@ struct flow {
 	struct flow_cfg cfg;
 	struct flow_stats stats;
 	struct emitter em;
-	struct conn *cur; /* whose decoder is running */
+	struct conn *cur;  /* whose decoder is running */
+	struct tlsd *tlsd; /* NULL: TLS is not decrypted */
 	uint64_t now, settled_ns, listed_ns;
 	struct conn **buckets;
 	size_t nbuckets;
@@ -131,6 +136,20 @@ void conn_ignore(struct flow *f, struct conn *c);
 void conn_waits(struct flow *f, struct conn *c, bool waits);
 /* The longest waiting connection but `except`, NULL none. */
 struct conn *flow_waiting(const struct flow *f, const struct conn *except);
+
+struct conn *flow_find(struct flow *f, uint64_t id);
+
+/* ---- sealed.c ---- */
+bool sealed_new(struct flow *f);
+/* Is first the start of TLS records, and can they be decrypted? Then c is CONN_SEALED from now on. */
+bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bool from_start);
+/* The bytes of k, at c->s[dir].next. */
+void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k);
+void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns);
+void sealed_fin(struct flow *f, struct conn *c, int dir);
+/* Forgets what it knows of c; with an end, that of what it carries follows. */
+void sealed_drop(struct flow *f, struct conn *c);
+void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns);
 
 /* ---- complete.c ---- */
 /* Fills in what the decoder cannot know and hands r to cfg.emit. */

@@ -77,6 +77,12 @@ void *capfile_open(const char *path, struct err *e);
 int capfile_read(void *file, const char *path, const char *filter, struct reasm *r, const volatile int *stop,
                  struct err *e);
 
+/* dsb.c: hands every line of the key logs in a pcapng file's Decryption Secrets Blocks to line(), then goes back to the
+ * file's start. file: from capfile_open. False when it cannot be read twice (a pipe): nothing was read of it. */
+bool dsb_read(void *file, void (*line)(void *ctx, struct span line), void *ctx);
+/* The lines of a text, without their ends. */
+void keylog_lines(struct span text, void (*line)(void *ctx, struct span line), void *ctx);
+
 /* connfilter.c (libpcap): a pcap filter judged once per connection on a synthetic packet (decision 7). Terms that
  * need more than addresses, ports and protocol are refused with EXIT_USAGE. */
 struct connfilter;

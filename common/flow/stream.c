@@ -141,8 +141,9 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	if (!n || c->state == CONN_IGNORED)
 		return;
 	s->next += n;
-	f->stats.gaps += why != GAP_SKIPPED;
-	if (why != GAP_UNKNOWN)
+	/* What a TLS connection carries was counted with it. */
+	f->stats.gaps += why != GAP_SKIPPED && !c->outer;
+	if (why != GAP_UNKNOWN && !c->outer)
 		*(why == GAP_LOST         ? &f->stats.lost_bytes
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
@@ -150,6 +151,8 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 		conn_tap(
 		    f, c,
 		    (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = why == GAP_UNKNOWN ? 1 : n});
+	if (c->sealed)
+		sealed_gap(f, c, dir, n, why, ts_ns);
 	if (!c->st)
 		return;
 	f->cur = c;
@@ -169,6 +172,8 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 		if (r == 0 && !(k->flags & CHUNK_FORCE))
 			return 0;
 	}
+	if (c->state == CONN_SEALED)
+		sealed_feed(f, c, dir, k);
 	if (c->state == CONN_DECODED) {
 		f->cur = c;
 		n = c->dec->feed(c->st, dir, k, &f->em);
@@ -176,7 +181,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 			n = k->b.n;
 	}
 	s->next += n;
-	f->stats.bytes += n;
+	f->stats.bytes += c->outer ? 0 : n;
 	if (f->cfg.tap && c->number && n)
 		conn_tap(f, c,
 		         (struct flow_tap){.what = TAP_DATA,
@@ -276,6 +281,8 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	if (!s->fin || s->fin_done || (end_unknown(f, s) && !expired))
 		return false;
 	s->fin_done = true;
+	if (c->sealed)
+		sealed_fin(f, c, dir);
 	if (f->cfg.tap && c->number)
 		conn_tap(f, c, (struct flow_tap){.what = TAP_FIN, .dir = dir, .ts_ns = f->now});
 	if (!c->st)

@@ -82,7 +82,7 @@ struct tlsd_conn *tlsd_open(struct tlsd *d, void *user, const uint64_t start[2],
 static void after(struct tlsd_conn *c)
 {
 	if (c->h[0].first || c->h[1].first)
-		conn_run(c);
+		tls_conn_run(c);
 }
 
 void tlsd_feed(struct tlsd_conn *c, int dir, uint64_t off, struct span bytes, const struct tlsd_meta *m)

@@ -103,6 +103,7 @@ struct half {
 	bool unplaced; /* keys found by trial: which of them comes next is not known */
 	bool told_need, told_keys, closed, data_seen, finished;
 	uint8_t gen;             /* TLS 1.2: handshakes done, the present one counted */
+	uint32_t waits;          /* how often a record had to wait */
 	uint16_t unread;         /* records passed over as an unreadable handshake */
 	struct epoch_keys *keys; /* NULL: lacking */
 	uint64_t seq, pos;
@@ -117,6 +118,7 @@ struct half {
 	size_t set_retry;              /* with so many records waiting all are tried on the last one */
 	struct epoch_keys *maybe;      /* a bare key with 32 bits of proof */
 	uint64_t maybe_off;
+	uint64_t store_at; /* secrets of the store tried so far */
 };
 
 /* One handshake's parameters; with renegotiation two are under way. */
@@ -140,10 +142,10 @@ struct tlsd_conn {
 	uint32_t hellos, answers; /* ClientHellos (retries not counted) and ServerHellos seen */
 	uint8_t early;            /* enum early */
 	uint8_t early_word;       /* the server's, EARLY_NONE: not heard yet */
-	uint64_t store_at;        /* secrets of the store tried so far */
 	bool hello_again;         /* the ClientHello that answers a HelloRetryRequest was seen */
 	bool dead, hashed;
 	struct tlsd_conn *rnext; /* others of the same hash of client random */
+	uint64_t wake;           /* the last tlsd.wakes that woke it */
 };
 
 struct gcm_key;
@@ -164,6 +166,7 @@ struct tlsd {
 	struct secmem mem;
 	struct secret_entry *secrets[SECRET_BUCKETS], *sec_first, *sec_last;
 	uint64_t sec_added; /* ever */
+	uint64_t wakes;
 	struct tlsd_conn *by_random[SECRET_BUCKETS];
 	void *pool[2][POOL_KEEP]; /* record buffers: REC_SMALL, REC_MAX */
 	uint8_t npool[2];
@@ -194,15 +197,15 @@ bool record_proves(struct tlsd_conn *c, int dir, const struct rec_in *r);
  * too, or lost. */
 void trial_adopted(struct tlsd_conn *c, int dir, uint64_t seq);
 /* Works off both queues as far as they go. */
-void conn_run(struct tlsd_conn *c);
+void tls_conn_run(struct tlsd_conn *c);
 /* What is queued is lost for want of keys. */
 void queue_give_up(struct tlsd_conn *c, int dir);
 /* Tells of what was lost, when there is something: known: the records are counted exactly. */
 void loss_tell(struct tlsd_conn *c, int dir, uint64_t records, const struct tlsd_meta *m);
 void event_tell(struct tlsd_conn *c, int dir, enum tlsd_event_kind kind, const struct tlsd_meta *m);
-void conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m);
+void tls_conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m);
 /* One whole message (RFC 8446 section 4), or with body NULL one whose body is not kept. */
-void message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m);
+void hs_message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m);
 
 /* ---- epochs.c ---- */
 /* The keys of dir's present epoch, derived when they can be. False: lacking. */
@@ -246,6 +249,8 @@ void random_forget(struct tlsd_conn *c);
 bool trial_seq(struct tlsd *d, struct epoch_keys *k, const struct rec_in *r, uint64_t from, uint64_t limit,
                uint64_t *budget, uint64_t *seq, size_t *n, uint8_t *type);
 
+/* The ServerHello was not seen, the ClientHello was: do the secrets of its random fit by trial? */
+void trial_by_random(struct tlsd_conn *c, int dir);
 uint64_t be64_of(const uint8_t *p);
 
 /* ---- keyset.c ---- */

@@ -180,7 +180,7 @@ static void out_of_step(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
 	struct half *h = &c->h[dir];
 
 	if (h->epoch == EP_CLEAR && !h->loss.cipher && h->sync == SYNC_SURE)
-		conn_give_up(c, dir, TLSD_WHY_NOT_TLS, m);
+		tls_conn_give_up(c, dir, TLSD_WHY_NOT_TLS, m);
 	h->sync = SYNC_NO;
 	h->want = 0;
 }

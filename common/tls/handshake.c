@@ -68,8 +68,8 @@ void hs_feed(struct tlsd_conn *c, int dir, struct span b, const struct tlsd_meta
 		/* What the message changes may want a clean state. */
 		struct hs_asm done = *a;
 		*a = (struct hs_asm){0};
-		message(c, dir, done.head[0],
-		        done.skip ? (struct span){0} : span_of(done.b ? done.b : done.head, done.n), m);
+		hs_message(c, dir, done.head[0],
+		           done.skip ? (struct span){0} : span_of(done.b ? done.b : done.head, done.n), m);
 		free(done.b);
 	}
 }

@@ -317,9 +317,10 @@ bool maybe_confirm(struct tlsd_conn *c, int dir)
 	uint8_t nonce[NONCE_LEN];
 	uint64_t diff;
 
-	if (h->maybe && other->maybe) {
-		/* Either has 32 bits of proof: both together are beyond chance. */
-		proved(c, !dir, other->maybe, 0);
+	/* The other direction's key is of the same process, and was found, too. */
+	if (other->maybe || other->keys) {
+		if (other->maybe)
+			proved(c, !dir, other->maybe, 0);
 		proved(c, dir, k, 0);
 		return true;
 	}
@@ -337,6 +338,16 @@ bool maybe_confirm(struct tlsd_conn *c, int dir)
 	return false;
 }
 
+/* Six more bits of proof: the inner content type is one that there is. */
+static bool type_ok(struct tlsd *d, struct epoch_keys *k, const struct rec_in *r)
+{
+	uint8_t nonce[NONCE_LEN], type;
+	size_t n;
+
+	memcpy(nonce, k->k.iv, NONCE_LEN);
+	return open_at(d, k, nonce, r, &n, &type) && type >= TLSD_ALERT && type <= TLSD_DATA;
+}
+
 /* TLS 1.3, keys from *at on. True: the direction has its key, or a candidate that waits for a second record. */
 static bool try13(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks, const struct rec_in *r, size_t *at)
 {
@@ -351,6 +362,11 @@ static bool try13(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks, const st
 		h->maybe_off = r->off;
 		if (!h->maybe)
 			return false;
+		if (!type_ok(c->d, h->maybe, r)) {
+			keys_free(c->d, h->maybe);
+			h->maybe = NULL;
+			continue;
+		}
 		k->used = true;
 		/* False with h->maybe gone: a second record disagreed. */
 		if (maybe_confirm(c, dir) || h->maybe)
@@ -539,8 +555,8 @@ unsigned tlsd_try_keys(struct tlsd_conn *c, struct tlsd_keyset *ks)
 	for (int dir = 0; dir < 2 && !c->dead; dir++)
 		if (lacks(&c->h[dir]))
 			try_dir(c, dir, ks);
+	tls_conn_run(c);
 	for (int dir = 0; dir < 2; dir++)
 		dirs |= c->h[dir].keys ? 1u << dir : 0;
-	conn_run(c);
 	return dirs;
 }

@@ -87,7 +87,7 @@ void loss_tell(struct tlsd_conn *c, int dir, uint64_t records, const struct tlsd
 		c->d->cfg.event(c->d->cfg.ctx, c->user, &ev);
 }
 
-void conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m)
+void tls_conn_give_up(struct tlsd_conn *c, int dir, enum tlsd_why why, const struct tlsd_meta *m)
 {
 	struct tlsd_event ev = {.kind = TLSD_EV_GAVE_UP, .dir = (uint8_t)dir, .why = (uint8_t)why};
 
@@ -137,15 +137,14 @@ static void loss_add(struct half *h, uint64_t n, unsigned framed, enum tlsd_why 
 	hs_gap(&h->hs, n);
 }
 
-/* Bytes of a handshake in the clear are lost: what follows can be matched by trial only. */
+/* Bytes of a handshake in the clear are lost: without ServerHello neither direction can be read by what the handshake
+ * says, only by trial. */
 static void clear_lost(struct tlsd_conn *c, int dir)
 {
-	bool server = c->facts.client_dir >= 0 && dir != c->facts.client_dir;
-
-	if (c->answers || (c->facts.client_dir >= 0 && !server))
+	if (c->answers || c->facts.client_dir == dir)
 		return;
 	for (int i = 0; i < 2; i++)
-		if (c->h[i].epoch == EP_CLEAR)
+		if (c->h[i].epoch == EP_CLEAR && (i == dir || c->facts.client_dir >= 0))
 			epoch_begin(c, i, EP_JOINED);
 	c->facts.joined = true;
 }
@@ -248,7 +247,7 @@ static void on_server_hello(struct tlsd_conn *c, int dir, struct span body, cons
 	if (!body.p || !hello_server(c, dir, body, m))
 		return;
 	if (c->facts.version < 0x0303 || c->facts.version > 0x0304) {
-		conn_give_up(c, dir, TLSD_WHY_VERSION, m);
+		tls_conn_give_up(c, dir, TLSD_WHY_VERSION, m);
 		return;
 	}
 	if (c->answers == answers) /* HelloRetryRequest */
@@ -256,7 +255,7 @@ static void on_server_hello(struct tlsd_conn *c, int dir, struct span body, cons
 	event_tell(c, dir, TLSD_EV_SERVER_HELLO, m);
 	const struct suite *s = c->hs[c->answers & 1].suite;
 	if (!s || !cipher_known(c->d->env, s->enc) || suite_is_13(s) != (c->facts.version == 0x0304)) {
-		conn_give_up(c, dir, TLSD_WHY_SUITE, m);
+		tls_conn_give_up(c, dir, TLSD_WHY_SUITE, m);
 		return;
 	}
 	if (c->facts.version != 0x0304)
@@ -275,7 +274,7 @@ static void on_finished(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
 	check_established(c, dir, m);
 }
 
-void message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m)
+void hs_message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const struct tlsd_meta *m)
 {
 	struct half *h = &c->h[dir];
 	bool hello_time = h->epoch == EP_CLEAR || h->epoch == EP_12 || (c->facts.retried && h->epoch == EP_HS);
@@ -287,6 +286,8 @@ void message(struct tlsd_conn *c, int dir, uint8_t type, struct span body, const
 		event_tell(c, dir, TLSD_EV_CLIENT_HELLO, m);
 		if (c->facts.version == 0x0304)
 			client_begin(c, dir);
+		else if (c->h[!dir].epoch == EP_JOINED && !c->answers)
+			epoch_begin(c, dir, EP_JOINED); /* the ServerHello is lost */
 		break;
 	case MSG_SERVER_HELLO:
 		if (h->epoch == EP_CLEAR || h->epoch == EP_12)
@@ -494,6 +495,8 @@ void trial_adopted(struct tlsd_conn *c, int dir, uint64_t seq)
 	h->seq = seq > waiting ? seq - waiting : 0;
 	h->unplaced = true;
 	h->finished = true;
+	if (h->epoch == EP_12)
+		h->gen = c->answers;
 }
 
 /* ---- trimmed records ---- */
@@ -577,6 +580,8 @@ static enum proc wait_keys(struct tlsd_conn *c, int dir, const struct rec_in *r)
 {
 	struct half *h = &c->h[dir];
 
+	h->waits++;
+
 	if (!h->told_need) {
 		h->told_need = true;
 		event_tell(c, dir, TLSD_EV_NEEDS_KEYS, &r->m);
@@ -622,6 +627,18 @@ static bool early_waits(const struct tlsd_conn *c, int dir)
 	return c->h[dir].epoch == EP_EARLY && c->early == EARLY_OFFERED && c->h[!dir].epoch != EP_APP;
 }
 
+/* May a record that these keys do not open be of an epoch whose secret is still to come? */
+static bool may_be_later(const struct tlsd_conn *c, int dir)
+{
+	const struct half *h = &c->h[dir];
+
+	if (h->epoch == EP_HS || h->epoch == EP_EARLY)
+		return !secret_known(c, dir, EP_APP);
+	/* A renegotiation whose hello messages were seen, its ChangeCipherSpec being lost. */
+	return h->epoch == EP_12 && h->loss.cipher && c->answers != h->gen && c->hellos != h->gen &&
+	       !secret_find(c->d, c->hs[(h->gen + 1) & 1].client_random, TLS_LABEL_MASTER);
+}
+
 static enum proc sealed(struct tlsd_conn *c, int dir, const struct rec_in *r)
 {
 	struct half *h = &c->h[dir];
@@ -640,6 +657,8 @@ static enum proc sealed(struct tlsd_conn *c, int dir, const struct rec_in *r)
 		/* RFC 8446 section 4.2.10: the server passes over rejected 0-RTT data until a record opens. */
 		if (h->epoch == EP_HS && c->early == EARLY_REJECTED && !h->seq)
 			loss_add(h, r->n, 1, TLSD_WHY_REJECTED);
+		else if (may_be_later(c, dir))
+			return wait_keys(c, dir, r);
 		else
 			bad(c, dir, r);
 		return PROC_DONE;
@@ -681,6 +700,8 @@ static enum proc clear(struct tlsd_conn *c, int dir, const struct rec_in *r)
 		if (!r->nholes)
 			emit(c, dir, r, &o, body, 0, TLSD_CLEAR);
 		clear_handshake(c, dir, r);
+		if (r->nholes && h->epoch == EP_CLEAR)
+			clear_lost(c, dir);
 		return PROC_DONE;
 	case TLSD_ALERT:
 		if (r->nholes)
@@ -705,11 +726,16 @@ static enum proc clear(struct tlsd_conn *c, int dir, const struct rec_in *r)
 		loss_add(h, r->n, 1, TLSD_WHY_REJECTED);
 		return PROC_DONE;
 	}
+	if (!c->hellos) { /* it was among what was lost */
+		epoch_begin(c, dir, EP_JOINED);
+		c->facts.joined = true;
+		return record_process(c, dir, r);
+	}
 	if (c->facts.version == 0x0303 && h->loss.cipher) { /* ChangeCipherSpec was among it */
 		epoch_begin(c, dir, EP_12);
 		return record_process(c, dir, r);
 	}
-	conn_give_up(c, dir, TLSD_WHY_NOT_TLS, &r->m);
+	tls_conn_give_up(c, dir, TLSD_WHY_NOT_TLS, &r->m);
 	return PROC_DONE;
 }
 
@@ -808,8 +834,12 @@ static bool run_half(struct tlsd_conn *c, int dir)
 	return moved;
 }
 
-void conn_run(struct tlsd_conn *c)
+void tls_conn_run(struct tlsd_conn *c)
 {
+	/* Now and then: each time it costs a few trials. */
+	for (int dir = 0; dir < 2 && c->facts.joined && c->facts.has_random; dir++)
+		if (c->h[dir].epoch == EP_JOINED && !(c->h[dir].waits & (c->h[dir].waits - 1)))
+			trial_by_random(c, dir);
 	while (!c->dead && (c->h[0].first || c->h[1].first)) {
 		bool moved = run_half(c, 0);
 		moved |= run_half(c, 1);

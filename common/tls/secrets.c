@@ -72,11 +72,16 @@ bool tlsd_secret(struct tlsd *d, const struct tls_secret *s)
 {
 	if (s->label >= TLS_LABELS || (s->len != 32 && s->len != 48) || !secret_add(d, s))
 		return false;
-	struct tlsd_conn *next;
-	for (struct tlsd_conn *c = d->by_random[bucket_of(s->client_random)]; c; c = next) {
-		next = c->rnext;
-		if (!memcmp(c->facts.client_random, s->client_random, TLS_RANDOM_LEN))
-			conn_run(c);
+	/* What a callback does may end other connections: from the start again each time. */
+	uint64_t wake = ++d->wakes;
+	for (struct tlsd_conn *c = d->by_random[bucket_of(s->client_random)]; c;) {
+		if (c->wake == wake || memcmp(c->facts.client_random, s->client_random, TLS_RANDOM_LEN)) {
+			c = c->rnext;
+			continue;
+		}
+		c->wake = wake;
+		tls_conn_run(c);
+		c = d->by_random[bucket_of(s->client_random)];
 	}
 	return true;
 }

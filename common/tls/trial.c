@@ -12,7 +12,7 @@
 #include "tls/gcm.h"
 
 #define WINDOW      64  /* sequence numbers tried around a hint that names no window */
-#define TRY_RECORDS 4   /* waiting records looked at per direction */
+#define TRY_RECORDS 16  /* waiting records looked at per direction */
 #define FILTER_MIN  256 /* longer records are first looked at by one byte */
 
 static bool is_aes_gcm(const struct tls_keys *k)
@@ -196,7 +196,7 @@ unsigned tlsd_try_session(struct tlsd_conn *c, const struct tlsd_session *s)
 		if (lacks_keys(&c->h[dir]) && try_dir(c, dir, s))
 			dirs |= 1u << dir;
 	if (dirs)
-		conn_run(c);
+		tls_conn_run(c);
 	return dirs;
 }
 
@@ -216,21 +216,46 @@ static bool stored_session(const struct tlsd *d, const uint8_t *client_random, s
 	return s->has_app[0] || s->has_app[1];
 }
 
+void trial_by_random(struct tlsd_conn *c, int dir)
+{
+	struct tlsd_session s;
+
+	if (lacks_keys(&c->h[dir]) && stored_session(c->d, c->facts.client_random, &s))
+		try_dir(c, dir, &s);
+	secmem_wipe(&s, sizeof(s));
+}
+
+/* A stored secret as a session that may be c's; false: it cannot be. */
+static bool session_of(const struct tlsd_conn *c, const struct tls_secret *k, struct tlsd_session *s)
+{
+	if (k->label == TLS_LABEL_CLIENT_APP || k->label == TLS_LABEL_SERVER_APP)
+		return c->facts.version != 0x0303 && stored_session(c->d, k->client_random, s);
+	/* TLS 1.2: the ClientHello was not seen, the ServerHello was. */
+	if (k->label != TLS_LABEL_MASTER || !c->answers || c->facts.version != 0x0303)
+		return false;
+	*s = (struct tlsd_session){.version = 0x0303, .cipher = c->facts.cipher, .etm = c->facts.etm};
+	memcpy(s->master, k->secret, k->len);
+	memcpy(s->client_random, k->client_random, TLS_RANDOM_LEN);
+	memcpy(s->server_random, c->facts.server_random, TLS_RANDOM_LEN);
+	return true;
+}
+
 unsigned tlsd_try_secrets(struct tlsd_conn *c)
 {
 	struct tlsd_session s;
 	unsigned dirs = 0;
 
-	for (const struct secret_entry *e = c->d->sec_first; e && !c->dead; e = e->next) {
-		if (e->number <= c->store_at ||
-		    (e->s.label != TLS_LABEL_CLIENT_APP && e->s.label != TLS_LABEL_SERVER_APP))
+	for (int dir = 0; dir < 2; dir++) {
+		struct half *h = &c->h[dir];
+		if (!lacks_keys(h))
 			continue;
-		if (!lacks_keys(&c->h[0]) && !lacks_keys(&c->h[1]))
-			break;
-		if (stored_session(c->d, e->s.client_random, &s))
-			dirs |= tlsd_try_session(c, &s);
+		for (const struct secret_entry *e = c->d->sec_first; e && !h->keys; e = e->next)
+			if (e->number > h->store_at && session_of(c, &e->s, &s) && try_dir(c, dir, &s))
+				dirs |= 1u << dir;
+		h->store_at = c->d->sec_added;
 	}
-	c->store_at = c->d->sec_added;
+	if (dirs)
+		tls_conn_run(c);
 	secmem_wipe(&s, sizeof(s));
 	return dirs;
 }

@@ -7,7 +7,8 @@ Per stream, in order: method, host, path, status. What differs must be listed in
     - or + exchange  # reason
 
 '-' is an exchange that only tshark has, '+' one that only the tool has; the reason names the RFC. An unlisted
-difference and an unused listing are failures. `compare.py --print TOOL CAPTURE` prints the differences instead.
+difference and an unused listing are failures. tshark is given NAME.keys, too, when it is there. `compare.py --print
+TOOL CAPTURE` prints the differences instead.
 """
 import json
 import os
@@ -62,6 +63,9 @@ def end(layers, what):
 
 def theirs(capture):
     args = ["tshark", "-2", "-n", "-r", capture, "-T", "json", "-J", "ip ipv6 tcp http", "-Y", "http"]
+    keys = re.sub(r"\.pcap(ng)?$", ".keys", capture)
+    if os.path.exists(keys):
+        args += ["-o", "tls.keylog_file:" + keys]
     args += ["-o", "tcp.reassemble_out_of_order:TRUE", "-o", "tcp.desegment_tcp_streams:TRUE"]
     run = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
     if run.returncode:

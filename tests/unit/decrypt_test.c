@@ -6,7 +6,9 @@
  */
 #include "tap.h"
 
+#include "tls/cipher.h"
 #include "tls/decrypt.h"
+#include "tls/kdf.h"
 #include "tls_peer.h"
 
 /* ---- the watcher ---- */
@@ -32,7 +34,7 @@ static void on_record(void *ctx, void *user, const struct tlsd_record *r)
 	s->records++;
 	s->trimmed += r->flags & TLSD_TRIMMED ? 1 : 0;
 	s->early += r->flags & TLSD_EARLY ? 1 : 0;
-	if (r->flags & TLSD_TRIMMED) {
+	if (s->trimmed) {
 		static const uint8_t zero[20000];
 		if (r->pos > s->text[r->dir].n)
 			buf_add(&s->text[r->dir], zero, r->pos - s->text[r->dir].n);
@@ -137,7 +139,8 @@ static void watch(const struct talk *t, struct way w, struct seen *s)
 static bool same(const struct talk *t, const struct seen *s)
 {
 	for (int dir = 0; dir < 2; dir++)
-		if (s->text[dir].n != t->text[dir].n || memcmp(s->text[dir].p, t->text[dir].p, t->text[dir].n))
+		if (s->text[dir].n != t->text[dir].n ||
+		    (t->text[dir].n && memcmp(s->text[dir].p, t->text[dir].p, t->text[dir].n)))
 			return false;
 	return true;
 }
@@ -563,6 +566,753 @@ TEST(what_is_not_decrypted)
 	free_contexts(ctx);
 }
 
+/* ---- losses ---- */
+
+/* One record on the wire. */
+struct wire_rec {
+	size_t off, n;
+};
+
+static size_t records_of(const struct talk *t, int dir, size_t from, struct wire_rec *r, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; at + 5 <= t->wire[dir].n && n < max;) {
+		const uint8_t *p = t->wire[dir].p + at;
+		size_t len = 5 + (size_t)(p[3] << 8 | p[4]);
+		if (at >= from)
+			r[n++] = (struct wire_rec){at, len};
+		at += len;
+	}
+	return n;
+}
+
+static const struct tlsd_meta meta = {.ts_ns = 7};
+
+/* Feeds dir from `from` on, in pieces, without the lost stretches (sorted). */
+static void feed_lossy(struct tlsd_conn *c, const struct talk *t, int dir, size_t from, const struct wire_rec *lost,
+                       size_t nlost)
+{
+	for (size_t i = 0; i <= nlost; i++) {
+		size_t to = i < nlost ? lost[i].off : t->wire[dir].n;
+		if (to > from)
+			feed_piece(c, t, dir, from, to - from, SIZE_MAX);
+		if (i < nlost)
+			from = lost[i].off + lost[i].n;
+		/* Half of them are told of, half show as a jump. */
+		if (i < nlost && (i & 1))
+			tlsd_gap(c, dir, lost[i].n, &meta);
+	}
+}
+
+/* Every piece of s is a piece of what was said, in order: then nothing was invented. */
+struct strict {
+	struct seen s;
+	const struct talk *t;
+	size_t at[2]; /* in t->text: behind what was shown */
+	unsigned shown, trimmed, invented, inexact, misplaced;
+	bool exact[2];
+};
+
+static void strict_record(void *ctx, void *user, const struct tlsd_record *r)
+{
+	struct strict *x = user;
+	const struct buf *b = &x->t->text[r->dir];
+
+	(void)ctx;
+	if (r->type != TLSD_DATA || !r->data.n)
+		return;
+	const uint8_t *hit = memmem(b->p + x->at[r->dir], b->n - x->at[r->dir], r->data.p, r->data.n);
+	x->shown++;
+	x->trimmed += r->flags & TLSD_TRIMMED ? 1 : 0;
+	x->invented += !hit;
+	x->misplaced += hit && x->exact[r->dir] && r->pos != (uint64_t)(hit - b->p);
+	if (hit)
+		x->at[r->dir] = (size_t)(hit - b->p) + r->data.n;
+}
+
+static void strict_event(void *ctx, void *user, const struct tlsd_event *ev)
+{
+	struct strict *x = user;
+
+	on_event(ctx, &x->s, ev);
+	if (ev->kind == TLSD_EV_LOST && !ev->lost.exact)
+		x->exact[ev->dir] = false, x->inexact++;
+}
+
+/* Numbered text, so that every record is unlike any other. */
+static void say_unique(struct talk *t, int from, size_t n)
+{
+	static unsigned count;
+	uint8_t *p = calloc(1, n + 16);
+
+	for (size_t i = 0; i < n; i += 8)
+		snprintf((char *)p + i, 9, "%07u;", count++);
+	if (SSL_write(t->ssl[from], p, (int)n) != (int)n)
+		die_ssl("SSL_write");
+	buf_add(&t->text[from], p, n);
+	free(p);
+	carry(t, from);
+	take(t, !from);
+}
+
+static int by_off(const void *a, const void *b)
+{
+	const struct wire_rec *x = a, *y = b;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Random stretches of the server's stream behind the handshake, sorted, apart from each other. */
+static size_t lose(const struct talk *t, size_t from, struct wire_rec *lost, size_t max, size_t longest)
+{
+	size_t n = 0, kept = 0;
+
+	while (n < max) {
+		size_t off = from + (size_t)rand() % (t->wire[SERVER].n - from);
+		size_t len = 1 + (size_t)rand() % longest;
+		if (off + len > t->wire[SERVER].n)
+			continue;
+		lost[n++] = (struct wire_rec){off, len};
+	}
+	qsort(lost, n, sizeof(*lost), by_off);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || lost[i].off > lost[kept - 1].off + lost[kept - 1].n)
+			lost[kept++] = lost[i];
+	return kept;
+}
+
+static unsigned untouched(const struct wire_rec *r, size_t n, const struct wire_rec *lost, size_t nlost)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool hit = false;
+		for (size_t j = 0; j < nlost; j++)
+			hit |= r[i].off < lost[j].off + lost[j].n && lost[j].off < r[i].off + r[i].n;
+		count += !hit;
+	}
+	return count;
+}
+
+static void lossy_talk(struct talk *t, const char *cipher, int version, size_t longest)
+{
+	static struct wire_rec r[2000];
+	SSL_CTX *ctx[2];
+
+	talk_contexts(ctx, version, cipher);
+	talk_begin(t, ctx);
+	shake(t);
+	say_unique(t, SERVER, 16);
+	size_t from = t->wire[SERVER].n;
+	for (int i = 0; i < 120; i++)
+		say_unique(t, SERVER, 8 + 8 * (size_t)(rand() % (i % 7 ? 60 : 2500)));
+	size_t n = records_of(t, SERVER, from, r, 2000);
+	for (int round = 0; round < 12; round++) {
+		static const uint64_t start[2];
+		struct wire_rec lost[20];
+		struct strict x = {.t = t, .exact = {true, true}};
+		struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event};
+		struct tlsd *d = tlsd_new(&cfg);
+		struct tlsd_conn *c = tlsd_open(d, &x, start, 0);
+		size_t nlost = lose(t, from, lost, 1 + (size_t)round, longest);
+		bool late = round & 1;
+		if (!late)
+			give_secrets(d, t);
+		feed_piece(c, t, CLIENT, 0, t->wire[CLIENT].n, 0);
+		feed_lossy(c, t, SERVER, 0, lost, nlost);
+		if (late)
+			give_secrets(d, t);
+		tlsd_close(c);
+		unsigned want = untouched(r, n, lost, nlost) + 1;
+		/* What a stretch lost within a record leaves of it is shown where the suite allows. */
+		CHECK(x.shown >= want);
+		CHECK(x.invented == 0 && x.misplaced == 0);
+		if (x.shown < want || x.invented || x.misplaced)
+			printf("# %s round %d: %u shown of %u, invented %u, misplaced %u\n", cipher, round, x.shown,
+			       want, x.invented, x.misplaced);
+		CHECK(x.s.events[TLSD_EV_LOST] + x.trimmed > 0 && x.s.events[TLSD_EV_LOST] <= nlost);
+		struct tlsd_stats st;
+		tlsd_get_stats(d, &st);
+		CHECK(st.queued == 0);
+		tlsd_free(d);
+	}
+	free_contexts(ctx);
+}
+
+TEST(losses_are_overcome)
+{
+	for (size_t i = 0; i < NSUITES; i++) {
+		struct talk t = {0};
+		lossy_talk(&t, suites[i].cipher, suites[i].version, i & 1 ? 300 : 9000);
+		talk_end(&t);
+	}
+}
+
+/* Key updates and renegotiation among what is lost. */
+TEST(losses_over_key_changes)
+{
+	static const struct {
+		int version;
+		const char *cipher;
+	} list[] = {{TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},
+	            {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"},
+	            {TLS1_3_VERSION, "TLS_AES_128_CCM_SHA256"},
+	            {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256"},
+	            {TLS1_2_VERSION, "ECDHE-RSA-AES256-SHA384"}};
+	for (size_t i = 0; i < 5; i++) {
+		static const uint64_t start[2];
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		talk_contexts(ctx, list[i].version, list[i].cipher);
+		SSL_CTX_set_options(ctx[SERVER], SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+		talk_begin(&t, ctx);
+		shake(&t);
+		say_unique(&t, SERVER, 800);
+		struct wire_rec lost = {t.wire[SERVER].n, 0};
+		for (int k = 0; k < 3; k++) {
+			if (list[i].version == TLS1_3_VERSION) {
+				SSL_key_update(t.ssl[SERVER], SSL_KEY_UPDATE_NOT_REQUESTED);
+			} else if (k == 0) {
+				SSL_renegotiate(t.ssl[CLIENT]);
+				shake(&t);
+				/* The hello messages are seen; ChangeCipherSpec is lost with what follows. */
+				lost.off = t.wire[SERVER].n - 60;
+			}
+			say_unique(&t, SERVER, 400);
+		}
+		lost.n = t.wire[SERVER].n - lost.off;
+		for (int k = 0; k < 5; k++)
+			say_unique(&t, SERVER, 800);
+		struct strict x = {.t = &t, .exact = {true, true}};
+		struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event};
+		struct tlsd *d = tlsd_new(&cfg);
+		struct tlsd_conn *c = tlsd_open(d, &x, start, 0);
+		give_secrets(d, &t);
+		feed_piece(c, &t, CLIENT, 0, t.wire[CLIENT].n, 0);
+		feed_lossy(c, &t, SERVER, 0, &lost, 1);
+		tlsd_close(c);
+		CHECK(x.shown == 6 && !x.invented && !x.misplaced);
+		if (x.shown != 6)
+			printf("# %s: %u\n", list[i].cipher, x.shown);
+		CHECK(x.s.events[TLSD_EV_LOST] == 1 && x.inexact == 1);
+		tlsd_free(d);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+/* Any one stretch lost anywhere, also of the handshake: nothing is invented, nothing waits for ever. */
+TEST(losses_in_the_handshake)
+{
+	for (size_t i = 0; i < NSUITES; i += 2) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		unsigned recovered = 0, rounds = 0;
+		talk_contexts(ctx, suites[i].version, suites[i].cipher);
+		talk_begin(&t, ctx);
+		shake(&t);
+		size_t end[2] = {t.wire[0].n, t.wire[1].n};
+		for (int k = 0; k < 20; k++)
+			say_unique(&t, k & 1, 400);
+		for (int dir = 0; dir < 2; dir++) {
+			for (size_t off = 0; off < end[dir]; off += 37) {
+				static const uint64_t start[2];
+				struct wire_rec lost = {off, 1 + (size_t)rand() % 400};
+				if (lost.off + lost.n > end[dir])
+					lost.n = end[dir] - lost.off;
+				struct strict x = {.t = &t, .exact = {true, true}};
+				struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event};
+				struct tlsd *d = tlsd_new(&cfg);
+				struct tlsd_conn *c = tlsd_open(d, &x, start, 0);
+				if (off & 1)
+					give_secrets(d, &t);
+				feed_lossy(c, &t, dir, 0, &lost, 1);
+				feed_piece(c, &t, !dir, 0, t.wire[!dir].n, 0);
+				if (!(off & 1))
+					give_secrets(d, &t);
+				tlsd_try_secrets(c);
+				tlsd_close(c);
+				CHECK(!x.invented && !x.misplaced);
+				rounds++;
+				recovered += x.shown == 20;
+				tlsd_free(d);
+			}
+		}
+		/* All but what TLS 1.2 cannot do without: the ServerHello. */
+		CHECK(recovered + (suites[i].version == TLS1_3_VERSION ? 0 : 3) >= rounds);
+		if (tap_failed_now)
+			printf("# %s: %u of %u\n", suites[i].cipher, recovered, rounds);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+/* ---- trimmed records ---- */
+
+TEST(trimmed_records)
+{
+	for (size_t i = 0; i < NSUITES; i++) {
+		static const uint64_t start[2];
+		static struct wire_rec r[100];
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		struct seen s = {0};
+		talk_contexts(ctx, suites[i].version, suites[i].cipher);
+		talk_begin(&t, ctx);
+		shake(&t);
+		say(&t, SERVER, 100);
+		size_t from = t.wire[SERVER].n;
+		for (int k = 0; k < 5; k++)
+			say(&t, SERVER, 16384);
+		say(&t, SERVER, 200);
+		struct tlsd *d = watcher((struct tlsd_cfg){0});
+		struct tlsd_conn *c = tlsd_open(d, &s, start, 0);
+		uint64_t cipher_at = 0, plain_at = 0;
+		give_secrets(d, &t);
+		feed_piece(c, &t, CLIENT, 0, t.wire[CLIENT].n, 0);
+		feed_piece(c, &t, SERVER, 0, from, 0);
+		bool cbc = !tlsd_at(c, SERVER, &cipher_at, &plain_at);
+		CHECK(cbc || (cipher_at == from && plain_at == 100));
+		size_t n = records_of(&t, SERVER, from, r, 100);
+		for (size_t k = 0; k < n; k++) {
+			size_t keep = r[k].n > 2000 ? 5 + 16 + k * 100 : r[k].n;
+			feed_piece(c, &t, SERVER, r[k].off, keep, k & 1 ? 0 : 77);
+			if (keep < r[k].n) {
+				tlsd_gap(c, SERVER, r[k].n - keep - 17, &meta);
+				feed_piece(c, &t, SERVER, r[k].off + r[k].n - 17, 17, 0);
+			}
+		}
+		tlsd_close(c);
+		if (cbc) {
+			CHECK(s.trimmed == 0 && s.records == 2 && s.events[TLSD_EV_LOST] == 1);
+		} else {
+			CHECK(s.trimmed >= 5 && s.events[TLSD_EV_LOST] == 0 && s.bad_pos == 0);
+			CHECK(s.text[SERVER].n == t.text[SERVER].n);
+			size_t same_bytes = 0;
+			for (size_t k = 0; k < s.text[SERVER].n; k++)
+				same_bytes += s.text[SERVER].p[k] == t.text[SERVER].p[k];
+			/* The rest is holes, which this test fills with zeros. */
+			CHECK(same_bytes >= 300 + 5 * 16);
+			for (size_t k = 0; k < s.text[SERVER].n; k++)
+				if (s.text[SERVER].p[k] && s.text[SERVER].p[k] != t.text[SERVER].p[k]) {
+					CHECK(!"a trimmed record's bytes are wrong");
+					break;
+				}
+		}
+		if (tap_failed_now)
+			printf("# %s: trimmed %u lost %u why %u bad_pos %u, %zu of %zu\n", suites[i].cipher, s.trimmed,
+			       s.events[TLSD_EV_LOST], s.why, s.bad_pos, s.text[SERVER].n, t.text[SERVER].n);
+		tlsd_free(d);
+		seen_free(&s);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
+/* ---- connections older than the watcher ---- */
+
+static const struct tls_secret *secret_of(const struct talk *t, enum tls_label label)
+{
+	for (size_t i = 0; i < t->nsec; i++)
+		if (t->sec[i].label == label)
+			return &t->sec[i];
+	return NULL;
+}
+
+/* The keys with which `from` writes, as a memory scan would find them. */
+static void bare_keys(const struct talk *t, int from, struct tls_keys *k)
+{
+	const struct suite *s = suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(t->ssl[CLIENT])));
+	uint8_t cr[32], sr[32];
+
+	if (suite_is_13(s)) {
+		keys_from_traffic(k, s, secret_of(t, from ? TLS_LABEL_SERVER_APP : TLS_LABEL_CLIENT_APP)->secret);
+		return;
+	}
+	SSL_get_client_random(t->ssl[CLIENT], cr, 32);
+	SSL_get_server_random(t->ssl[CLIENT], sr, 32);
+	keys_from_master(k, s, secret_of(t, TLS_LABEL_MASTER)->secret, cr, sr, from == SERVER, false);
+}
+
+struct old {
+	struct talk t;
+	size_t from[2]; /* where the watcher begins */
+	SSL_CTX *ctx[2];
+};
+
+static void old_begin(struct old *o, int version, const char *cipher, int before)
+{
+	memset(o, 0, sizeof(*o));
+	talk_contexts(o->ctx, version, cipher);
+	talk_begin(&o->t, o->ctx);
+	shake(&o->t);
+	for (int i = 0; i < before; i++) {
+		say(&o->t, CLIENT, 100);
+		say(&o->t, SERVER, 100);
+	}
+	for (int dir = 0; dir < 2; dir++) {
+		o->from[dir] = o->t.wire[dir].n;
+		o->t.text[dir].n = 0;
+	}
+}
+
+static void old_end(struct old *o)
+{
+	talk_end(&o->t);
+	free_contexts(o->ctx);
+}
+
+/* Feeds what came since, in the order on the wire. */
+static void old_feed(struct tlsd_conn *c, const struct old *o, size_t step, size_t steps)
+{
+	for (; step < steps; step++) {
+		const struct step *s = &o->t.step[step];
+		feed_piece(c, &o->t, s->dir, s->off, s->n, 0);
+	}
+}
+
+static void add_decoys(struct tlsd_keyset *ks, size_t n)
+{
+	uint8_t key[32], near[64];
+
+	for (size_t i = 0; i < n; i++) {
+		RAND_bytes(key, 32);
+		RAND_bytes(near, sizeof(near));
+		CHECK(tlsd_keyset_add(ks, key, i & 1 ? 32 : 16, span_of(near, sizeof(near)), 16) == 1);
+	}
+}
+
+/* A key among others, with its salt where a library may keep it. */
+static void add_key(struct tlsd_keyset *ks, const struct talk *t, int from)
+{
+	struct tls_keys k;
+	uint8_t near[256];
+
+	bare_keys(t, from, &k);
+	RAND_bytes(near, sizeof(near));
+	memcpy(near + 64, k.key, 32);
+	memcpy(near + 200, k.iv, 4);
+	CHECK(tlsd_keyset_add(ks, k.key, suite_encs[k.enc].key_len, span_of(near, sizeof(near)), 64) == 1);
+}
+
+static const struct {
+	int version;
+	const char *cipher;
+} gcm_suites[] = {
+    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},
+    {TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384"},
+    {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384"},
+};
+
+TEST(keys_of_a_memory_scan)
+{
+	for (size_t i = 0; i < 4; i++) {
+		for (int late = 0; late < 2; late++) {
+			struct old o;
+			struct seen s = {0};
+			old_begin(&o, gcm_suites[i].version, gcm_suites[i].cipher, 40 + (int)i);
+			size_t step = o.t.nsteps;
+			for (int k = 0; k < 400; k++) {
+				say(&o.t, CLIENT, 50 + (size_t)k);
+				say(&o.t, SERVER, 900);
+			}
+			struct tlsd *d = watcher((struct tlsd_cfg){0});
+			struct tlsd_conn *c = tlsd_open(d, &s, NULL, 0);
+			struct tlsd_keyset *ks = tlsd_keyset_new(d, 1000);
+			struct tlsd_need need;
+			add_decoys(ks, 50);
+			if (!late) {
+				add_key(ks, &o.t, CLIENT);
+				add_key(ks, &o.t, SERVER);
+			}
+			add_decoys(ks, 50);
+			CHECK(tlsd_try_keys(c, ks) == 0);
+			old_feed(c, &o, step, step + 3);
+			CHECK(tlsd_need(c, &need) && need.joined && need.dirs == 3 && need.queued[0] > 0);
+			CHECK(s.events[TLSD_EV_NEEDS_KEYS] == 2 && s.records == 0);
+			if (late) {
+				CHECK(tlsd_try_keys(c, ks) == 0);
+				add_key(ks, &o.t, CLIENT);
+				add_key(ks, &o.t, SERVER);
+			}
+			CHECK(tlsd_try_keys(c, ks) == 3);
+			CHECK(!tlsd_need(c, &need));
+			tlsd_get_stats(d, &s.stats);
+			uint64_t trials = s.stats.trials;
+			old_feed(c, &o, step + 3, o.t.nsteps);
+			CHECK(same(&o.t, &s) && s.records >= 800 && !s.stats.bad && !s.events[TLSD_EV_LOST]);
+			tlsd_get_stats(d, &s.stats);
+			/* Later records cost no trials: the nonces are known in advance. */
+			CHECK(s.stats.trials - trials <= 24);
+			CHECK(tlsd_keyset_count(ks) == 102);
+			tlsd_keyset_clear(ks);
+			CHECK(tlsd_keyset_count(ks) == 2);
+			tlsd_close(c);
+			tlsd_keyset_free(ks);
+			tlsd_get_stats(d, &s.stats);
+			CHECK(s.stats.bad == 0 && s.stats.queued == 0);
+			tlsd_free(d);
+			seen_free(&s);
+			old_end(&o);
+		}
+	}
+}
+
+TEST(bare_keys_survive_losses)
+{
+	for (size_t i = 0; i < 4; i++) {
+		static struct wire_rec r[1000];
+		struct old o;
+		struct wire_rec lost[10];
+		old_begin(&o, gcm_suites[i].version, gcm_suites[i].cipher, 5);
+		for (int k = 0; k < 200; k++)
+			say_unique(&o.t, SERVER, 800);
+		struct strict x = {.t = &o.t, .exact = {true, true}};
+		struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event};
+		struct tlsd *d = tlsd_new(&cfg);
+		struct tlsd_conn *c = tlsd_open(d, &x, NULL, 0);
+		struct tlsd_keyset *ks = tlsd_keyset_new(d, 10);
+		size_t n = records_of(&o.t, SERVER, o.from[SERVER], r, 1000);
+		size_t nlost = lose(&o.t, o.from[SERVER] + 5000, lost, 10, 5000);
+		add_key(ks, &o.t, SERVER);
+		feed_piece(c, &o.t, SERVER, r[0].off, 4000, 0);
+		CHECK(tlsd_try_keys(c, ks) == 1u << SERVER);
+		feed_lossy(c, &o.t, SERVER, r[0].off + 4000, lost, nlost);
+		CHECK(x.shown >= untouched(r, n, lost, nlost) && !x.invented && !x.misplaced);
+		tlsd_close(c);
+		tlsd_keyset_free(ks);
+		tlsd_free(d);
+		old_end(&o);
+	}
+}
+
+/* Bare keys cannot follow a KeyUpdate; a second scan can. */
+TEST(bare_keys_and_key_update)
+{
+	struct old o;
+	struct seen s = {0};
+	uint8_t next[32];
+	old_begin(&o, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", 2);
+	size_t step = o.t.nsteps;
+	for (int k = 0; k < 4; k++)
+		say(&o.t, SERVER, 100);
+	SSL_key_update(o.t.ssl[SERVER], SSL_KEY_UPDATE_NOT_REQUESTED);
+	for (int k = 0; k < 4; k++)
+		say(&o.t, SERVER, 100);
+	struct tlsd *d = watcher((struct tlsd_cfg){0});
+	struct tlsd_conn *c = tlsd_open(d, &s, NULL, 0);
+	struct tlsd_keyset *ks = tlsd_keyset_new(d, 10);
+	add_key(ks, &o.t, SERVER);
+	old_feed(c, &o, step, o.t.nsteps);
+	CHECK(tlsd_try_keys(c, ks) == 0); /* not any more */
+	CHECK(s.text[SERVER].n == 400 && s.events[TLSD_EV_KEY_UPDATE] == 1 && s.events[TLSD_EV_NEEDS_KEYS] == 2);
+	struct tls_secret sec = *secret_of(&o.t, TLS_LABEL_SERVER_APP);
+	struct tls_keys k;
+	CHECK(kdf_expand_label(PRF_SHA256, sec.secret, "traffic upd", next, 32));
+	CHECK(keys_from_traffic(&k, suite_find(0x1301), next));
+	CHECK(tlsd_keyset_add(ks, k.key, 16, (struct span){0}, SIZE_MAX) == 1);
+	CHECK(tlsd_try_keys(c, ks) == 1u << SERVER);
+	CHECK(same(&o.t, &s));
+	tlsd_close(c);
+	tlsd_keyset_free(ks);
+	tlsd_free(d);
+	seen_free(&s);
+	old_end(&o);
+}
+
+TEST(one_record_is_not_enough_for_a_bare_key)
+{
+	struct old o;
+	struct seen s = {0};
+	old_begin(&o, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", 3);
+	size_t step = o.t.nsteps;
+	say(&o.t, CLIENT, 100);
+	say(&o.t, SERVER, 100);
+	struct tlsd *d = watcher((struct tlsd_cfg){0});
+	struct tlsd_conn *c = tlsd_open(d, &s, NULL, 0);
+	struct tlsd_keyset *ks = tlsd_keyset_new(d, 10);
+	add_key(ks, &o.t, CLIENT);
+	add_key(ks, &o.t, SERVER);
+	old_feed(c, &o, step, step + 1);
+	CHECK(tlsd_try_keys(c, ks) == 0);
+	CHECK(s.records == 0);
+	/* The answer, under a key of its own, is the second proof. */
+	old_feed(c, &o, step + 1, step + 2);
+	CHECK(tlsd_try_keys(c, ks) == 3);
+	CHECK(same(&o.t, &s));
+	tlsd_close(c);
+	tlsd_keyset_free(ks);
+	tlsd_free(d);
+	seen_free(&s);
+	old_end(&o);
+}
+
+TEST(no_false_key)
+{
+	static const struct tlsd_meta m = {.ts_ns = 1};
+	struct seen s = {0};
+	struct tlsd *d = watcher((struct tlsd_cfg){0});
+	struct tlsd_keyset *ks = tlsd_keyset_new(d, 3000);
+	uint8_t rec[200];
+
+	add_decoys(ks, 3000);
+	for (int i = 0; i < 20; i++) {
+		struct tlsd_conn *c = tlsd_open(d, &s, NULL, 0);
+		for (int k = 0; k < 4; k++) {
+			RAND_bytes(rec, sizeof(rec));
+			memcpy(rec, "\x17\x03\x03\x00\xc3", 5);
+			tlsd_feed(c, k & 1, 1000u * (unsigned)k, span_of(rec, sizeof(rec)), &m);
+		}
+		CHECK(tlsd_try_keys(c, ks) == 0);
+		tlsd_close(c);
+	}
+	CHECK(s.records == 0);
+	tlsd_keyset_free(ks);
+	tlsd_free(d);
+	seen_free(&s);
+}
+
+/* Sessions learnt from memory: every suite, also those without bare keys. */
+TEST(sessions_learnt)
+{
+	for (size_t i = 0; i < NSUITES; i++) {
+		struct old o;
+		struct seen s = {0};
+		old_begin(&o, suites[i].version, suites[i].cipher, 20);
+		size_t step = o.t.nsteps;
+		for (int k = 0; k < 30; k++) {
+			say(&o.t, CLIENT, 300);
+			say(&o.t, SERVER, 900);
+		}
+		struct tlsd_session l = {
+		    .version = suites[i].version == TLS1_3_VERSION ? 0x0304 : 0x0303, .seq = {30, 10}, .etm = true};
+		struct tlsd *d = watcher((struct tlsd_cfg){0});
+		struct tlsd_conn *c = tlsd_open(d, &s, NULL, 0);
+		if (l.version == 0x0304) {
+			memcpy(l.app[0], secret_of(&o.t, TLS_LABEL_SERVER_APP)->secret, 48);
+			memcpy(l.app[1], secret_of(&o.t, TLS_LABEL_CLIENT_APP)->secret, 48);
+			l.has_app[0] = l.has_app[1] = true;
+		} else {
+			memcpy(l.master, secret_of(&o.t, TLS_LABEL_MASTER)->secret, 48);
+			SSL_get_client_random(o.t.ssl[CLIENT], l.client_random, 32);
+			SSL_get_server_random(o.t.ssl[CLIENT], l.server_random, 32);
+		}
+		struct tlsd_session wrong = l;
+		wrong.app[0][0] ^= 1;
+		wrong.app[1][0] ^= 1;
+		wrong.master[0] ^= 1;
+		old_feed(c, &o, step, step + 10);
+		CHECK(tlsd_try_session(c, &wrong) == 0);
+		CHECK(tlsd_try_session(c, &l) == 3);
+		old_feed(c, &o, step + 10, o.t.nsteps);
+		CHECK(same(&o.t, &s) && !s.events[TLSD_EV_LOST]);
+		if (tap_failed_now)
+			printf("# %s: %zu %zu lost %u\n", suites[i].cipher, s.text[0].n, s.text[1].n,
+			       s.events[TLSD_EV_LOST]);
+		tlsd_close(c);
+		tlsd_free(d);
+		seen_free(&s);
+		old_end(&o);
+	}
+}
+
+TEST(secrets_without_their_hello)
+{
+	struct old o;
+	struct seen s = {0};
+	old_begin(&o, TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", 9);
+	size_t step = o.t.nsteps;
+	say(&o.t, CLIENT, 300);
+	say(&o.t, SERVER, 900);
+	struct tlsd *d = watcher((struct tlsd_cfg){0});
+	struct tlsd_conn *c = tlsd_open(d, &s, NULL, 0);
+	for (int i = 0; i < 200; i++) {
+		struct tls_secret x = {.label = (uint8_t)(TLS_LABEL_CLIENT_APP + (i & 1)), .len = i & 2 ? 48 : 32};
+		RAND_bytes(x.client_random, 32);
+		RAND_bytes(x.secret, x.len);
+		tlsd_secret(d, &x);
+	}
+	give_secrets(d, &o.t);
+	old_feed(c, &o, step, o.t.nsteps);
+	CHECK(tlsd_try_secrets(c) == 3);
+	CHECK(same(&o.t, &s));
+	tlsd_close(c);
+	tlsd_free(d);
+	seen_free(&s);
+	old_end(&o);
+}
+
+/* ---- bounds ---- */
+
+TEST(the_queue_is_bounded)
+{
+	SSL_CTX *ctx[2];
+	struct talk t = {0};
+	static const uint64_t start[2];
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256");
+	talk_begin(&t, ctx);
+	shake(&t);
+	for (int i = 0; i < 100; i++)
+		say_unique(&t, SERVER, 1000);
+	struct strict x = {.t = &t, .exact = {true, true}};
+	struct tlsd_cfg cfg = {.record = strict_record, .event = strict_event, .max_queued = 20000};
+	struct tlsd *d = tlsd_new(&cfg);
+	struct tlsd_conn *c = tlsd_open(d, &x, start, 0);
+	struct tlsd_stats st;
+	for (size_t i = 0; i < t.nsteps; i++) {
+		feed_piece(c, &t, t.step[i].dir, t.step[i].off, t.step[i].n, 0);
+		tlsd_get_stats(d, &st);
+		CHECK(st.queued <= 2 * 20000);
+	}
+	give_secrets(d, &t);
+	CHECK(x.shown >= 15 && !x.invented && x.s.events[TLSD_EV_LOST] == 1 && x.s.why == TLSD_WHY_NO_KEYS);
+	/* What comes last is what was kept. */
+	CHECK(x.at[SERVER] == t.text[SERVER].n);
+	say_unique(&t, SERVER, 1000);
+	feed_piece(c, &t, SERVER, t.step[t.nsteps - 1].off, t.step[t.nsteps - 1].n, 0);
+	CHECK(x.at[SERVER] == t.text[SERVER].n);
+	tlsd_close(c);
+	tlsd_get_stats(d, &st);
+	CHECK(st.queued == 0 && st.no_keys > 70000);
+	tlsd_free(d);
+	talk_end(&t);
+	free_contexts(ctx);
+}
+
+/* Few contexts for many connections: keys are set up again when their turn comes. */
+TEST(few_contexts)
+{
+	enum { N = 12 };
+	SSL_CTX *ctx[2];
+	static struct talk t[N];
+	static struct seen s[N];
+	static const uint64_t start[2];
+	struct tlsd_conn *c[N];
+	struct tlsd *d = watcher((struct tlsd_cfg){.max_contexts = 3});
+	struct tlsd_stats st;
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+	for (int i = 0; i < N; i++) {
+		once(&t[i], ctx);
+		give_secrets(d, &t[i]);
+		c[i] = tlsd_open(d, &s[i], start, 0);
+	}
+	for (size_t k = 0; k < t[0].nsteps; k++)
+		for (int i = 0; i < N; i++)
+			if (k < t[i].nsteps)
+				feed_piece(c[i], &t[i], t[i].step[k].dir, t[i].step[k].off, t[i].step[k].n, 0);
+	tlsd_get_stats(d, &st);
+	CHECK(st.contexts == 3);
+	for (int i = 0; i < N; i++) {
+		CHECK(same(&t[i], &s[i]));
+		tlsd_close(c[i]);
+		seen_free(&s[i]);
+		talk_end(&t[i]);
+	}
+	tlsd_free(d);
+	free_contexts(ctx);
+}
+
 int main(void)
 {
 	RUN(every_suite);
@@ -578,5 +1328,18 @@ int main(void)
 	RUN(padding_and_small_fragments);
 	RUN(app_secrets_alone);
 	RUN(what_is_not_decrypted);
+	RUN(losses_are_overcome);
+	RUN(losses_over_key_changes);
+	RUN(losses_in_the_handshake);
+	RUN(trimmed_records);
+	RUN(keys_of_a_memory_scan);
+	RUN(bare_keys_survive_losses);
+	RUN(bare_keys_and_key_update);
+	RUN(one_record_is_not_enough_for_a_bare_key);
+	RUN(no_false_key);
+	RUN(sessions_learnt);
+	RUN(secrets_without_their_hello);
+	RUN(the_queue_is_bounded);
+	RUN(few_contexts);
 	return tap_done();
 }

@@ -34,14 +34,14 @@ struct talk {
 	SSL_SESSION *session; /* of an earlier talk, or NULL */
 };
 
-static void die_ssl(const char *what)
+static inline void die_ssl(const char *what)
 {
 	fprintf(stderr, "%s\n", what);
 	ERR_print_errors_fp(stderr);
 	exit(2);
 }
 
-static void use_cert(SSL_CTX *ctx, EVP_PKEY *key)
+static inline void use_cert(SSL_CTX *ctx, EVP_PKEY *key)
 {
 	X509 *x = X509_new();
 
@@ -77,7 +77,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *n, const 
 }
 
 /* Contexts for one version and cipher list ("" for TLS 1.3: names of its suites). */
-static void talk_contexts(SSL_CTX *ctx[2], int version, const char *cipher)
+static inline void talk_contexts(SSL_CTX *ctx[2], int version, const char *cipher)
 {
 	static EVP_PKEY *rsa, *ec;
 
@@ -102,7 +102,7 @@ static void talk_contexts(SSL_CTX *ctx[2], int version, const char *cipher)
 	use_cert(ctx[SERVER], ec);
 }
 
-static void talk_begin(struct talk *t, SSL_CTX *const ctx[2])
+static inline void talk_begin(struct talk *t, SSL_CTX *const ctx[2])
 {
 	for (int i = 0; i < 2; i++) {
 		t->ctx[i] = ctx[i];
@@ -120,7 +120,7 @@ static void talk_begin(struct talk *t, SSL_CTX *const ctx[2])
 }
 
 /* Carries what `from` wrote to the other end. */
-static size_t carry(struct talk *t, int from)
+static inline size_t carry(struct talk *t, int from)
 {
 	BIO *out = SSL_get_wbio(t->ssl[from]), *in = SSL_get_rbio(t->ssl[!from]);
 	char *p;
@@ -137,7 +137,7 @@ static size_t carry(struct talk *t, int from)
 }
 
 /* Reads what is there, dropping it. */
-static void take(struct talk *t, int end)
+static inline void take(struct talk *t, int end)
 {
 	char b[20000];
 
@@ -147,7 +147,7 @@ static void take(struct talk *t, int end)
 }
 
 /* Both ends work until neither has anything to send. */
-static void settle(struct talk *t)
+static inline void settle(struct talk *t)
 {
 	bool moved = true;
 
@@ -163,7 +163,7 @@ static void settle(struct talk *t)
 	ERR_clear_error();
 }
 
-static void shake(struct talk *t)
+static inline void shake(struct talk *t)
 {
 	settle(t);
 	if (!SSL_is_init_finished(t->ssl[0]) || !SSL_is_init_finished(t->ssl[1]))
@@ -171,7 +171,7 @@ static void shake(struct talk *t)
 }
 
 /* n bytes of application data, in records as OpenSSL makes them. */
-static void say(struct talk *t, int from, size_t n)
+static inline void say(struct talk *t, int from, size_t n)
 {
 	static unsigned count;
 	uint8_t *p = malloc(n);
@@ -187,7 +187,7 @@ static void say(struct talk *t, int from, size_t n)
 	take(t, !from);
 }
 
-static void bye(struct talk *t)
+static inline void bye(struct talk *t)
 {
 	SSL_shutdown(t->ssl[CLIENT]);
 	carry(t, CLIENT);
@@ -196,7 +196,7 @@ static void bye(struct talk *t)
 	carry(t, SERVER);
 }
 
-static void talk_end(struct talk *t)
+static inline void talk_end(struct talk *t)
 {
 	for (int i = 0; i < 2; i++) {
 		SSL_free(t->ssl[i]);
@@ -207,7 +207,7 @@ static void talk_end(struct talk *t)
 	memset(t, 0, sizeof(*t));
 }
 
-static void free_contexts(SSL_CTX *ctx[2])
+static inline void free_contexts(SSL_CTX *ctx[2])
 {
 	SSL_CTX_free(ctx[0]);
 	SSL_CTX_free(ctx[1]);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sealed.c - TLS connections: ciphertext in stream order to the decryptor, and its plaintext back into flow as a
+ * connection of its own, carried by the first.
+ *
+ * It must not know records or keys (tls/decrypt.h does), nor who gives the secrets.
+ */
+#include <stdlib.h>
+
+#include "flow/flow_int.h"
+#include "tls/decrypt.h"
+
+struct sealed {
+	struct flow *f;
+	struct conn *c; /* the TLS connection */
+	struct tlsd_conn *tc;
+	uint64_t plain[2]; /* plaintext position reached */
+	uint8_t why[2];    /* enum gap_why of the last hole in the ciphertext */
+	bool from_start, seen, over, ending;
+};
+
+/* Something for the connection that is carried; want bytes of which bytes.n are here. */
+static void carry(struct sealed *s, int dir, const struct tlsd_meta *m, uint64_t want, struct span bytes,
+                  unsigned flags)
+{
+	const struct conn *c = s->c;
+	struct flow *f = s->f;
+	struct flow_data d = {
+	    .conn_id = c->id | FLOW_CARRIED,
+	    .ts_ns = m->ts_ns,
+	    .off = s->plain[dir],
+	    .want = want,
+	    .dir = dir,
+	    .flags = flags | FLOW_EDGE | (s->from_start ? FLOW_FROM_START : 0),
+	    .bytes = bytes,
+	    .who = m->who,
+	    .local = c->local,
+	    .remote = c->remote,
+	    .tls = "unknown",
+	    .func = "record",
+	    .attributed = true,
+	};
+
+	if (!s->seen) {
+		s->seen = true;
+		f->stats.decrypted++;
+	}
+	s->plain[dir] += want;
+	flow_data(f, &d);
+	const struct conn *inner = flow_find(f, d.conn_id);
+	s->over |= inner && inner->state == CONN_IGNORED;
+}
+
+static void on_record(void *ctx, void *user, const struct tlsd_record *r)
+{
+	struct sealed *s = user;
+	int dir = r->dir;
+
+	(void)ctx;
+	if (r->type != TLSD_DATA || !r->data.n)
+		return;
+	/* Of a trimmed record parts are missing: before this one, or at the last one's end. */
+	if (r->pos > s->plain[dir])
+		carry(s, dir, &r->m, r->pos - s->plain[dir], (struct span){0},
+		      s->why[dir] == GAP_SKIPPED      ? FLOW_SKIPPED
+		      : s->why[dir] == GAP_UNCAPTURED ? FLOW_UNCAPTURED
+		                                      : 0);
+	s->f->stats.unproven += r->flags & TLSD_TRIMMED ? r->data.n : 0;
+	carry(s, dir, &r->m, r->data.n, r->data, 0);
+}
+
+static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
+{
+	struct sealed *s = user;
+
+	(void)ctx;
+	switch (ev->kind) {
+	case TLSD_EV_LOST:
+		/* At the end nothing follows that the hole would be in front of. */
+		if (!s->ending && ev->lost.plain_bytes)
+			carry(s, ev->dir, &ev->m, ev->lost.plain_bytes, (struct span){0},
+			      ev->lost.exact ? 0 : FLOW_BREAK);
+		break;
+	case TLSD_EV_CLOSE_NOTIFY:
+		flow_fin(s->f, s->c->id | FLOW_CARRIED, ev->dir, s->plain[ev->dir], ev->m.ts_ns);
+		break;
+	case TLSD_EV_GAVE_UP:
+		s->over = true;
+		break;
+	default:
+		break;
+	}
+}
+
+bool sealed_new(struct flow *f)
+{
+	struct tlsd_cfg cfg = {.record = on_record, .event = on_event, .max_queued_total = f->cfg.max_queued_total};
+
+	/* One TLS connection takes two places, and must not push itself out. */
+	if (f->cfg.max_conns < 4)
+		f->cfg.max_conns = 4;
+	f->tlsd = tlsd_new(&cfg);
+	return f->tlsd != NULL;
+}
+
+struct tlsd *flow_tlsd(struct flow *f)
+{
+	return f->tlsd;
+}
+
+/* RFC 8446 section 5.1; a connection seen from its start begins with a handshake. */
+static bool looks_sealed(struct span b, bool from_start)
+{
+	struct cursor c = cur_of(b);
+	uint8_t type = cur_u8(&c), major = cur_u8(&c), minor = cur_u8(&c);
+	uint16_t len = cur_be16(&c);
+
+	if (c.bad || major != 3 || minor > 3 || !len || len > 16384 + 2048)
+		return false;
+	return from_start ? type == TLSD_HANDSHAKE : type >= TLSD_CCS && type <= TLSD_DATA && minor == 3;
+}
+
+bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bool from_start)
+{
+	static const uint64_t start[2];
+	struct tlsd_stats st;
+
+	(void)dir;
+	tlsd_get_stats(f->tlsd, &st);
+	if (!looks_sealed(first, from_start) || (f->cfg.offline && !st.secrets))
+		return false;
+	struct sealed *s = calloc(1, sizeof(*s));
+	if (!s)
+		return false;
+	*s = (struct sealed){.f = f, .c = c, .from_start = from_start};
+	s->tc = tlsd_open(f->tlsd, s, from_start ? start : NULL, 0);
+	if (!s->tc) {
+		free(s);
+		return false;
+	}
+	c->sealed = s;
+	c->state = CONN_SEALED;
+	return true;
+}
+
+/* After the decryptor has run. */
+static void after(struct flow *f, struct conn *c)
+{
+	struct sealed *s = c->sealed;
+	struct tlsd_need need;
+
+	if (s->over) {
+		f->stats.undecoded += !s->seen;
+		f->stats.tls_cipher += !s->seen;
+		conn_ignore(f, c);
+		return;
+	}
+	/* All secrets of a capture are known in advance. */
+	if (f->cfg.offline && !s->from_start && tlsd_need(s->tc, &need) && (need.queued[0] || need.queued[1]))
+		tlsd_try_secrets(s->tc);
+}
+
+void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k)
+{
+	const struct tlsd_meta m = {k->ts_ns, k->who};
+
+	tlsd_feed(c->sealed->tc, dir, c->s[dir].next, k->b, &m);
+	after(f, c);
+}
+
+void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns)
+{
+	const struct tlsd_meta m = {.ts_ns = ts_ns};
+
+	c->sealed->why[dir] = (uint8_t)why;
+	tlsd_gap(c->sealed->tc, dir, n, &m);
+	after(f, c);
+}
+
+void sealed_fin(struct flow *f, struct conn *c, int dir)
+{
+	flow_fin(f, c->id | FLOW_CARRIED, dir, c->sealed->plain[dir], f->now);
+}
+
+void sealed_drop(struct flow *f, struct conn *c)
+{
+	struct sealed *s = c->sealed;
+
+	(void)f;
+	if (!s)
+		return;
+	c->sealed = NULL;
+	s->ending = true;
+	tlsd_close(s->tc);
+	free(s);
+}
+
+void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns)
+{
+	f->stats.tls_cipher += !c->sealed->seen;
+	f->stats.undecoded += !c->sealed->seen;
+	sealed_drop(f, c);
+	flow_end(f, c->id | FLOW_CARRIED, why, ts_ns);
+}
