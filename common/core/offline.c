@@ -20,6 +20,7 @@
 #include "core/outfile.h"
 #include "core/writer.h"
 #include "core/sandbox.h"
+#include "flow/noted.h"
 #include "flow/offline.h"
 #include "tls/decrypt.h"
 
@@ -28,6 +29,7 @@ struct offline {
 	struct analysis analysis;
 	struct writer writer;
 	const struct run *run;
+	struct capfile cap;
 	struct tlsd *tlsd; /* flow's */
 	uint64_t bad_secrets;
 	struct connfilter *cf;
@@ -142,7 +144,7 @@ static int read_secrets(struct offline *o, void *file, FILE *keylog, struct err 
 	size_t cap = 0;
 	ssize_t n;
 
-	dsb_read(file, on_secret, o);
+	capfile_scan(file, &o->cap);
 	while (keylog && !stop && (n = getline(&line, &cap, keylog)) > 0)
 		on_secret(o, span_of(line, (size_t)n - (line[n - 1] == '\n')));
 	if (line)
@@ -176,6 +178,11 @@ static void *open_capture(struct offline *o, struct err *e)
 	return file;
 }
 
+static void on_container(void *ctx, uint32_t pid, const char *id)
+{
+	pipeline_proc(&((struct offline *)ctx)->pipe, pid, id);
+}
+
 static int decode(struct run *r, struct offline *o, struct err *e)
 {
 	struct flow_cfg fc = r->fc;
@@ -188,21 +195,34 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 	fc.tap = r->rc.write_file ? on_tap : NULL;
 	fc.ctx = o;
 	struct flow *f = flow_new(&fc);
-	struct reasm *ra = f ? reasm_new(f, 0) : NULL;
+	struct noted_cfg nc = {.flow = f, .container = on_container, .ctx = o};
+	struct noted *noted = f ? noted_new(&nc) : NULL;
+	struct reasm *ra = noted ? reasm_new(f, 0) : NULL;
 	if (!ra) {
+		noted_free(noted);
 		flow_free(f);
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	}
 	reasm_watch(ra, on_segment, o);
 	o->tlsd = flow_tlsd(f);
+	o->cap = (struct capfile){
+	    .reasm = ra,
+	    .noted = noted,
+	    .flow = f,
+	    .secret = on_secret,
+	    .ctx = o,
+	    .stop = &stop,
+	    .no_windows = !r->tool->windows,
+	};
 	void *file = open_capture(o, e);
-	int rc = file ? capfile_read(file, r->rc.read_file, NULL, ra, &stop, e) : stop ? 0 : -1;
+	int rc = file ? capfile_read(file, r->rc.read_file, &o->cap, e) : stop ? 0 : -1;
 	reasm_finish(ra);
 	analysis_finish(&o->analysis, o->last_ns);
 	flow_get_stats(f, &r->sh->flow);
 	reasm_get_stats(ra, &r->sh->packets);
 	reasm_free(ra);
 	flow_free(f);
+	noted_free(noted); /* last: records have names of its own */
 	return rc;
 }
 

@@ -32,7 +32,7 @@ int writer_open(struct writer *w, const struct tool *t, const struct pipeline *p
 {
 	const struct run_cfg *rc = pipe->rc;
 	struct capture_cfg cfg = {
-	    .application = w->app, .max_bytes = rc->rotate_bytes, .max_ns = rc->rotate_ns, .ctx = w};
+	    .application = w->app, .max_bytes = rc->rotate_bytes, .max_ns = rc->rotate_ns, .ctx = w, .run = real_ns()};
 
 	memset(w, 0, sizeof(*w));
 	snprintf(w->app, sizeof(w->app), "%s %s (snoopkit)", t->name, SNOOP_VERSION);
@@ -45,9 +45,17 @@ int writer_open(struct writer *w, const struct tool *t, const struct pipeline *p
 	return w->cap ? 0 : -1;
 }
 
+/* NULL when out of memory. */
+static struct capture_conn *conn_of(struct writer *w, const struct flow_tap *t)
+{
+	if (!*t->user)
+		*t->user = capture_open(w->cap, t->local, t->remote, t->number, t->from_start);
+	return *t->user;
+}
+
 static void data(struct writer *w, const struct flow_tap *t)
 {
-	struct capture_conn *c = *t->user;
+	struct capture_conn *c = conn_of(w, t);
 	struct capture_about a = {
 	    .conn = t->number,
 	    .nth = REC_UNKNOWN,
@@ -55,12 +63,11 @@ static void data(struct writer *w, const struct flow_tap *t)
 	    .tls = t->tls,
 	    .func = t->func,
 	    .attribution = t->attribution,
+	    .rest = !t->edge,
 	    .container = pipeline_container(w->pipe, t->who->pid),
 	};
 	uint64_t ts = t->ts_ns + (uint64_t)w->pipe->clock_ns;
 
-	if (!c)
-		*t->user = c = capture_open(w->cap, t->local, t->remote, t->number, t->from_start);
 	if (!c)
 		return;
 	if (w->note.n)
@@ -78,10 +85,11 @@ void writer_tap(struct writer *w, const struct flow_tap *t)
 		return;
 	if (t->what == TAP_DATA) {
 		data(w, t);
-	} else if (c && t->what == TAP_GAP) {
-		capture_gap(w->cap, c, t->dir, t->gap);
+	} else if (t->what == TAP_GAP) {
+		if ((c = conn_of(w, t)))
+			capture_gap(w->cap, c, t->dir, ts, t->gap, t->why);
 	} else if (c && t->what != TAP_CLOSE) {
-		capture_fin(w->cap, c, t->dir, t->what == TAP_RESET, ts);
+		capture_fin(w->cap, c, t->dir, t->what == TAP_RESET, t->closed, ts);
 	} else if (c) {
 		capture_close(w->cap, c);
 		*t->user = NULL;

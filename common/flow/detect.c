@@ -34,7 +34,8 @@ static bool decoder_start(struct flow *f, struct conn *c, int dir, const struct 
 		return false;
 	c->dec = d;
 	c->state = CONN_DECODED;
-	c->number = ++f->stats.decoded;
+	f->stats.decoded++;
+	c->number = c->given ? c->given : ++f->last_number;
 	/* What the other direction showed before was looked at and dropped: its next event says where it is. */
 	if (!s->from_start && !other->from_start && !other->head)
 		other->known = false;

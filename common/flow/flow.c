@@ -69,6 +69,12 @@ static struct conn **slot_of(struct flow *f, uint64_t id)
 	return p;
 }
 
+void flow_number_above(struct flow *f, uint64_t n)
+{
+	if (n > f->last_number)
+		f->last_number = n;
+}
+
 struct conn *flow_find(struct flow *f, uint64_t id)
 {
 	return *slot_of(f, id);
@@ -181,6 +187,7 @@ static void conn_end(struct flow *f, struct conn *c, enum end_why why)
 		if (why == END_RESET || why == END_CLOSED)
 			conn_tap(f, c,
 			         (struct flow_tap){.what = why == END_RESET ? TAP_RESET : TAP_FIN,
+			                           .closed = true,
 			                           .dir = dir,
 			                           .ts_ns = c->closing ? c->close_ns : f->now});
 	if (c->sealed)
@@ -246,6 +253,8 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 {
 	addr_learn(&c->local, &d->local);
 	addr_learn(&c->remote, &d->remote);
+	if (d->number)
+		c->given = d->number;
 	if (!d->tls)
 		return;
 	c->tls = d->tls;

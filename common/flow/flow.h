@@ -43,7 +43,11 @@ struct flow_data {
 	const char *func;              /* TLS: the library's function, NULL unknown */
 	bool attributed;               /* TLS: the socket is known */
 	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
+	uint64_t number;               /* of the connection, as a file says that it was in the records; 0: flow's own */
 };
+
+/* Set in the ids of connections that a file tells as the tool saw them live: their ends, roles and threads hold. */
+#define FLOW_NOTED (1ULL << 62)
 
 /* What passed on a decoded connection, in stream order, just after its decoder had it. */
 enum flow_tap_what { TAP_DATA, TAP_GAP, TAP_FIN, TAP_RESET, TAP_CLOSE /* the connection is forgotten */ };
@@ -58,6 +62,9 @@ struct flow_tap {
 	const struct rec_addr *local, *remote;
 	const char *tls, *func, *attribution;
 	bool from_start; /* the connection is known from its first byte */
+	bool edge;       /* TAP_DATA: starts where a call's buffer started */
+	const char *why; /* TAP_GAP: "lost", "uncaptured", "skipped", "unknown": then gap is 1 */
+	bool closed;     /* TAP_FIN, TAP_RESET: the whole connection ended, not this direction alone */
 	void **user;     /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
 };
 
@@ -107,6 +114,8 @@ struct flow_stats {
 
 /* NULL when out of memory. cfg is copied. */
 struct flow *flow_new(const struct flow_cfg *cfg);
+/* Numbers that flow gives to connections are above n from now on. */
+void flow_number_above(struct flow *f, uint64_t n);
 /* The decryptor, for secrets; NULL without cfg.decrypt. Its connections are flow's own. */
 struct tlsd *flow_tlsd(struct flow *f);
 void flow_data(struct flow *f, const struct flow_data *d);

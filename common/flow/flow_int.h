@@ -65,6 +65,7 @@ struct list {
 struct conn {
 	uint64_t sock_id;    /* of the socket below a TLS session, 0 unknown or none */
 	uint64_t id, number; /* number: in records, from 1; 0 until decoded */
+	uint64_t given;      /* number that it will have, 0: the next one */
 	uint64_t last_ns, close_ns;
 	struct conn *hnext;
 	struct link lru, wait;
@@ -99,6 +100,7 @@ struct flow {
 	struct list lru[LRU_LISTS], wait;
 	struct recent *recent;
 	size_t queued;
+	uint64_t last_number;
 	uint64_t counted; /* snapshots seen by the counting emitter */
 	struct buf body[2], note, coding;
 };

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 
 #include "sink/synth.h"
@@ -37,6 +38,8 @@ struct capture {
 
 struct capture_conn {
 	struct synth syn;
+	uint64_t number;
+	struct buf ends; /* pairs for the ends that the packets' addresses do not tell */
 	bool opened, fin[2];
 	uint64_t packets;
 };
@@ -45,7 +48,10 @@ struct capture_conn {
 static bool begin_file(struct capture *c)
 {
 	struct buf *b = &c->out.b;
-	bool ok = pcapng_section(b, NULL, c->os, c->cfg.application);
+	char run[64];
+
+	snprintf(run, sizeof(run), "snoopkit: run=%llu", (unsigned long long)c->cfg.run);
+	bool ok = pcapng_section(b, NULL, c->os, c->cfg.application, run);
 
 	for (int i = 0; i < c->nifaces; i++)
 		ok = ok && pcapng_interface(b, PCAPNG_ETHERNET, c->iface[i].name, c->iface[i].description);
@@ -193,34 +199,6 @@ static void put(struct capture *c, struct capture_conn *s, int dir, unsigned fla
 	s->packets++;
 }
 
-static void bare(struct capture *c, struct capture_conn *s, int dir, unsigned flags, uint64_t ts_ns)
-{
-	c->comment.n = c->custom.n = 0;
-	put(c, s, dir, flags, ts_ns, span_of(NULL, 0));
-}
-
-struct capture_conn *capture_open(struct capture *c, const struct rec_addr *local, const struct rec_addr *remote,
-                                  uint64_t number, bool from_start)
-{
-	struct capture_conn *s = calloc(1, sizeof(*s));
-
-	(void)c;
-	if (!s)
-		return NULL;
-	synth_init(&s->syn, local, remote, number);
-	s->opened = !from_start; /* its handshake comes with its first bytes, which tell who is the client */
-	return s;
-}
-
-/* Who sends first is taken for the client. */
-static void handshake(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns)
-{
-	s->opened = true;
-	bare(c, s, dir, SYNTH_SYN, ts_ns);
-	bare(c, s, !dir, SYNTH_SYN | SYNTH_ACK, ts_ns);
-	bare(c, s, dir, SYNTH_ACK, ts_ns);
-}
-
 static void pair(struct buf *b, const char *key, const char *value)
 {
 	if (value && *value)
@@ -242,12 +220,66 @@ static void pair_str(struct buf *b, const char *key, const char *p, size_t n)
 	}
 }
 
-static void describe(struct capture *c, const struct capture_about *a)
+/* An end that synth_init found a stand-in for. */
+static void pair_end(struct buf *b, const char *key, const struct rec_addr *a)
+{
+	struct buf text = {.max = 256};
+
+	if (a->family == AF_INET || a->family == AF_INET6)
+		return;
+	buf_adds(&text, a->family == AF_UNIX ? "unix:" : "?");
+	if (a->family == AF_UNIX && a->path.p)
+		buf_add(&text, a->path.p, a->path.n);
+	pair_str(b, key, (const char *)text.p, text.n);
+	buf_free(&text);
+}
+
+static void note_conn(struct capture *c, const struct capture_conn *s)
+{
+	c->comment.n = c->custom.n = 0;
+	buf_addf(&c->custom, "snoopkit: conn=%llu", (unsigned long long)s->number);
+	buf_add(&c->custom, s->ends.p, s->ends.n);
+}
+
+static void bare(struct capture *c, struct capture_conn *s, int dir, unsigned flags, uint64_t ts_ns)
+{
+	note_conn(c, s);
+	put(c, s, dir, flags, ts_ns, span_of(NULL, 0));
+}
+
+struct capture_conn *capture_open(struct capture *c, const struct rec_addr *local, const struct rec_addr *remote,
+                                  uint64_t number, bool from_start)
+{
+	struct capture_conn *s = calloc(1, sizeof(*s));
+
+	(void)c;
+	if (!s)
+		return NULL;
+	synth_init(&s->syn, local, remote, number);
+	s->number = number;
+	s->ends.max = 2048;
+	pair_end(&s->ends, "local", local);
+	pair_end(&s->ends, "remote", remote);
+	s->opened = !from_start; /* its handshake comes with its first bytes, which tell who is the client */
+	return s;
+}
+
+/* Who sends first is taken for the client. */
+static void handshake(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns)
+{
+	if (s->opened)
+		return;
+	s->opened = true;
+	bare(c, s, dir, SYNTH_SYN, ts_ns);
+	bare(c, s, !dir, SYNTH_SYN | SYNTH_ACK, ts_ns);
+	bare(c, s, dir, SYNTH_ACK, ts_ns);
+}
+
+static void describe(struct capture *c, const struct capture_conn *s, const struct capture_about *a)
 {
 	struct buf *b = &c->custom;
 
-	b->n = 0;
-	buf_addf(b, "snoopkit: conn=%llu", (unsigned long long)a->conn);
+	note_conn(c, s);
 	if (a->nth != REC_UNKNOWN)
 		buf_addf(b, " nth=%llu", (unsigned long long)a->nth);
 	if (a->who.pid)
@@ -257,8 +289,9 @@ static void describe(struct capture *c, const struct capture_about *a)
 	pair(b, "tls", a->tls);
 	pair(b, "func", a->func);
 	pair(b, "attribution", a->attribution);
+	if (a->rest)
+		pair(b, "rest", "1");
 	b = &c->comment;
-	b->n = 0;
 	if (a->who.pid) {
 		text_safe(b, span_of(a->who.comm, strnlen(a->who.comm, sizeof(a->who.comm))));
 		buf_addf(b, "[%u]", a->who.pid);
@@ -268,38 +301,50 @@ static void describe(struct capture *c, const struct capture_about *a)
 void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, struct span bytes,
                   const struct capture_about *a, struct span note)
 {
-	if (!s->opened)
-		handshake(c, s, dir, ts_ns);
-	describe(c, a);
+	struct capture_about piece_about = *a;
+
+	handshake(c, s, dir, ts_ns);
 	while (bytes.n) {
 		struct span piece = span_sub(bytes, 0, SYNTH_DATA);
 		bytes = span_sub(bytes, piece.n, bytes.n);
+		describe(c, s, &piece_about);
 		if (!bytes.n && note.n) {
 			if (c->comment.n)
 				buf_adds(&c->comment, ": ");
 			text_safe(&c->comment, note);
 		}
 		put(c, s, dir, SYNTH_ACK | SYNTH_PSH, ts_ns, piece);
+		piece_about.rest = true;
 	}
 }
 
-void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t n)
+void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, uint64_t n, const char *why)
 {
-	(void)c;
+	handshake(c, s, dir, ts_ns);
+	note_conn(c, s);
+	buf_addf(&c->custom, " gap=%llu why=%s", (unsigned long long)n, why);
+	buf_addf(&c->comment, "%llu bytes are missing here (%s)", (unsigned long long)n, why);
+	put(c, s, dir, SYNTH_ACK, ts_ns, span_of(NULL, 0));
 	synth_gap(&s->syn, dir, n);
 }
 
-void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, uint64_t ts_ns)
+void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, bool all, uint64_t ts_ns)
 {
 	if (!s->packets || s->fin[dir])
 		return;
 	s->fin[dir] = true;
-	bare(c, s, dir, (reset ? SYNTH_RST : SYNTH_FIN) | SYNTH_ACK, ts_ns);
+	if (reset)
+		s->fin[!dir] = true;
+	note_conn(c, s);
+	if (all)
+		pair(&c->custom, "end", reset ? "reset" : "closed");
+	put(c, s, dir, (reset ? SYNTH_RST : SYNTH_FIN) | SYNTH_ACK, ts_ns, span_of(NULL, 0));
 }
 
 void capture_close(struct capture *c, struct capture_conn *s)
 {
 	(void)c;
+	buf_free(&s->ends);
 	free(s);
 }
 

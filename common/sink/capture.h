@@ -25,6 +25,7 @@ struct capture_cfg {
 	 * rotation. */
 	int (*next)(void *ctx);
 	void *ctx;
+	uint64_t run; /* any number that no other run has: files of one run belong together */
 };
 
 /* What is told of the bytes with each of their packets. Unknown values as in record.h. */
@@ -34,6 +35,7 @@ struct capture_about {
 	struct origin who;
 	struct rec_str container;
 	const char *tls, *func, *attribution;
+	bool rest; /* the bytes go on where a call's first part ended */
 };
 
 /* Starts the first file on fd. tool's summary of what it is goes into the section. NULL with e. */
@@ -48,10 +50,10 @@ struct capture_conn *capture_open(struct capture *c, const struct rec_addr *loca
  * ("GET /x 200 12 ms"); empty: nothing. */
 void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, struct span bytes,
                   const struct capture_about *a, struct span note);
-/* n bytes of dir are missing here. */
-void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t n);
-/* The stream of dir ended (fin), or was reset. */
-void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, uint64_t ts_ns);
+/* n bytes of dir are missing here; why: a word for it. */
+void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, uint64_t n, const char *why);
+/* The stream of dir ended, or was reset; all: so did the connection. */
+void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, bool all, uint64_t ts_ns);
 /* The connection is gone: frees s. */
 void capture_close(struct capture *c, struct capture_conn *s);
 
