@@ -12,7 +12,8 @@
 #include "core/outfile.h"
 #include "core/pipeline.h"
 
-#define PIDS_SLOTS 4096
+#define PIDS_SLOTS    4096
+#define CLOCK_STEP_NS 10000
 
 /* Containers by pid: direct-mapped, a collision forgets the older one (then the key is absent, never wrong). */
 struct pids {
@@ -84,6 +85,30 @@ static void set_container(struct pipeline *p, struct rec_base *b)
 		b->container = pipeline_container(p, b->pid);
 }
 
+void pipeline_clock(struct pipeline *p, uint64_t now_ns, int64_t offset)
+{
+	size_t i = p->nclocks % PIPELINE_CLOCKS;
+
+	/* Two looks at two clocks differ a little; such steps would fill the table with nothing. */
+	if (p->nclocks && llabs(offset - p->clock[(p->nclocks - 1) % PIPELINE_CLOCKS].offset) <= CLOCK_STEP_NS)
+		return;
+	p->clock[i].since = p->nclocks ? now_ns : 0;
+	p->clock[i].offset = offset;
+	p->nclocks++;
+}
+
+uint64_t pipeline_real(const struct pipeline *p, uint64_t ns)
+{
+	size_t n = p->nclocks, kept = n < PIPELINE_CLOCKS ? n : PIPELINE_CLOCKS;
+	size_t i = n - 1;
+
+	if (!n)
+		return ns;
+	while (n - i < kept && p->clock[i % PIPELINE_CLOCKS].since > ns)
+		i--;
+	return ns + (uint64_t)p->clock[i % PIPELINE_CLOCKS].offset;
+}
+
 void pipeline_emit(void *ctx, struct record *r)
 {
 	struct pipeline *p = ctx;
@@ -92,7 +117,7 @@ void pipeline_emit(void *ctx, struct record *r)
 	if (p->done)
 		return;
 	if (b->time_ns != REC_UNKNOWN)
-		b->time_ns += (uint64_t)p->clock_ns;
+		b->time_ns = pipeline_real(p, b->time_ns);
 	set_container(p, b);
 	/* Filters are about the tool's own records; --coverage has others. */
 	if (r->schema == p->tool->schema && !match_record(p->rc, r))

@@ -8,6 +8,8 @@
 #include "core/tool.h"
 #include "sink/sink.h"
 
+#define PIPELINE_CLOCKS 256
+
 struct pipeline {
 	const struct tool *tool;
 	const struct run_cfg *rc;
@@ -18,10 +20,16 @@ struct pipeline {
 	struct totals *totals;
 	struct buf scratch;
 	struct pids *pids; /* containers by pid */
-	int64_t clock_ns;  /* added to FT_TIME values: monotonic to real time; 0 when they are real already */
-	uint64_t records;  /* handed to the sink */
-	uint64_t written;  /* of these, so many at least have left the buffer */
-	bool done;         /* -n reached, reader gone or output failed: stop */
+	/* What makes FT_TIME values real: the offset that held at each one's time, so that a time told twice (in a
+	 * record and in a capture) is told the same. None: they are real already. */
+	struct {
+		uint64_t since;
+		int64_t offset;
+	} clock[PIPELINE_CLOCKS];
+	size_t nclocks;   /* seen so far; the last ones are kept */
+	uint64_t records; /* handed to the sink */
+	uint64_t written; /* of these, so many at least have left the buffer */
+	bool done;        /* -n reached, reader gone or output failed: stop */
 };
 
 /* Opens the sink on stdout. schema: of the records to come. 0, or -1 with e. */
@@ -31,6 +39,9 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 void pipeline_emit(void *ctx, struct record *r);
 /* The records that follow are a table of their own. */
 void pipeline_table(struct pipeline *p);
+/* Real time is offset ahead of the monotonic clock from now on. */
+void pipeline_clock(struct pipeline *p, uint64_t now_ns, int64_t offset);
+uint64_t pipeline_real(const struct pipeline *p, uint64_t ns);
 /* Remembers the container of a process (bounded). */
 void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container);
 /* The container of a process; empty when unknown. */

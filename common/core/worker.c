@@ -33,7 +33,6 @@
 #define BATCH_BYTES   (4u << 20)  /* look at the broker and the clock at least this often */
 #define HINT_AFTER_NS 5000000000ULL
 #define SEC_NS        1000000000ULL
-#define CLOCK_STEP_NS 10000
 
 struct worker {
 	struct live live; /* first: the flow callbacks' context is both */
@@ -167,10 +166,7 @@ static void each_second(struct worker *w, uint64_t now)
 	struct ipc_shared *sh = w->run->sh;
 
 	/* Sampled often, so that records follow a clock that is being adjusted. */
-	int64_t offset = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
-	/* Two looks at two clocks differ a little: times of one event, told twice, are to agree. */
-	if (llabs(offset - w->pipe.clock_ns) > CLOCK_STEP_NS)
-		w->pipe.clock_ns = offset;
+	pipeline_clock(&w->pipe, now, (int64_t)(clock_ns(CLOCK_REALTIME) - now));
 	live_touch(&w->live);
 	if (!sh->tracing)
 		w->start_ns = now;
@@ -268,7 +264,7 @@ static int setup(struct worker *w, struct err *e)
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;
-	w->pipe.clock_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - now);
+	pipeline_clock(&w->pipe, now, (int64_t)(clock_ns(CLOCK_REALTIME) - now));
 	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;
 	if (r->rc.filter) {

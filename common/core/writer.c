@@ -66,7 +66,7 @@ static void data(struct writer *w, const struct flow_tap *t)
 	    .rest = !t->edge,
 	    .container = pipeline_container(w->pipe, t->who->pid),
 	};
-	uint64_t ts = t->ts_ns + (uint64_t)w->pipe->clock_ns;
+	uint64_t ts = pipeline_real(w->pipe, t->ts_ns);
 
 	if (!c)
 		return;
@@ -79,7 +79,7 @@ static void data(struct writer *w, const struct flow_tap *t)
 void writer_tap(struct writer *w, const struct flow_tap *t)
 {
 	struct capture_conn *c = *t->user;
-	uint64_t ts = t->ts_ns + (uint64_t)w->pipe->clock_ns;
+	uint64_t ts = pipeline_real(w->pipe, t->ts_ns);
 
 	if (!w->cap)
 		return;

@@ -33,11 +33,12 @@ same_records()
 
 @test "httpsnoop: both ends, joined connections, resets, unfinished requests, sendfile" {
 	start_nginx "sendfile on;"
-	spawn slow python3 - "$PORT" <<-'PY'
-		import socket, struct, sys, time
+	cat >"$T/slow.py" <<-'PY'
+		import os, socket, struct, sys, time
 		a = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 		a.sendall(b"GET /1k HTTP/1.1\r\nHost: a\r\n\r\n")
-		time.sleep(2.5)
+		while not os.path.exists(sys.argv[2] + "/go"):
+		    time.sleep(0.05)
 		for _ in range(2):
 		    a.sendall(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n")
 		    time.sleep(0.2)
@@ -53,11 +54,14 @@ same_records()
 		c.close()
 		d = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 		d.sendall(b"GET /100k HTTP/1.1\r\nHost: a\r\n\r\n")
+		open(sys.argv[2] + "/done", "w")
 		time.sleep(60)
 	PY
+	spawn slow python3 "$T/slow.py" "$PORT" "$T"
 	start_snoop --json -p "$NGINX,$PID" -w "$T/cap.pcapng"
-	wait_until 100 test "$(count_records .)" -ge 4
-	sleep 4
+	touch "$T/go"
+	wait_until 100 test -e "$T/done"
+	sleep 3
 	curl -s -o "$T/a" "http://127.0.0.1:$PORT/100k"
 	stop_snoop
 	is 0 "$SNOOP_STATUS"
