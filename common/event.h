@@ -347,7 +347,8 @@ struct ev_secret {
 	__u8 client_random[32];
 	__u8 secret_len;
 	__u8 flags; /* enum ev_secret_flags */
-	__u8 pad[6];
+	__u8 lib;   /* enum tls_lib_id, 0 unknown */
+	__u8 pad[5];
 	__u8 object[SECRET_OBJECT_BYTES];
 };
 
@@ -365,6 +366,7 @@ enum key_random { KEY_RANDOM_NONE, KEY_RANDOM_REG, KEY_RANDOM_NEAR, KEY_RANDOM_F
 #define KEY_COOKIE_RANDOM_AT 19 /* 4 bits: register that points to the client random */
 #define KEY_COOKIE_OFF1      23 /* 16 bits: NEAR: it is at session + off1; FAR: at *(session + off1) + off2 */
 #define KEY_COOKIE_OFF2      39 /* 16 bits */
+#define KEY_COOKIE_LIB       56 /* 4 bits: enum tls_lib_id */
 
 /* TLS libraries by name; the order is the wire format between kernel and user space: append only. */
 enum tls_lib_id { TLS_NONE, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_GO, TLS_BORINGSSL, TLS_RUSTLS };

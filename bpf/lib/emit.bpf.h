@@ -650,9 +650,10 @@ __noinline __u32 judge(__u64 ptr, __u64 meta, __u64 head, __u64 off)
 	return c->verdict;
 }
 
-static __always_inline bool copies(__u32 verdict)
+/* TLS records are for the keys engine, but where the library's own calls show the plaintext (c->link). */
+static __always_inline bool copies(const struct conn *c, __u32 verdict)
 {
-	return !cfg.peek_only && (verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher));
+	return !cfg.peek_only && (verdict == VERDICT_COPY || (verdict == VERDICT_TLS && cfg.want_cipher && !c->link));
 }
 
 static __always_inline bool unnamed(const struct conn *c, __u64 meta)
@@ -671,7 +672,7 @@ __noinline int stream_pass(__u64 ptr, __u64 meta, __u64 len, __u64 off)
 		return -1;
 	slot = ctl_of(c);
 	verdict = slot && slot->verdict ? slot->verdict : c->verdict;
-	if (!copies(verdict)) {
+	if (!copies(c, verdict)) {
 		STAT_ADD(passed_bytes, len);
 		return 0;
 	}
@@ -741,7 +742,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	}
 	/* Where all is copied at once the copy shows whether it is TLS; else a look at the first bytes does. */
 	if (c->verdict == VERDICT_UNKNOWN ||
-	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(verdict_now(c, slot))))) {
+	    (nest && (left > CHUNK_MAX || (c->flags & CONN_KTLS) || !copies(c, verdict_now(c, slot))))) {
 		head = read_head(meta_src(meta), ptr_to, cnt, left);
 		n = head_len(head);
 		if (nest && ((c->flags & CONN_KTLS) || (n >= 5 && looks_tls(head, n))) &&
@@ -750,7 +751,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 		judge(ptr, meta, head, off);
 		nest = false;
 	}
-	if (!copies(verdict_now(c, slot))) {
+	if (!copies(c, verdict_now(c, slot))) {
 		STAT_ADD(passed_bytes, left);
 		return 0;
 	}
@@ -776,7 +777,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	if (sent == PUT_TLS) {
 		if (tls_seen(c, ptr, meta, ptr_to, left | cnt << 32) == 1)
 			return 0;
-		if (!copies(verdict_now(c, slot))) {
+		if (!copies(c, verdict_now(c, slot))) {
 			STAT_ADD(passed_bytes, left);
 			return 0;
 		}

@@ -23,6 +23,7 @@ struct {
 struct key_args {
 	__u64 session, label, label_len; /* label_len 0: NUL-terminated */
 	__u64 secret, len, random;       /* random: where the client random is, 0 unknown */
+	__u64 lib;                       /* enum tls_lib_id */
 };
 
 /* By the assembler: the compiler would make one load of several, from a computed place in the context. */
@@ -90,6 +91,7 @@ static __always_inline void fill_secret(struct ev_secret *e, const struct key_ar
 	__builtin_memset(e->client_random, 0, sizeof(e->client_random));
 	__builtin_memset(e->pad, 0, sizeof(e->pad));
 	e->flags = 0;
+	e->lib = a->lib;
 	if (n > sizeof(e->secret))
 		n = 0; /* not a secret */
 	if (l > sizeof(e->label) - 1)
@@ -150,6 +152,7 @@ UPROBE(keylog_c)
 		return 0;
 	if (cfg.cookies)
 		cookie = bpf_get_attach_cookie(ctx);
+	a.lib = cookie >> KEY_COOKIE_LIB & 15;
 	if (cookie & KEY_COOKIE_SET) {
 		a.session = reg_at(ctx, cookie_reg(cookie, KEY_COOKIE_SESSION));
 		a.label = reg_at(ctx, cookie_reg(cookie, KEY_COOKIE_LABEL));
@@ -171,6 +174,7 @@ UPROBE(keylog_go)
 	    .random = ctx->si == 32 ? ctx->di : 0,
 	    .secret = ctx->r9,
 	    .len = (__u32)ctx->r10,
+	    .lib = TLS_GO,
 	};
 
 	return task_wanted() && a.random ? emit_secret(&a) : 0;

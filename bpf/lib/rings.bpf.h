@@ -48,13 +48,14 @@ struct {
 	__uint(max_entries, 256 << 10);
 } procs SEC(".maps");
 
-/* Unique in a run, and its low bits are spread (they pick the control slot): a bijection of (time, CPU). */
+/* Unique in a run, and its low bits are spread (they pick the control slot): a bijection of (time, CPU) on 63 bits. The
+ * highest bit is the worker's (what a TLS connection carries). */
 static __always_inline __u64 new_id(void)
 {
 	__u64 x = bpf_ktime_get_ns() << 8 | (bpf_get_smp_processor_id() & 255);
 
 	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdULL;
+	x = (x * 0xff51afd7ed558ccdULL) & ~(1ULL << 63);
 	x ^= x >> 33;
 	return x;
 }

@@ -26,6 +26,7 @@
 #include "core/log.h"
 #include "core/unixends.h"
 #include "core/outfile.h"
+#include "target/memscan.h"
 #include "target/nfct.h"
 
 #define TICK_MS      100
@@ -35,6 +36,7 @@
 #define FOREVER_S    1e9
 #define LOAD_FILES   1024 /* descriptors, at least, while loading */
 #define CMD_GRACE_MS 2000
+#define ASKS_A_TURN  64
 
 double now_s(void)
 {
@@ -96,16 +98,27 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 	return 0;
 }
 
-static void tell_container(struct broker *b, const struct proc_info *pi)
+/* What records say of a process; lib: of attacher_lib. */
+static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib)
 {
-	struct ipc_msg m = {.type = IPC_PROC, .u.proc.pid = pi->pid};
+	struct ipc_msg m = {.type = IPC_PROC, .u.proc = {.pid = pi->pid, .lib = lib}};
 
-	if (!pi->container[0])
-		return;
 	memcpy(m.u.proc.container, pi->container, sizeof(m.u.proc.container));
-	/* Behind a stopped reader nothing is taken: rather no container in the records than a broker that hangs. */
+	/* Behind a stopped reader nothing is taken: rather less in the records than a broker that hangs. */
 	if (can_send(b->run->sock, 0))
 		ipc_send(b->run->sock, &m, -1);
+}
+
+int scan_process(struct broker *b, uint32_t pid, bool fresh)
+{
+	int n = tls_calls(b) ? attacher_scan(b->attacher, pid) : 0;
+	struct proc_info pi;
+	uint8_t lib = 0;
+	bool news = tls_calls(b) && attacher_lib(b->attacher, pid, &lib);
+
+	if ((news || fresh) && proc_read(pid, &pi) && (lib || pi.container[0]))
+		tell_process(b, &pi, lib);
+	return n;
 }
 
 /* target_scan's callback: a process that is there now. */
@@ -115,14 +128,12 @@ static int found(void *ctx, const struct proc_info *pi)
 
 	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
 		log_note("cannot trace pid %u: too many processes", pi->pid);
-	tell_container(b, pi);
+	scan_process(b, pi->pid, true);
 	if (b->windows)
 		windows_add(b->windows, pi->pid);
 	olds_add(b->olds, pi->pid);
-	if (tls_calls(b)) {
-		attacher_scan(b->attacher, pi->pid);
+	if (tls_calls(b))
 		watch_add(b, pi->pid);
-	}
 	b->present++;
 	return 0;
 }
@@ -142,7 +153,8 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	b->by_pid = ts->npids || rc->cmd || (ts->container && !cgroup);
 	c->self_tgid = (__u32)getpid();
 	c->follow = !ts->no_children;
-	c->tls_calls = tls_calls(b);
+	c->tls_calls = tls_calls(b) && rc->via != VIA_KEYS;
+	c->want_cipher = tls_calls(b) && rc->via != VIA_CALLS;
 	c->turn_events = rc->turn_events;
 	lc->no_payload = rc->no_payload;
 	c->tls_only = b->run->tool->tls_only;
@@ -218,6 +230,8 @@ static int start_worker(struct broker *b, struct err *e)
 	}
 	close(sv[1]);
 	close(ask[1]);
+	if (b->run->keylog >= 0)
+		close(b->run->keylog);
 	if (b->run->capture >= 0)
 		close(b->run->capture);
 	if (b->run->opener >= 0)
@@ -234,6 +248,9 @@ static int start(struct broker *b, struct err *e)
 	struct rlimit before, lim;
 
 	if (fill_cfg(b, &lc, e) < 0)
+		return -1;
+	b->run->keylog = rc->keylog ? outfile_private(rc->keylog, true, e) : -1;
+	if (rc->keylog && b->run->keylog < 0)
 		return -1;
 	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
 	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
@@ -258,7 +275,13 @@ static int start(struct broker *b, struct err *e)
 	malloc_trim(0);
 	if (start_worker(b, e) < 0)
 		return -1;
-	struct attacher_cfg ac = {.loader = b->loader, .resolve = resolve, .ctx = b};
+	struct attacher_cfg ac = {
+	    .loader = b->loader,
+	    .keys = rc->via != VIA_CALLS,
+	    .calls = rc->via != VIA_KEYS,
+	    .resolve = resolve,
+	    .ctx = b,
+	};
 	b->attacher = attacher_new(&ac);
 	if (!b->attacher)
 		return err_set(e, EXIT_RUNTIME, "out of memory");
@@ -505,13 +528,10 @@ static int on_proc(void *ctx, void *data, size_t size)
 	if (!proc_read(p->h.pid, &pi))
 		return 0;
 	b->present += p->what != PROC_MMAP;
-	if (p->what == PROC_EXEC)
-		tell_container(b, &pi);
 	windows_add(b->windows, p->h.pid);
-	if (tls_calls(b)) {
-		tell_late(p->h.pid, attacher_scan(b->attacher, p->h.pid));
+	tell_late(p->h.pid, scan_process(b, p->h.pid, p->what == PROC_EXEC || p->what == PROC_FORK));
+	if (tls_calls(b))
 		watch_add(b, p->h.pid);
-	}
 	return 0;
 }
 
@@ -552,6 +572,74 @@ static void each_tick(struct broker *b)
 		b->stop = true;
 }
 
+/* The worker is not trusted to name processes: only those that are traced are read. */
+struct wanted {
+	uint32_t pid;
+	bool found;
+};
+
+static int is_wanted(void *ctx, const struct proc_info *pi)
+{
+	struct wanted *w = ctx;
+
+	return w->found = pi->pid == w->pid;
+}
+
+static bool may_scan(struct broker *b, uint32_t pid)
+{
+	const struct target_spec *ts = &b->run->rc.target;
+	struct wanted w = {.pid = pid};
+	struct err e = {0};
+
+	if (b->run->rc.no_memory_scan || !b->run->tool->tls_calls)
+		return false;
+	if (b->by_pid)
+		return loader_target_has(b->loader, pid);
+	/* Who named nobody has not named this one. */
+	if (ts->comm || ts->has_uid || ts->cgroup || ts->container)
+		target_scan(ts, (uint32_t)getpid(), is_wanted, &w, &e);
+	return w.found;
+}
+
+/* The worker asks for the keys of a process. */
+static void scan(struct broker *b, struct ipc_msg *m)
+{
+	struct memscan_req req = {.pid = m->u.scan.pid, .salts = m->u.scan.salts, .deep = m->u.scan.deep};
+	struct err e = {0};
+	pid_t child;
+	int fd = -1;
+
+	if (may_scan(b, req.pid)) {
+		fd = memscan_start(&req, &child, &e);
+		if (fd < 0)
+			log_detail("pid %u: no keys from its memory: %s", req.pid, e.text);
+	}
+	m->u.scan.error = fd < 0;
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, m, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* What the worker wants; so many at a time. */
+static void on_requests(struct broker *b)
+{
+	struct pollfd p = {.fd = b->run->sock, .events = POLLIN};
+	struct ipc_msg m;
+	int fd;
+
+	for (int i = 0; i < ASKS_A_TURN && poll(&p, 1, 0) == 1 && p.revents & POLLIN; i++) {
+		if (ipc_recv(b->run->sock, &m, &fd) != 1)
+			return; /* it is about to exit: SIGCHLD tells */
+		if (fd >= 0)
+			close(fd);
+		if (m.type == IPC_SCAN)
+			scan(b, &m);
+		else if (m.type == IPC_CT && b->nfct)
+			ct_reply(b, &m.u.ct);
+	}
+}
+
 static void loop(struct broker *b, struct ring_buffer *procs)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -562,8 +650,7 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 	ev.data.fd = ring_buffer__epoll_fd(procs);
 	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
 	ev.data.fd = b->run->sock;
-	if (b->nfct)
-		epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
+	epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev);
 	while (!b->stop) {
 		struct epoll_event got[4];
 		int wait = TICK_MS;
@@ -576,9 +663,9 @@ static void loop(struct broker *b, struct ring_buffer *procs)
 		if (poll_ms < wait)
 			wait = poll_ms;
 		epoll_wait(ep, got, 4, wait);
+		on_requests(b);
 		on_signal(b);
 		ring_buffer__consume(procs);
-		ct_serve(b);
 		each_tick(b);
 	}
 	close(ep);

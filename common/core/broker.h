@@ -60,9 +60,11 @@ void olds_add(struct olds *o, uint32_t pid);
 /* Lists their sockets to the worker. Once. */
 void olds_tell(struct olds *o);
 void olds_free(struct olds *o);
-/* Answers the worker's questions that are there. */
-void ct_serve(struct broker *b);
+/* Answers a question of the worker. */
+void ct_reply(struct broker *b, const struct ct_ask *q);
 
+/* Looks at a process's files, and tells the worker what is new of it (fresh: all). As attacher_scan. */
+int scan_process(struct broker *b, uint32_t pid, bool fresh);
 double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */
 void tell_late(uint32_t pid, int fresh);

@@ -17,6 +17,9 @@ void doc_each(const struct tool *t, void (*fn)(const struct opt *o, void *ctx), 
 	for (const struct opt *o = t->opts; o && o->name; o++)
 		if (!o->hidden)
 			fn(o, ctx);
+	for (const struct opt *o = tls_opts; t->tls_calls && o->name; o++)
+		if (!o->hidden)
+			fn(o, ctx);
 	for (const struct opt *o = common_opts; o->name; o++)
 		if (!o->hidden)
 			fn(o, ctx);

@@ -55,6 +55,9 @@ void doc_readme(const struct tool *t, struct buf *b)
 	for (const struct opt *o = t->opts; o && o->name; o++)
 		if (!o->hidden)
 			md_opt(o, b);
+	for (const struct opt *o = tls_opts; t->tls_calls && o->name; o++)
+		if (!o->hidden)
+			md_opt(o, b);
 	md_keys(t, b, false);
 }
 

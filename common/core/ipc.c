@@ -29,6 +29,7 @@ static size_t msg_size(uint32_t type)
 	    [IPC_GONE] = sizeof(((struct ipc_msg *)0)->u.gone),
 	    [IPC_LOSS] = sizeof(struct ipc_loss),
 	    [IPC_EVENT] = sizeof(struct ipc_event),
+	    [IPC_SCAN] = sizeof(struct ipc_scan),
 	    [IPC_CT] = sizeof(struct ct_ask),
 	    [IPC_FILE] = 1,
 	    [IPC_STOP] = 1,

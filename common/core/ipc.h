@@ -23,23 +23,31 @@ enum ipc_type {
 	IPC_RESOLVE = 1, /* broker -> worker: path, with the ELF file's descriptor */
 	IPC_PLAN,        /* worker -> broker: the answer */
 	IPC_COVERAGE,    /* broker -> worker: one line to print */
-	IPC_PROC,        /* broker -> worker: container of a process */
+	IPC_PROC,        /* broker -> worker: container and TLS library of a process */
 	IPC_GONE,        /* broker -> worker: a Unix connection has been closed */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
-	IPC_CT,          /* worker -> broker: a question to connection tracking */
-	IPC_FILE,        /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
-	IPC_STOP,        /* broker -> worker: no more events will come; drain, finish, exit */
+	IPC_SCAN, /* worker -> broker: keys of a process are wanted; back, with the scanner's descriptor or none */
+	IPC_FILE, /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
+	IPC_STOP, /* broker -> worker: no more events will come; drain, finish, exit */
+	IPC_CT,   /* worker -> broker: a question to connection tracking */
 };
 
 struct ipc_proc {
 	uint32_t pid;
 	char container[65];
+	uint8_t lib; /* enum tls_lib_id of what it has mapped; 0: none, several, or not known */
 };
 
 struct ipc_loss {
 	uint64_t conn_id;
 	struct conn_loss loss;
+};
+
+struct ipc_scan {
+	uint32_t pid;
+	bool salts, deep; /* memscan_req */
+	int32_t error;    /* back, without a descriptor: errno-like reason told already */
 };
 
 struct ipc_plan {
@@ -63,6 +71,7 @@ struct ipc_msg {
 		struct coverage coverage;
 		struct ipc_proc proc;
 		struct ipc_loss loss;
+		struct ipc_scan scan;
 		uint64_t gone; /* conn_id */
 		struct ipc_event event;
 		struct ct_ask ct;

@@ -180,7 +180,7 @@ static void *open_capture(struct offline *o, struct err *e)
 
 static void on_container(void *ctx, uint32_t pid, const char *id)
 {
-	pipeline_proc(&((struct offline *)ctx)->pipe, pid, id);
+	pipeline_proc(&((struct offline *)ctx)->pipe, pid, id, 0);
 }
 
 static int decode(struct run *r, struct offline *o, struct err *e)

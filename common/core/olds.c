@@ -14,8 +14,7 @@
 #include "target/nfct.h"
 #include "target/sockdiag.h"
 
-#define SEND_MS     2000
-#define ASKS_A_TURN 256
+#define SEND_MS 2000
 
 enum { ST_ESTABLISHED = 1, ST_CLOSE_WAIT = 8, ST_LISTEN = 10 };
 
@@ -146,26 +145,16 @@ void olds_tell(struct olds *o)
 	o->diag = NULL;
 }
 
-void ct_serve(struct broker *b)
+void ct_reply(struct broker *b, const struct ct_ask *q)
 {
-	struct pollfd p = {.fd = b->run->sock, .events = POLLIN};
-	struct ipc_msg q, m = {.type = IPC_EVENT, .u.event.size = sizeof(struct ev_ct)};
+	struct ipc_msg m = {.type = IPC_EVENT, .u.event.size = sizeof(struct ev_ct)};
 	struct ev_ct out;
-	int fd;
 
-	for (int i = 0; b->nfct && i < ASKS_A_TURN && poll(&p, 1, 0) == 1 && p.revents & POLLIN; i++) {
-		if (ipc_recv(b->run->sock, &q, &fd) != 1)
-			return; /* it is about to exit: SIGCHLD tells */
-		if (fd >= 0)
-			close(fd);
-		if (q.type != IPC_CT || (q.u.ct.addr.family != AF_INET && q.u.ct.addr.family != AF_INET6))
-			continue;
-		if (nfct_get(b->nfct, &q.u.ct.addr, &out) < 0)
-			continue;
-		out.h.conn_id = q.u.ct.conn_id;
-		out.h.ts_ns = (uint64_t)(now_s() * 1e9);
-		memcpy(m.u.event.bytes, &out, sizeof(out));
-		if (can_send(b->run->sock, 0))
-			ipc_send(b->run->sock, &m, -1);
-	}
+	if ((q->addr.family != AF_INET && q->addr.family != AF_INET6) || nfct_get(b->nfct, &q->addr, &out) < 0)
+		return;
+	out.h.conn_id = q->conn_id;
+	out.h.ts_ns = (uint64_t)(now_s() * 1e9);
+	memcpy(m.u.event.bytes, &out, sizeof(out));
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, -1);
 }

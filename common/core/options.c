@@ -139,6 +139,29 @@ static int more_verbose(void *cfg, const char *arg, struct err *e)
 	return 0;
 }
 
+static int set_via(void *cfg, const char *arg, struct err *e)
+{
+	static const char *const word[] = {[VIA_AUTO] = "auto", [VIA_KEYS] = "keys", [VIA_CALLS] = "calls"};
+
+	for (unsigned i = 0; i < sizeof(word) / sizeof(*word); i++)
+		if (!strcmp(arg, word[i])) {
+			((struct run_cfg *)cfg)->via = (enum via)i;
+			return 0;
+		}
+	return err_set(e, EXIT_USAGE, "option --via: '%s' is none of: auto keys calls", arg);
+}
+
+const struct opt tls_opts[] = {
+    {.kind = OPT_GROUP, .name = "TLS"},
+    {0, "via", "ENGINE", "keys: decrypt what passes on sockets; calls: probes on the library; auto: keys where it can",
+     OPT_CALL, .call = set_via, .values = "auto keys calls"},
+    {0, "no-memory-scan", NULL, "do not look for keys in the memory of the processes named (older connections)",
+     OPT_FLAG, .off = AT(no_memory_scan)},
+    {0, "keylog", "FILE", "append the keys of connections to FILE as they come (SSLKEYLOGFILE; mode 0600)", OPT_STR,
+     .off = AT(keylog), .values = "@file"},
+    {0},
+};
+
 const struct opt common_opts[] = {
     {.kind = OPT_GROUP, .name = "Targets (combined with AND; with none: every process)"},
     {'p', "pid", "PID[,PID]", "these processes with their present and later descendants", OPT_CALL, .call = set_pids,

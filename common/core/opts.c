@@ -31,6 +31,9 @@ static bool is_common(const struct opt *o)
 	for (const struct opt *c = common_opts; c->name; c++)
 		if (c == o)
 			return true;
+	for (const struct opt *c = tls_opts; c->name; c++)
+		if (c == o)
+			return true;
 	return false;
 }
 
@@ -99,10 +102,13 @@ static int apply(struct parser *p, const struct used *u, const char *arg)
 	}
 }
 
-/* Calls fn for every option of both tables until it returns true. */
+/* Calls fn for every option of the tool's tables until it returns true. */
 static const struct opt *find_opt(const struct tool *t, bool (*fn)(const struct opt *o, void *ctx), void *ctx)
 {
 	for (const struct opt *o = t->opts; o && o->name; o++)
+		if (is_option(o) && fn(o, ctx))
+			return o;
+	for (const struct opt *o = tls_opts; t->tls_calls && o->name; o++)
 		if (is_option(o) && fn(o, ctx))
 			return o;
 	for (const struct opt *o = common_opts; o->name; o++)

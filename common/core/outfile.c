@@ -75,20 +75,12 @@ static bool sudo_id(const char *name, unsigned *id)
 	return true;
 }
 
-int outfile_open(const struct run_cfg *rc, uint64_t index, struct err *e)
+int outfile_private(const char *path, bool append, struct err *e)
 {
-	char path[4096];
 	unsigned uid, gid;
 	struct stat st;
-	int fd;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (append ? O_APPEND : 0), 0600);
 
-	if (outfile_is_stdout(rc)) {
-		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-		return fd >= 0 ? fd : err_set(e, EXIT_RUNTIME, "standard output: %s", strerror(errno));
-	}
-	if (!name_of(rc, index, path, sizeof(path)))
-		return err_set(e, EXIT_USAGE, "option --write: '%.100s' is no usable file name", rc->write_file);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd < 0)
 		return err_set(e, EXIT_RUNTIME, "cannot write %s: %s", path, strerror(errno));
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
@@ -97,12 +89,26 @@ int outfile_open(const struct run_cfg *rc, uint64_t index, struct err *e)
 	bool given =
 	    st.st_uid == geteuid() && sudo_id("SUDO_UID", &uid) && sudo_id("SUDO_GID", &gid) && !fchown(fd, uid, gid);
 	(void)given;
-	if (fchmod(fd, 0600) || ftruncate(fd, 0)) {
+	if (fchmod(fd, 0600) || (!append && ftruncate(fd, 0))) {
 		err_set(e, EXIT_RUNTIME, "cannot write %s: %s", path, strerror(errno));
 		close(fd);
 		return -1;
 	}
 	return fd;
+}
+
+int outfile_open(const struct run_cfg *rc, uint64_t index, struct err *e)
+{
+	char path[4096];
+	int fd;
+
+	if (outfile_is_stdout(rc)) {
+		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		return fd >= 0 ? fd : err_set(e, EXIT_RUNTIME, "standard output: %s", strerror(errno));
+	}
+	if (!name_of(rc, index, path, sizeof(path)))
+		return err_set(e, EXIT_USAGE, "option --write: '%.100s' is no usable file name", rc->write_file);
+	return outfile_private(path, false, e);
 }
 
 static void serve(const struct run_cfg *rc, int sock)

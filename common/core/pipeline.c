@@ -15,11 +15,13 @@
 #define PIDS_SLOTS    4096
 #define CLOCK_STEP_NS 10000
 
-/* Containers by pid: direct-mapped, a collision forgets the older one (then the key is absent, never wrong). */
+/* Containers and TLS libraries by pid: direct-mapped, a collision forgets the older one (then the key is absent, never
+ * wrong). */
 struct pids {
-	struct {
+	struct pid_slot {
 		uint32_t pid;
 		char container[65];
+		uint8_t lib, used; /* mapped; bits of those whose keys came from it */
 	} slot[PIDS_SLOTS];
 };
 
@@ -76,7 +78,8 @@ struct rec_str pipeline_container(const struct pipeline *p, uint32_t pid)
 
 	if (!p->pids || !pid || p->pids->slot[i].pid != pid)
 		return (struct rec_str){0};
-	return (struct rec_str){p->pids->slot[i].container, strlen(p->pids->slot[i].container)};
+	const char *id = p->pids->slot[i].container;
+	return (struct rec_str){*id ? id : NULL, strlen(id)};
 }
 
 static void set_container(struct pipeline *p, struct rec_base *b)
@@ -141,16 +144,50 @@ void pipeline_table(struct pipeline *p)
 		p->sink->table(p->sink_state);
 }
 
-void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container)
+uint8_t pipeline_lib(const struct pipeline *p, uint32_t pid)
 {
+	unsigned i = pid % PIDS_SLOTS;
+
+	if (!p->pids || !pid || p->pids->slot[i].pid != pid)
+		return 0;
+	unsigned used = p->pids->slot[i].used;
+	if (!used)
+		return p->pids->slot[i].lib;
+	return used & (used - 1) ? 0 : (uint8_t)__builtin_ctz(used);
+}
+
+/* The process's slot, cleared if it was another's; NULL: out of memory. */
+static struct pid_slot *slot_take(struct pipeline *p, uint32_t pid)
+{
+	struct pid_slot *s;
+
 	if (!p->pids)
 		p->pids = calloc(1, sizeof(*p->pids));
 	if (!p->pids)
+		return NULL;
+	s = &p->pids->slot[pid % PIDS_SLOTS];
+	if (s->pid != pid)
+		*s = (struct pid_slot){.pid = pid};
+	return s;
+}
+
+void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container, uint8_t lib)
+{
+	struct pid_slot *s = slot_take(p, pid);
+
+	if (!s)
 		return;
-	unsigned i = pid % PIDS_SLOTS;
-	p->pids->slot[i].pid = pid;
-	memcpy(p->pids->slot[i].container, container, sizeof(p->pids->slot[i].container));
-	p->pids->slot[i].container[64] = 0;
+	memcpy(s->container, container, sizeof(s->container));
+	s->container[sizeof(s->container) - 1] = 0;
+	s->lib = lib;
+}
+
+void pipeline_lib_used(struct pipeline *p, uint32_t pid, uint8_t lib)
+{
+	struct pid_slot *s = lib && lib < 8 ? slot_take(p, pid) : NULL;
+
+	if (s)
+		s->used |= (uint8_t)(1u << lib);
 }
 
 void pipeline_flush(struct pipeline *p)

@@ -42,8 +42,12 @@ void pipeline_table(struct pipeline *p);
 /* Real time is offset ahead of the monotonic clock from now on. */
 void pipeline_clock(struct pipeline *p, uint64_t now_ns, int64_t offset);
 uint64_t pipeline_real(const struct pipeline *p, uint64_t ns);
-/* Remembers the container of a process (bounded). */
-void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container);
+/* Remembers the container and the TLS library (enum tls_lib_id) of a process (bounded). */
+void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container, uint8_t lib);
+/* Keys of the process came from this library: it is the one in use. */
+void pipeline_lib_used(struct pipeline *p, uint32_t pid, uint8_t lib);
+/* enum tls_lib_id; 0 unknown. */
+uint8_t pipeline_lib(const struct pipeline *p, uint32_t pid);
 /* The container of a process; empty when unknown. */
 struct rec_str pipeline_container(const struct pipeline *p, uint32_t pid);
 /* Writes out what is buffered; call after each batch. */

@@ -18,6 +18,7 @@ struct run {
 	struct ipc_shared *sh;
 	struct loader_shared ls; /* live only */
 	int sock;                /* own end of the socketpair, live only */
+	int keylog;              /* --keylog: its descriptor, -1 */
 	int capture, opener;     /* -w: the first file; socket of who opens further ones; -1 */
 	int ask;                 /* own end of the pair for questions about files, live only */
 };

@@ -24,9 +24,11 @@ static const int allowed[] = {
     /* The rings and the broker: waiting, messages, and the ELF files that come as descriptors with them. */
     SCMP_SYS(epoll_wait),
     SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_ctl),
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
     SCMP_SYS(recvmsg),
+    SCMP_SYS(recvfrom),
     SCMP_SYS(sendmsg),
     SCMP_SYS(pread64),
     SCMP_SYS(fstat),

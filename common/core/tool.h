@@ -70,6 +70,9 @@ struct match {
 	const char *values; /* as in struct opt */
 };
 
+/* --via: how plaintext of TLS is had. */
+enum via { VIA_AUTO, VIA_KEYS, VIA_CALLS };
+
 /* What the common options say (design: "Options that every tool has"). */
 struct run_cfg {
 	struct target_spec target;
@@ -90,9 +93,12 @@ struct run_cfg {
 	bool strict, coverage, show_secrets, quiet;
 	unsigned verbose;
 	bool help, version;
-	const char *rung; /* hidden: force a probe rung, for tests */
-	bool peek_only;   /* hidden: probes without payload, for the bench */
-	const char *docs; /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
+	enum via via;
+	bool no_memory_scan;
+	const char *keylog; /* --keylog */
+	const char *rung;   /* hidden: force a probe rung, for tests */
+	bool peek_only;     /* hidden: probes without payload, for the bench */
+	const char *docs;   /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;
 	bool hex, follow;     /* text: data as a hex dump; a line only where the stream changes. A tool's options */
@@ -156,6 +162,7 @@ int tool_main(const struct tool *t, int argc, char **argv);
 
 /* ---- opts.c ---- */
 extern const struct opt common_opts[]; /* ends with name NULL; offsets into struct run_cfg */
+extern const struct opt tls_opts[];    /* the same, of tools that look into TLS (tool.tls_calls) */
 /* Parses argv into rc and tool_cfg, which it zeroes first. Everything that needs no look at the system is checked:
  * values, columns, matches, contradictions; but after -h, -V or --docs nothing more. 0, or -1 with e (EXIT_USAGE, names
  * the option and the remedy). Strings in rc point into argv. Needs no privilege. */

@@ -45,7 +45,7 @@ void watch_tick(struct broker *b, double now)
 			i++;
 			continue;
 		}
-		int fresh = attacher_scan(b->attacher, w->pid);
+		int fresh = scan_process(b, w->pid, false);
 		if (fresh < 0) {
 			*w = b->watch[--b->nwatch];
 			continue;

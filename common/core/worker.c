@@ -19,12 +19,14 @@
 #include <unistd.h>
 
 #include "core/analysis.h"
+#include "core/keyring.h"
 #include "core/live.h"
 #include "core/log.h"
 #include "core/ring.h"
 #include "core/run.h"
 #include "core/sandbox.h"
 #include "core/writer.h"
+#include "tls/tls.h"
 
 #define TICK_MS       10
 #define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
@@ -40,7 +42,8 @@ struct worker {
 	struct pipeline pipe;
 	struct analysis analysis;
 	struct writer writer;
-	struct ring data, small;
+	struct ring data, small, secrets;
+	struct keyring *keys; /* NULL: the keys engine is off */
 	int epoll;
 	size_t batch; /* bytes taken since the loop last looked around */
 	uint64_t start_ns, second_ns;
@@ -65,10 +68,24 @@ static bool on_event(void *ctx, const void *data, size_t size)
 	return w->batch < BATCH_BYTES;
 }
 
+static bool on_secret(void *ctx, const void *data, size_t size)
+{
+	struct worker *w = ctx;
+	const struct ev_secret *s = data;
+
+	if (size < offsetof(struct ev_secret, object))
+		return true;
+	pipeline_lib_used(&w->pipe, s->h.pid, s->lib);
+	keyring_event(w->keys, data, size);
+	return true;
+}
+
 /* One round: closes that were there before the data are applied after it. True while more may be waiting. */
 static bool drain(struct worker *w)
 {
 	w->batch = 0;
+	if (w->keys)
+		ring_drain(&w->secrets, on_secret, w);
 	ring_drain(&w->small, on_event, w);
 	w->batch = 0;
 	bool more = ring_drain(&w->data, on_event, w);
@@ -151,8 +168,13 @@ static void on_message(struct worker *w)
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
 			analysis_event(&w->analysis, m.u.event.bytes, m.u.event.size);
 		break;
+	case IPC_SCAN:
+		if (w->keys)
+			keyring_scanner(w->keys, &m.u.scan, fd);
+		fd = w->keys ? -1 : fd;
+		break;
 	case IPC_PROC:
-		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container);
+		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container, m.u.proc.lib);
 		break;
 	default:
 		w->stop = true;
@@ -197,9 +219,13 @@ static int loop(struct worker *w)
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->run->sock)
 				on_message(w);
+			else if (w->keys)
+				keyring_ready(w->keys, ev[i].data.fd);
 		drain(w);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 		flow_tick(w->live.flow, now);
+		if (w->keys)
+			keyring_tick(w->keys, now);
 		analysis_tick(&w->analysis, now);
 		if (now - w->second_ns >= SEC_NS) {
 			w->second_ns = now;
@@ -218,6 +244,7 @@ static int loop(struct worker *w)
 	publish(w);
 	analysis_report(&w->analysis);
 	analysis_close(&w->analysis);
+	keyring_free(w->keys);
 	return wrote ? wrote : rc;
 }
 
@@ -241,6 +268,42 @@ static void ask_ct(void *ctx, const struct ct_ask *q)
 static void on_tap(void *ctx, const struct flow_tap *t)
 {
 	writer_tap(&((struct worker *)ctx)->writer, t);
+}
+
+static bool with_keys(const struct run *r)
+{
+	return r->tool->tls_calls && r->rc.via != VIA_CALLS;
+}
+
+static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)
+{
+	struct worker *w = ctx;
+
+	(void)conn_id;
+	if (w->keys)
+		keyring_wanted(w->keys, pid);
+}
+
+static const char *on_tls_name(void *ctx, uint32_t pid)
+{
+	return tls_lib_name(pipeline_lib(&((struct worker *)ctx)->pipe, pid));
+}
+
+static int open_keys(struct worker *w, struct err *e)
+{
+	struct run *r = w->run;
+	struct keyring_cfg cfg = {
+	    .flow = w->live.flow,
+	    .sock = r->sock,
+	    .epoll = w->epoll,
+	    .keylog = r->keylog,
+	    .scan = !r->rc.no_memory_scan,
+	};
+
+	if (!ring_open(&w->secrets, r->ls.secrets_ring_fd))
+		return err_set(e, EXIT_RUNTIME, "cannot map the ring of secrets: %s", strerror(errno));
+	w->keys = keyring_new(&cfg, e);
+	return w->keys ? 0 : -1;
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -290,8 +353,15 @@ static int setup(struct worker *w, struct err *e)
 			return -1;
 	}
 	fc.ctx = w;
+	if (with_keys(r)) {
+		fc.decrypt = true;
+		fc.needs_keys = on_needs_keys;
+		fc.tls_name = on_tls_name;
+	}
 	w->live.flow = flow_new(&fc);
-	return w->live.flow ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
+	if (!w->live.flow)
+		return err_set(e, EXIT_RUNTIME, "out of memory");
+	return with_keys(r) ? open_keys(w, e) : 0;
 }
 
 int worker_run(struct run *r, struct loader *l)

@@ -63,6 +63,7 @@ static void data(struct writer *w, const struct flow_tap *t)
 	    .tls = t->tls,
 	    .func = t->func,
 	    .attribution = t->attribution,
+	    .role = t->role,
 	    .rest = !t->edge,
 	    .container = pipeline_container(w->pipe, t->who->pid),
 	};

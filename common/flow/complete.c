@@ -91,6 +91,10 @@ void complete_record(struct flow *f, const struct conn *c, struct record *r)
 	struct rec_base *base = r->data;
 
 	base->conn = c->number;
+	if (!base->role)
+		base->role = c->role;
+	if (!base->role && c->outer)
+		base->role = sealed_role(f, c->outer);
 	base->source = c->sock_id ? c->sock_id : c->id;
 	base->local = c->local;
 	base->remote = c->remote;

@@ -34,8 +34,9 @@ static bool decoder_start(struct flow *f, struct conn *c, int dir, const struct 
 		return false;
 	c->dec = d;
 	c->state = CONN_DECODED;
-	f->stats.decoded++;
-	c->number = c->given ? c->given : ++f->last_number;
+	struct conn *outer = c->outer ? flow_find(f, c->outer) : NULL;
+	f->stats.decoded += !(outer && outer->number);
+	c->number = c->given ? c->given : outer && outer->number ? outer->number : ++f->last_number;
 	/* What the other direction showed before was looked at and dropped: its next event says where it is. */
 	if (!s->from_start && !other->from_start && !other->head)
 		other->known = false;
@@ -59,11 +60,11 @@ static void give_up(struct flow *f, struct conn *c, struct span first)
 	conn_ignore(f, c);
 }
 
-int conn_detect(struct flow *f, struct conn *c, int dir, struct span first)
+int conn_detect(struct flow *f, struct conn *c, int dir, uint32_t pid, struct span first)
 {
 	bool from_start = c->s[dir].from_start && c->s[dir].next == 0, undecided = false;
 
-	if (f->tlsd && !c->tls && sealed_begin(f, c, dir, first, from_start))
+	if (f->tlsd && !c->tls && sealed_begin(f, c, pid, first, from_start))
 		return 1;
 	if (f->cfg.tls_only && !c->tls) {
 		if (from_start && first.n >= 5)

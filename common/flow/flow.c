@@ -144,6 +144,7 @@ void conn_tap(struct flow *f, struct conn *c, struct flow_tap t)
 	t.remote = &c->remote;
 	t.tls = c->tls;
 	t.attribution = c->attribution;
+	t.role = c->outer ? sealed_role(f, c->outer) : c->role;
 	t.from_start = c->s[0].from_start || c->s[1].from_start;
 	t.user = &c->tap;
 	f->cfg.tap(f->cfg.ctx, &t);
@@ -253,6 +254,8 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 {
 	addr_learn(&c->local, &d->local);
 	addr_learn(&c->remote, &d->remote);
+	if (d->role)
+		c->role = d->role;
 	if (d->number)
 		c->given = d->number;
 	if (!d->tls)

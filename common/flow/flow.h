@@ -15,6 +15,8 @@
 
 struct flow;
 struct tlsd;
+struct tlsd_conn;
+struct tlsd_need;
 
 enum flow_data_flags {
 	FLOW_EDGE = 1,       /* bytes start where a call's buffer (offline: a segment) started */
@@ -43,6 +45,7 @@ struct flow_data {
 	const char *func;              /* TLS: the library's function, NULL unknown */
 	bool attributed;               /* TLS: the socket is known */
 	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
+	const char *role;              /* "client", "server"; NULL: messages tell, if anything does */
 	uint64_t number;               /* of the connection, as a file says that it was in the records; 0: flow's own */
 };
 
@@ -61,11 +64,12 @@ struct flow_tap {
 	uint64_t number; /* of the connection, as in records */
 	const struct rec_addr *local, *remote;
 	const char *tls, *func, *attribution;
-	bool from_start; /* the connection is known from its first byte */
-	bool edge;       /* TAP_DATA: starts where a call's buffer started */
-	const char *why; /* TAP_GAP: "lost", "uncaptured", "skipped", "unknown": then gap is 1 */
-	bool closed;     /* TAP_FIN, TAP_RESET: the whole connection ended, not this direction alone */
-	void **user;     /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
+	bool from_start;  /* the connection is known from its first byte */
+	bool edge;        /* TAP_DATA: starts where a call's buffer started */
+	const char *role; /* our end of the connection: "client", "server"; NULL where only messages tell */
+	const char *why;  /* TAP_GAP: "lost", "uncaptured", "skipped", "unknown": then gap is 1 */
+	bool closed;      /* TAP_FIN, TAP_RESET: the whole connection ended, not this direction alone */
+	void **user;      /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
 };
 
 struct flow_cfg {
@@ -94,6 +98,11 @@ struct flow_cfg {
 	void (*verdict)(void *ctx, uint64_t conn_id, bool wanted);
 	/* Is this new connection wanted (pcap filter)? May be NULL: yes. */
 	bool (*admit)(void *ctx, const struct flow_data *first);
+	/* Records of a connection of this process (pid 0: unknown) begin to wait for keys. It must not call flow. May
+	 * be NULL. */
+	void (*needs_keys)(void *ctx, uint64_t conn_id, uint32_t pid);
+	/* Which TLS library a process uses, for records; NULL: unknown. The function may be NULL. */
+	const char *(*tls_name)(void *ctx, uint32_t pid);
 	/* For who writes the streams themselves (-w). May be NULL. */
 	void (*tap)(void *ctx, const struct flow_tap *t);
 	void *ctx;
@@ -118,6 +127,9 @@ struct flow *flow_new(const struct flow_cfg *cfg);
 void flow_number_above(struct flow *f, uint64_t n);
 /* The decryptor, for secrets; NULL without cfg.decrypt. Its connections are flow's own. */
 struct tlsd *flow_tlsd(struct flow *f);
+/* Calls fn for each TLS connection whose records wait for keys, or will; n->group is its process. fn may give it keys:
+ * its plaintext comes out at once. */
+void flow_lacking(struct flow *f, void (*fn)(void *ctx, struct tlsd_conn *c, const struct tlsd_need *n), void *ctx);
 void flow_data(struct flow *f, const struct flow_data *d);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);

@@ -65,6 +65,7 @@ struct list {
 struct conn {
 	uint64_t sock_id;    /* of the socket below a TLS session, 0 unknown or none */
 	uint64_t id, number; /* number: in records, from 1; 0 until decoded */
+	const char *role;    /* that the source told, NULL */
 	uint64_t given;      /* number that it will have, 0: the next one */
 	uint64_t last_ns, close_ns;
 	struct conn *hnext;
@@ -129,7 +130,7 @@ void stream_clear(struct flow *f, struct stream *s);
 /* ---- detect.c ---- */
 /* Looks for the protocol in first, the bytes at s->next of dir. >0: decoded now, 0: more bytes are needed, <0: not here
  * (the connection may be ignored now). */
-int conn_detect(struct flow *f, struct conn *c, int dir, struct span first);
+int conn_detect(struct flow *f, struct conn *c, int dir, uint32_t pid, struct span first);
 
 /* ---- flow.c ---- */
 /* Nothing more of it is wanted. */
@@ -144,11 +145,13 @@ struct conn *flow_find(struct flow *f, uint64_t id);
 /* ---- sealed.c ---- */
 bool sealed_new(struct flow *f);
 /* Is first the start of TLS records, and can they be decrypted? Then c is CONN_SEALED from now on. */
-bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bool from_start);
+bool sealed_begin(struct flow *f, struct conn *c, uint32_t pid, struct span first, bool from_start);
 /* The bytes of k, at c->s[dir].next. */
 void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k);
 void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns);
 void sealed_fin(struct flow *f, struct conn *c, int dir);
+/* "client", "server" as the handshake told; NULL unknown. */
+const char *sealed_role(struct flow *f, uint64_t outer);
 /* Forgets what it knows of c; with an end, that of what it carries follows. */
 void sealed_drop(struct flow *f, struct conn *c);
 void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns);

@@ -20,7 +20,7 @@ struct note {
 	uint64_t conn, gap;
 	struct origin who;
 	char container[65];
-	const char *tls, *func, *attribution;
+	const char *tls, *func, *attribution, *role;
 	unsigned why; /* enum flow_data_flags of the gap */
 	char local[ADDR_MAX], remote[ADDR_MAX];
 	size_t nlocal, nremote;
@@ -149,6 +149,8 @@ static void set(struct noted *n, struct note *o, struct span key, struct span v)
 		o->func = name_of(n, v);
 	else if (span_eq(key, span_str("attribution")))
 		o->attribution = name_of(n, v);
+	else if (span_eq(key, span_str("role")))
+		o->role = name_of(n, v);
 	else if (span_eq(key, span_str("gap")))
 		o->gap = number(v);
 	else if (span_eq(key, span_str("why")))
@@ -345,6 +347,7 @@ bool noted_packet(struct noted *n, const struct ng_packet *p, const struct tcp_s
 	d.conn_id = c->id;
 	d.tls = o.tls;
 	d.func = o.func;
+	d.role = o.role;
 	d.attributed = o.attribution != NULL;
 	d.flags = (o.rest ? 0 : FLOW_EDGE) | (c->from_start ? FLOW_FROM_START : 0);
 	if (o.attribution)

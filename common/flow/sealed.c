@@ -8,14 +8,17 @@
 #include <stdlib.h>
 
 #include "flow/flow_int.h"
+#include "proto/tlsdata.h"
 #include "tls/decrypt.h"
 
 struct sealed {
 	struct flow *f;
 	struct conn *c; /* the TLS connection */
 	struct tlsd_conn *tc;
-	uint64_t plain[2]; /* plaintext position reached */
-	uint8_t why[2];    /* enum gap_why of the last hole in the ciphertext */
+	const char *tls, *role; /* library; "client", "server" */
+	uint64_t plain[2];      /* plaintext position reached */
+	uint8_t why[2];         /* enum gap_why of the last hole in the ciphertext */
+	uint32_t pid;
 	bool from_start, seen, over, ending;
 };
 
@@ -36,12 +39,14 @@ static void carry(struct sealed *s, int dir, const struct tlsd_meta *m, uint64_t
 	    .who = m->who,
 	    .local = c->local,
 	    .remote = c->remote,
-	    .tls = "unknown",
+	    .tls = s->tls,
 	    .func = "record",
 	    .attributed = true,
 	};
 
 	if (!s->seen) {
+		const char *tls = f->cfg.tls_name ? f->cfg.tls_name(f->cfg.ctx, s->pid) : NULL;
+		s->tls = d.tls = tls ? tls : "unknown";
 		s->seen = true;
 		f->stats.decrypted++;
 	}
@@ -69,12 +74,103 @@ static void on_record(void *ctx, void *user, const struct tlsd_record *r)
 	carry(s, dir, &r->m, r->data.n, r->data, 0);
 }
 
+/* RFC 8446 section 6, and those of RFC 5246 that it left out. */
+static const char *alert_name(uint8_t code)
+{
+	static const struct {
+		uint8_t code;
+		const char *name;
+	} v[] = {{10, "unexpected_message"},
+	         {20, "bad_record_mac"},
+	         {22, "record_overflow"},
+	         {30, "decompression_failure"},
+	         {40, "handshake_failure"},
+	         {42, "bad_certificate"},
+	         {43, "unsupported_certificate"},
+	         {44, "certificate_revoked"},
+	         {45, "certificate_expired"},
+	         {46, "certificate_unknown"},
+	         {47, "illegal_parameter"},
+	         {48, "unknown_ca"},
+	         {49, "access_denied"},
+	         {50, "decode_error"},
+	         {51, "decrypt_error"},
+	         {70, "protocol_version"},
+	         {71, "insufficient_security"},
+	         {80, "internal_error"},
+	         {86, "inappropriate_fallback"},
+	         {90, "user_canceled"},
+	         {100, "no_renegotiation"},
+	         {109, "missing_extension"},
+	         {110, "unsupported_extension"},
+	         {112, "unrecognized_name"},
+	         {113, "bad_certificate_status_response"},
+	         {115, "unknown_psk_identity"},
+	         {116, "certificate_required"},
+	         {120, "no_application_protocol"}};
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++)
+		if (v[i].code == code)
+			return v[i].name;
+	return "unknown";
+}
+
+static struct rec_str str_of(const char *s)
+{
+	return (struct rec_str){s, s ? strlen(s) : 0};
+}
+
+/* A record of a handshake, or of an alert. */
+static void tell(struct sealed *s, const struct tlsd_event *ev, const char *kind)
+{
+	const struct tlsd_facts *t = tlsd_facts(s->tc);
+	struct flow *f = s->f;
+	struct tlsdata d;
+	struct record r = {&tlsdata_schema, &d};
+
+	if (!f->cfg.handshakes || s->ending)
+		return;
+	if (!s->c->number) {
+		s->c->number = ++f->last_number;
+		f->stats.decoded++;
+	}
+	rec_clear(&r);
+	d.base.time_ns = t->hello_ns ? t->hello_ns : ev->m.ts_ns;
+	d.base.kind = kind;
+	d.base.pid = ev->m.who.pid;
+	d.base.tid = ev->m.who.tid;
+	d.base.comm = (struct rec_str){ev->m.who.comm, strnlen(ev->m.who.comm, sizeof(ev->m.who.comm))};
+	d.base.role = s->role;
+	if (ev->kind == TLSD_EV_ALERT) {
+		d.base.time_ns = ev->m.ts_ns;
+		d.dir = ev->dir ? "out" : "in";
+		d.alert = alert_name(ev->code);
+	} else if (t->established_ns > t->hello_ns && t->hello_ns) {
+		d.handshake_us = (t->established_ns - t->hello_ns) / 1000;
+	}
+	d.version = t->version == 0x0304 ? "TLSv1.3" : t->version == 0x0303 ? "TLSv1.2" : NULL;
+	d.cipher = t->cipher_name;
+	d.sni = str_of(t->sni);
+	d.alpn = str_of(t->alpn);
+	d.base.note = str_of(t->resumed ? "resumed" : t->retried ? "hello was retried" : NULL);
+	complete_record(f, s->c, &r);
+}
+
 static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 {
 	struct sealed *s = user;
 
+	int8_t client = tlsd_facts(s->tc)->client_dir;
+
 	(void)ctx;
+	s->role = client < 0 ? NULL : client == 1 ? "client" : "server";
 	switch (ev->kind) {
+	case TLSD_EV_ESTABLISHED:
+		tell(s, ev, "handshake");
+		break;
+	case TLSD_EV_ALERT:
+		tell(s, ev, "alert");
+		break;
 	case TLSD_EV_LOST:
 		/* At the end nothing follows that the hole would be in front of. */
 		if (!s->ending && ev->lost.plain_bytes)
@@ -83,6 +179,10 @@ static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 		break;
 	case TLSD_EV_CLOSE_NOTIFY:
 		flow_fin(s->f, s->c->id | FLOW_CARRIED, ev->dir, s->plain[ev->dir], ev->m.ts_ns);
+		break;
+	case TLSD_EV_NEEDS_KEYS:
+		if (s->f->cfg.needs_keys)
+			s->f->cfg.needs_keys(s->f->cfg.ctx, s->c->id, s->pid);
 		break;
 	case TLSD_EV_GAVE_UP:
 		s->over = true;
@@ -103,6 +203,13 @@ bool sealed_new(struct flow *f)
 	return f->tlsd != NULL;
 }
 
+const char *sealed_role(struct flow *f, uint64_t outer)
+{
+	const struct conn *c = flow_find(f, outer);
+
+	return c && c->sealed ? c->sealed->role : NULL;
+}
+
 struct tlsd *flow_tlsd(struct flow *f)
 {
 	return f->tlsd;
@@ -120,20 +227,19 @@ static bool looks_sealed(struct span b, bool from_start)
 	return from_start ? type == TLSD_HANDSHAKE : type >= TLSD_CCS && type <= TLSD_DATA && minor == 3;
 }
 
-bool sealed_begin(struct flow *f, struct conn *c, int dir, struct span first, bool from_start)
+bool sealed_begin(struct flow *f, struct conn *c, uint32_t pid, struct span first, bool from_start)
 {
 	static const uint64_t start[2];
 	struct tlsd_stats st;
 
-	(void)dir;
 	tlsd_get_stats(f->tlsd, &st);
 	if (!looks_sealed(first, from_start) || (f->cfg.offline && !st.secrets))
 		return false;
 	struct sealed *s = calloc(1, sizeof(*s));
 	if (!s)
 		return false;
-	*s = (struct sealed){.f = f, .c = c, .from_start = from_start};
-	s->tc = tlsd_open(f->tlsd, s, from_start ? start : NULL, 0);
+	*s = (struct sealed){.f = f, .c = c, .from_start = from_start, .pid = pid};
+	s->tc = tlsd_open(f->tlsd, s, from_start ? start : NULL, pid);
 	if (!s->tc) {
 		free(s);
 		return false;
@@ -201,4 +307,35 @@ void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns
 	f->stats.undecoded += !c->sealed->seen;
 	sealed_drop(f, c);
 	flow_end(f, c->id | FLOW_CARRIED, why, ts_ns);
+}
+
+void flow_lacking(struct flow *f, void (*fn)(void *ctx, struct tlsd_conn *c, const struct tlsd_need *n), void *ctx)
+{
+	struct tlsd_need need;
+	uint64_t *id = NULL;
+	size_t n = 0, cap = 0;
+
+	/* By number: what comes out may push connections out. */
+	for (int l = 0; l < LRU_LISTS; l++) {
+		for (struct conn *c = f->lru[l].first; c; c = c->lru.next) {
+			if (!c->sealed || !tlsd_need(c->sealed->tc, &need))
+				continue;
+			if (n == cap) {
+				uint64_t *more = reallocarray(id, cap ? 2 * cap : 64, sizeof(*id));
+				if (!more)
+					break;
+				id = more;
+				cap = cap ? 2 * cap : 64;
+			}
+			id[n++] = c->id;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct conn *c = flow_find(f, id[i]);
+		if (!c || !c->sealed || !tlsd_need(c->sealed->tc, &need))
+			continue;
+		fn(ctx, c->sealed->tc, &need);
+		after(f, c);
+	}
+	free(id);
 }

@@ -117,7 +117,7 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 		conn_ignore(f, c);
 		return;
 	}
-	if (!f->cfg.skip)
+	if (!f->cfg.skip || c->outer) /* positions are the plaintext's */
 		return;
 	if (f->cfg.shape && c->dec->shape) {
 		struct dec_shape now = c->dec->shape(c->st, dir);
@@ -150,7 +150,7 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 		*(why == GAP_LOST         ? &f->stats.lost_bytes
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
-	if (f->cfg.tap && c->number)
+	if (f->cfg.tap && c->number && !c->sealed)
 		conn_tap(f, c,
 		         (struct flow_tap){.what = TAP_GAP,
 		                           .dir = dir,
@@ -174,7 +174,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 
 	if (c->state == CONN_LOOKING) {
 		bool start = s->from_start && s->next == 0;
-		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, first) : -1;
+		int r = start || (k->flags & CHUNK_EDGE) ? conn_detect(f, c, dir, k->who.pid, first) : -1;
 		if (r == 0 && !(k->flags & CHUNK_FORCE))
 			return 0;
 	}
@@ -188,7 +188,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 	}
 	s->next += n;
 	f->stats.bytes += c->outer ? 0 : n;
-	if (f->cfg.tap && c->number && n)
+	if (f->cfg.tap && c->number && !c->sealed && n)
 		conn_tap(f, c,
 		         (struct flow_tap){.what = TAP_DATA,
 		                           .dir = dir,
@@ -290,7 +290,7 @@ static bool run_end(struct flow *f, struct conn *c, int dir, bool expired)
 	s->fin_done = true;
 	if (c->sealed)
 		sealed_fin(f, c, dir);
-	if (f->cfg.tap && c->number)
+	if (f->cfg.tap && c->number && !c->sealed)
 		conn_tap(f, c, (struct flow_tap){.what = TAP_FIN, .dir = dir, .ts_ns = f->now});
 	if (!c->st)
 		return false;

@@ -289,6 +289,7 @@ static void describe(struct capture *c, const struct capture_conn *s, const stru
 	pair(b, "tls", a->tls);
 	pair(b, "func", a->func);
 	pair(b, "attribution", a->attribution);
+	pair(b, "role", a->role);
 	if (a->rest)
 		pair(b, "rest", "1");
 	b = &c->comment;

@@ -34,7 +34,7 @@ struct capture_about {
 	uint64_t nth;  /* of the exchange; REC_UNKNOWN */
 	struct origin who;
 	struct rec_str container;
-	const char *tls, *func, *attribution;
+	const char *tls, *func, *attribution, *role;
 	bool rest; /* the bytes go on where a call's first part ended */
 };
 

@@ -67,6 +67,7 @@ struct proc {
 	uint64_t used;
 	struct seen *v;
 	size_t n;
+	uint8_t told;   /* attacher_lib */
 	size_t skipped; /* mappings beyond MAX_SEEN */
 	char why[160];  /* why the first unread file was not read; "" none */
 };
@@ -155,7 +156,14 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 	struct plan_site site[PLAN_MAX_SITES];
 	struct err e = {0};
 	unsigned n = 0;
-	for (uint32_t i = 0; i < plan->nsites; i++) {
+	bool keys = a->cfg.keys && plan->key.prog[0], calls = a->cfg.calls && !keys && (plan->lib || !a->cfg.keys);
+	if (keys) {
+		site[n] = (struct plan_site){.offset = plan->key.offset,
+		                             .cookie = plan->key.cookie | (uint64_t)plan->lib << KEY_COOKIE_LIB};
+		memcpy(site[n++].prog, plan->key.prog, sizeof(plan->key.prog));
+		snprintf(f->how, sizeof(f->how), "keys: %.80s", plan->key.how);
+	}
+	for (uint32_t i = 0; calls && i < plan->nsites; i++) {
 		if (plan->site[i].late)
 			f->late = plan->site[i];
 		else
@@ -173,7 +181,8 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 /* Does the answer (it comes from another process) stay within its bounds? */
 static bool plan_sane(struct plan *p)
 {
-	p->how[sizeof(p->how) - 1] = p->why[sizeof(p->why) - 1] = 0;
+	p->how[sizeof(p->how) - 1] = p->why[sizeof(p->why) - 1] = p->key.how[sizeof(p->key.how) - 1] = 0;
+	p->key.prog[sizeof(p->key.prog) - 1] = 0;
 	for (uint32_t i = 0; i < p->nsites && i < PLAN_MAX_SITES; i++)
 		p->site[i].prog[sizeof(p->site[i].prog) - 1] = 0;
 	return p->nsites <= PLAN_MAX_SITES;
@@ -191,8 +200,7 @@ static int add_tls(struct attacher *a, const struct ident *id, int fd, const cha
 	f->lib = plan->lib;
 	show_path(f->path, sizeof(f->path), path);
 	snprintf(f->how, sizeof(f->how), "%s", plan->nsites ? plan->how : plan->why);
-	if (plan->nsites)
-		attach_sites(a, f, fd, plan);
+	attach_sites(a, f, fd, plan);
 	a->tls[a->ntls] = f;
 	return a->ntls++;
 }
@@ -212,7 +220,7 @@ static int look(struct attacher *a, int fd, const char *path, char *why, size_t 
 	struct other *o = &a->other[mix(mix(1, &id.ino, sizeof(id.ino)), &id.dev, sizeof(id.dev)) % OTHER_SLOTS];
 	if (!o->set || !same(&o->id, &id)) {
 		bool failed = a->cfg.resolve(a->cfg.ctx, fd, path, &plan, &e) || !plan_sane(&plan);
-		if (!failed && (plan.nsites || plan.why[0]))
+		if (!failed && (plan.nsites || plan.why[0] || plan.key.prog[0]))
 			return add_tls(a, &id, fd, path, &plan);
 		*o = (struct other){id, true, failed};
 	}
@@ -243,6 +251,33 @@ static void proc_drop(struct attacher *a, struct proc **at)
 	free(p->v);
 	free(p);
 	a->nprocs--;
+}
+
+/* enum tls_lib_id of the one library among its files, 0: none, or several. */
+static uint8_t only_lib(const struct attacher *a, const struct proc *p)
+{
+	uint8_t lib = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		int what = p->v[i].what;
+		if (what < 0 || !a->tls[what]->lib || a->tls[what]->lib == lib)
+			continue;
+		if (lib)
+			return 0;
+		lib = a->tls[what]->lib;
+	}
+	return lib;
+}
+
+bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib)
+{
+	struct proc *p = *proc_slot(a, pid);
+
+	*lib = p ? only_lib(a, p) : 0;
+	if (!p || p->told == *lib)
+		return false;
+	p->told = *lib;
+	return true;
 }
 
 void attacher_forget(struct attacher *a, uint32_t pid)

@@ -8,6 +8,9 @@
 #ifndef SNOOP_ATTACH_H
 #define SNOOP_ATTACH_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/err.h"
 #include "tls/plan.h"
 
@@ -16,6 +19,9 @@ struct attacher;
 
 struct attacher_cfg {
 	struct loader *loader;
+	/* What is attached: probes where a library hands out its keys, or at its read and write functions. Both: the
+	 * latter only in files where the former is not found. */
+	bool keys, calls;
 	/* Resolves the ELF file open at fd (path: for messages). 0, or -1 with e. */
 	int (*resolve)(void *ctx, int fd, const char *path, struct plan *out, struct err *e);
 	void *ctx;
@@ -32,6 +38,9 @@ int attacher_scan(struct attacher *a, uint32_t pid);
 int attacher_late(struct attacher *a, uint32_t pid);
 /* How often a mapped TLS file was left out because there are too many of them. */
 uint32_t attacher_unhooked(const struct attacher *a);
+/* The TLS library that a process has mapped, as far as it was scanned: *lib is an enum tls_lib_id, 0: none, or several.
+ * True when that is another than at the last call. */
+bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib);
 /* The process ended: what is remembered of it is dropped and what is attached in it alone; the files
  * stay hooked. Needed only to save memory and descriptors. */
 void attacher_forget(struct attacher *a, uint32_t pid);

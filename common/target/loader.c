@@ -496,6 +496,14 @@ int loader_target_add(struct loader *l, __u32 pid)
 	return -1;
 }
 
+bool loader_target_has(struct loader *l, __u32 pid)
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "targets");
+	__u32 v;
+
+	return fd >= 0 && !bpf_map_lookup_elem(fd, &pid, &v);
+}
+
 int loader_target_count(struct loader *l)
 {
 	__u32 key, next;

@@ -4,37 +4,12 @@
 TOOL=sslsniff
 load lib
 
-TLSPEER=$ROOT/tests/live/tlspeer.py
-
-start_server() # the peer as server on $PORT, pid $SERVER, its books in $T/books
-{
-	read -r PORT < <(free_ports 1)
-	make_cert
-	spawn server python3 "$TLSPEER" serve "$PORT" "$T/cert.pem" "$T/key.pem" "$T/books"
-	SERVER=$PID
-	wait_until 300 grep -q ready "$T/server"
-}
-close_books() { kill -TERM "$SERVER" && wait_until 100 gone "$SERVER"; }
-
-# drive PORT CONNS COUNT - the peer as client: its older connections are open when this returns; go_on, then hang_up.
-drive()
-{
-	mkfifo "$T/orders"
-	python3 "$TLSPEER" drive "$1" "$2" "$3" "$T/books" <"$T/orders" >"$T/drive" 2>"$T/drive.err" 3>&- &
-	DRIVER=$!
-	PIDS+=("$DRIVER")
-	exec 9>"$T/orders"
-	wait_until 300 grep -q ready "$T/drive"
-}
-go_on() { echo go >&9 && wait_until 600 grep -q 'done' "$T/drive"; }
-hang_up() { exec 9>&-; }
-
-agree() { python3 "$TLSPEER" check "$T/out" "$T/books" "$1"; }
+load tlslib
 
 @test "curl, client: every byte of every call, with its socket; text, hex and JSON tell the same" {
 	start_server
 	local at="https://127.0.0.1:$PORT"
-	"$TOOLS/sslsniff" --json -- curl -sk --http1.1 "$at/a" "$at/b" -o /dev/null -o /dev/null >"$T/out" 2>"$T/err"
+	"$TOOLS/sslsniff" --json --via calls -- curl -sk --http1.1 "$at/a" "$at/b" -o /dev/null -o /dev/null >"$T/out" 2>"$T/err"
 	"$TOOLS/sslsniff" -q -- curl -sk --http1.1 "$at/text" -o /dev/null >"$T/text" 2>>"$T/err"
 	"$TOOLS/sslsniff" -q --hex --max 16 -- curl -sk --http1.1 "$at/hex" -o /dev/null >"$T/hex" 2>>"$T/err"
 	"$TOOLS/sslsniff" -q -x --dir in -- curl -sk --http1.1 "$at/extra" -o /dev/null >"$T/extra" 2>>"$T/err"
@@ -56,14 +31,6 @@ agree() { python3 "$TLSPEER" check "$T/out" "$T/books" "$1"; }
 	is 0 "$(grep -c '^GET' "$T/extra" || true)"
 	contains "$(cat "$T/extra")" '^you asked for /extra$'
 	is 2 "$(grep -c '^GET /f[12] HTTP' "$T/follow")"
-}
-
-# start_echo - nginx that says back the path, over TLS on $ECHO.
-start_echo()
-{
-	read -r ECHO < <(free_ports 1)
-	start_nginx "server { listen 127.0.0.1:$ECHO ssl; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem;
-		location / { return 200 \"you asked for \$request_uri\\n\"; } }"
 }
 
 @test "nginx, server: connections of before and during the run, each byte once, nobody else's token" {

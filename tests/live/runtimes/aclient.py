@@ -16,8 +16,7 @@ async def main(port, count):
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         await reader.readexactly(length)
-    writer.close()
-    await writer.wait_closed()
+    writer.close()  # the peer need not answer close_notify
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# The keys engine on real runtimes: connections older than the tool, of before, during and after its start, server and
+# client, TLS 1.2 and 1.3; each byte once, on its own connection. tests/RUNTIMES lists them; the last test counts.
+# bats file_tags=host
+TOOL=sslsniff
+load lib
+load tlslib
+
+RT=$ROOT/tests/live/runtimes
+
+setup_file() { : >"$BATS_FILE_TMPDIR/ran"; }
+# ran NAME SIDE - what the last test compares with tests/RUNTIMES.
+ran() { echo "$1 $2" >>"$BATS_FILE_TMPDIR/ran"; }
+
+# both_ways NAME PORT PID [CONNS] - drives the server with older and newer connections, under both versions of TLS, one run
+# of the tool each, and compares.
+both_ways()
+{
+	local v
+	for v in 1.3 1.2; do
+		TLS=$v drive "$2" "${4:-4}" 5
+		start_snoop --json --strict --via keys -p "$3"
+		go_on
+		stop_snoop
+		hang_up
+		is 0 "$SNOOP_STATUS"
+		agree server
+		is "record" "$(records 'select(.kind == "data").func' | sort -u)"
+	done
+	ran "$1" s
+}
+
+serve() # CMD... - a server that says "ready"; pid in $SERVER
+{
+	spawn server "$@"
+	SERVER=$PID
+	wait_until 600 grep -q ready "$T/server"
+}
+
+port_and_cert() { read -r PORT < <(free_ports 1) && make_cert; }
+
+# client NAME CMD... - the tool runs CMD against the peer that keeps books; each of its connections must be shown whole.
+client()
+{
+	local name=$1
+	shift
+	"$TOOLS/sslsniff" --json --via keys -- "$@" >"$T/all" 2>"$T/err" </dev/null
+	grep '^{"time"' "$T/all" >"$T/out" || true
+	close_books
+	agree client
+	ran "$name" c
+}
+
+@test "nginx" {
+	start_echo
+	both_ways nginx "$ECHO" "$NGINX" 16
+}
+
+@test "OpenSSL, static and stripped" {
+	port_and_cert
+	cc -O1 -static -s -o "$T/tlsserver" "$RT/server.c" -lssl -lcrypto -lpthread -ldl 2>"$T/cc.err"
+	serve "$T/tlsserver" "$PORT" "$T/cert.pem" "$T/key.pem"
+	both_ways openssl-static-stripped "$PORT" "$SERVER"
+}
+
+@test "python, blocking" {
+	start_server
+	both_ways python-blocking "$PORT" "$SERVER"
+	close_books
+	start_server
+	client python-blocking python3 "$PEER" get "https://127.0.0.1:$PORT/a" 5
+}
+
+@test "python, asyncio" {
+	port_and_cert
+	serve python3 "$RT/aserver.py" "$PORT" "$T/cert.pem" "$T/key.pem"
+	both_ways python-asyncio "$PORT" "$SERVER"
+	start_server
+	client python-asyncio python3 "$RT/aclient.py" "$PORT" 5
+}
+
+@test "node" {
+	port_and_cert
+	serve node "$RT/server.mjs" "$PORT" "$T/cert.pem" "$T/key.pem"
+	both_ways node "$PORT" "$SERVER"
+	start_server
+	client node node "$RT/client.mjs" "https://127.0.0.1:$PORT" 5
+}
+
+@test "go, stripped" {
+	port_and_cert
+	(cd "$RT/go" && GOFLAGS=-buildvcs=false "$GO" build -ldflags '-s -w' -o "$T/gopeer" .)
+	serve "$T/gopeer" serve "$PORT" "$T/cert.pem" "$T/key.pem"
+	both_ways go-stripped "$PORT" "$SERVER"
+	start_server
+	client go-stripped "$T/gopeer" get "https://127.0.0.1:$PORT" 5
+}
+
+@test "java" {
+	port_and_cert
+	openssl pkcs12 -export -in "$T/cert.pem" -inkey "$T/key.pem" -passout pass:secret -out "$T/key.p12"
+	javac -d "$T" "$RT/Server.java" "$RT/Client.java"
+	serve java -cp "$T" Server "$PORT" "$T/key.p12"
+	both_ways java "$PORT" "$SERVER"
+	start_server
+	client java java -cp "$T" Client "$PORT" 5
+}
+
+@test "gnutls-cli, tstclnt (NSS), curl, wget" {
+	start_server
+	client gnutls sh -c "(printf 'GET /gnutls HTTP/1.1\r\nHost: localhost\r\n\r\n'; sleep 1) | gnutls-cli --insecure -p $PORT 127.0.0.1"
+	start_server
+	mkdir "$T/nss" && certutil -N -d "$T/nss" --empty-password
+	client nss sh -c "(printf 'GET /nss HTTP/1.1\r\nHost: localhost\r\n\r\n'; sleep 1) | tstclnt -d $T/nss -h 127.0.0.1 -p $PORT -o -b"
+	start_server
+	client curl curl -sk --http1.1 -o /dev/null "https://127.0.0.1:$PORT/curl"
+	start_server
+	client wget wget -q --no-check-certificate -O /dev/null "https://127.0.0.1:$PORT/wget"
+}
+
+@test "bun, deno" {
+	port_and_cert
+	fetch_npm bun @oven/bun-linux-x64 bin/bun
+	serve "$T/bun" "$RT/server.mjs" "$PORT" "$T/cert.pem" "$T/key.pem"
+	both_ways bun "$PORT" "$SERVER"
+	port_and_cert
+	fetch_npm deno @deno/linux-x64-glibc deno
+	serve "$T/deno" run -A "$RT/server.mjs" "$PORT" "$T/cert.pem" "$T/key.pem"
+	both_ways deno "$PORT" "$SERVER"
+}
+
+@test "all of tests/RUNTIMES ran" {
+	awk '!/^#/ { for (i = 2; i <= NF; i++) print $1, $i }' "$ROOT/tests/RUNTIMES" | sort >"$T/want"
+	sort -u "$BATS_FILE_TMPDIR/ran" >"$T/got"
+	same_lines "$T/want" "$T/got"
+}
