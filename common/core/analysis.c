@@ -12,7 +12,11 @@
 
 static void on_emit(void *ctx, struct record *r)
 {
-	pipeline_emit(((struct analysis *)ctx)->pipe, r);
+	struct analysis *s = ctx;
+
+	if (s->watch)
+		s->watch(s->watch_ctx, r);
+	pipeline_emit(s->pipe, r);
 }
 
 static void on_table(void *ctx)
@@ -81,6 +85,12 @@ void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
 	s->ask = ask;
 	s->ask_ctx = ask_ctx;
 	s->env.ask_ct = ask ? on_ask : NULL;
+}
+
+void analysis_watch(struct analysis *s, void (*watch)(void *ctx, const struct record *r), void *ctx)
+{
+	s->watch = watch;
+	s->watch_ctx = ctx;
 }
 
 bool analysis_event(struct analysis *s, const void *data, size_t size)

@@ -17,6 +17,8 @@ struct analysis {
 	const struct connfilter *filter; /* NULL: every connection */
 	void (*ask)(void *ctx, const struct ct_ask *q);
 	void *ask_ctx;
+	void (*watch)(void *ctx, const struct record *r);
+	void *watch_ctx;
 };
 
 /* pipe and filter must outlive it. 0, or -1 with e. */
@@ -28,6 +30,8 @@ const struct decoder *const *analysis_decoders(const struct tool *t, const struc
  * struct analyzer_env. */
 void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
                    void (*ask)(void *ctx, const struct ct_ask *q), void *ask_ctx);
+/* watch sees each record of the analyzer before the pipeline does. */
+void analysis_watch(struct analysis *s, void (*watch)(void *ctx, const struct record *r), void *ctx);
 /* True: the event was the analyzer's. */
 bool analysis_event(struct analysis *s, const void *data, size_t size);
 void analysis_segment(struct analysis *s, const struct tcp_seg *seg, uint64_t ts_ns);

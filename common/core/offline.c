@@ -115,7 +115,7 @@ static int open_writer(struct offline *o, struct err *e)
 	opener = fd < 0 ? -1 : outfile_opener(rc, e);
 	if (e->code)
 		return -1;
-	return writer_open(&o->writer, o->run->tool, &o->pipe, fd, opener, e);
+	return writer_open(&o->writer, o->run->tool, &o->pipe, fd, opener, NULL, e);
 }
 
 static bool admit(void *ctx, const struct flow_data *first)
@@ -183,6 +183,11 @@ static void on_container(void *ctx, uint32_t pid, const char *id)
 	pipeline_proc(&((struct offline *)ctx)->pipe, pid, id, 0);
 }
 
+static void on_clock(void *ctx, uint64_t ns, int64_t moved)
+{
+	pipeline_clock(&((struct offline *)ctx)->pipe, ns, moved);
+}
+
 static int decode(struct run *r, struct offline *o, struct err *e)
 {
 	struct flow_cfg fc = r->fc;
@@ -195,7 +200,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 	fc.tap = r->rc.write_file ? on_tap : NULL;
 	fc.ctx = o;
 	struct flow *f = flow_new(&fc);
-	struct noted_cfg nc = {.flow = f, .container = on_container, .ctx = o};
+	struct noted_cfg nc = {.flow = f, .container = on_container, .clock = on_clock, .ctx = o};
 	struct noted *noted = f ? noted_new(&nc) : NULL;
 	struct reasm *ra = noted ? reasm_new(f, 0) : NULL;
 	if (!ra) {
@@ -203,6 +208,7 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 		flow_free(f);
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	}
+	pipeline_clock(&o->pipe, 0, 0);
 	reasm_watch(ra, on_segment, o);
 	o->tlsd = flow_tlsd(f);
 	o->cap = (struct capfile){

@@ -95,6 +95,8 @@ void pipeline_clock(struct pipeline *p, uint64_t now_ns, int64_t offset)
 	/* Two looks at two clocks differ a little; such steps would fill the table with nothing. */
 	if (p->nclocks && llabs(offset - p->clock[(p->nclocks - 1) % PIPELINE_CLOCKS].offset) <= CLOCK_STEP_NS)
 		return;
+	if (!p->nclocks)
+		p->first_offset = offset;
 	p->clock[i].since = p->nclocks ? now_ns : 0;
 	p->clock[i].offset = offset;
 	p->nclocks++;
@@ -110,6 +112,11 @@ uint64_t pipeline_real(const struct pipeline *p, uint64_t ns)
 	while (n - i < kept && p->clock[i % PIPELINE_CLOCKS].since > ns)
 		i--;
 	return ns + (uint64_t)p->clock[i % PIPELINE_CLOCKS].offset;
+}
+
+int64_t pipeline_moved(const struct pipeline *p, uint64_t ns)
+{
+	return (int64_t)(pipeline_real(p, ns) - ns) - p->first_offset;
 }
 
 void pipeline_emit(void *ctx, struct record *r)

@@ -26,6 +26,7 @@ struct pipeline {
 		uint64_t since;
 		int64_t offset;
 	} clock[PIPELINE_CLOCKS];
+	int64_t first_offset;
 	size_t nclocks;   /* seen so far; the last ones are kept */
 	uint64_t records; /* handed to the sink */
 	uint64_t written; /* of these, so many at least have left the buffer */
@@ -42,6 +43,8 @@ void pipeline_table(struct pipeline *p);
 /* Real time is offset ahead of the monotonic clock from now on. */
 void pipeline_clock(struct pipeline *p, uint64_t now_ns, int64_t offset);
 uint64_t pipeline_real(const struct pipeline *p, uint64_t ns);
+/* How far real time has moved against the monotonic clock since the first pipeline_clock. */
+int64_t pipeline_moved(const struct pipeline *p, uint64_t ns);
 /* Remembers the container and the TLS library (enum tls_lib_id) of a process (bounded). */
 void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container, uint8_t lib);
 /* Keys of the process came from this library: it is the one in use. */

@@ -86,6 +86,7 @@ struct run_cfg {
 	const char *read_file;                          /* -r */
 	const char *keylog_in;                          /* --keylog-in */
 	const char *write_file;                         /* -w */
+	bool packets;                                   /* --packets */
 	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
 	uint64_t duration_ns, count;                    /* 0: no limit */
 	uint64_t buffer_bytes;                          /* data ring; 0: 8 MiB */

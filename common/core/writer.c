@@ -28,7 +28,8 @@ static int on_next(void *ctx)
 	return outfile_next(((struct writer *)ctx)->opener);
 }
 
-int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, int opener, struct err *e)
+int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, int opener,
+                struct netpkt *net, struct err *e)
 {
 	const struct run_cfg *rc = pipe->rc;
 	struct capture_cfg cfg = {
@@ -41,15 +42,22 @@ int writer_open(struct writer *w, const struct tool *t, const struct pipeline *p
 	w->note.max = 4096;
 	if (cfg.max_bytes || cfg.max_ns)
 		cfg.next = on_next;
+	cfg.no_streams = t->no_streams;
 	w->cap = capture_new(&cfg, fd, e);
-	return w->cap ? 0 : -1;
+	if (!w->cap || !net)
+		return w->cap ? 0 : -1;
+	struct packets_cfg pc = {.cap = w->cap, .net = net};
+	w->packets = packets_new(&pc);
+	return w->packets ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
 }
 
 /* NULL when out of memory. */
 static struct capture_conn *conn_of(struct writer *w, const struct flow_tap *t)
 {
-	if (!*t->user)
+	if (!*t->user) {
+		capture_name(w->cap, t->local, pipeline_container(w->pipe, t->who ? t->who->pid : 0));
 		*t->user = capture_open(w->cap, t->local, t->remote, t->number, t->from_start);
+	}
 	return *t->user;
 }
 
@@ -69,6 +77,7 @@ static void data(struct writer *w, const struct flow_tap *t)
 	};
 	uint64_t ts = pipeline_real(w->pipe, t->ts_ns);
 
+	capture_clock(w->cap, pipeline_moved(w->pipe, t->ts_ns));
 	if (!c)
 		return;
 	if (w->note.n)
@@ -97,27 +106,42 @@ void writer_tap(struct writer *w, const struct flow_tap *t)
 	}
 }
 
-/* One value as people read it; false: there is nothing to say. */
+/* One value; false: there is nothing to say. */
 static bool add_value(struct buf *b, const struct record *r, const struct field *f)
 {
 	const void *p = (const char *)r->data + f->off;
-	char us[16];
 
 	if (!rec_known(r, f))
 		return false;
-	if (b->n)
-		buf_addc(b, ' ');
 	switch (f->type) {
 	case FT_STR:
 		return buf_add(b, ((const struct rec_str *)p)->p, ((const struct rec_str *)p)->n);
+	case FT_TRUE:
+	case FT_BOOL:
+		return buf_addc(b, (char)('0' + *(const unsigned char *)p));
+	case FT_ID:
+		return buf_addf(b, "%u", *(const unsigned int *)p);
 	case FT_NAME:
 		return buf_adds(b, *(const char *const *)p);
-	case FT_US:
-		fmt_us(us, *(const rec_u64 *)p);
-		return buf_adds(b, us);
 	default:
 		return buf_addf(b, "%llu", *(const rec_u64 *)p);
 	}
+}
+
+static void add_word(struct buf *b, const struct record *r, const struct field *f)
+{
+	char us[16];
+
+	if (!rec_known(r, f))
+		return;
+	if (b->n)
+		buf_addc(b, ' ');
+	if (f->type != FT_US) {
+		add_value(b, r, f);
+		return;
+	}
+	fmt_us(us, *(const rec_u64 *)((const char *)r->data + f->off));
+	buf_adds(b, us);
 }
 
 void writer_record(struct writer *w, const struct record *r)
@@ -130,14 +154,75 @@ void writer_record(struct writer *w, const struct record *r)
 	w->note.n = 0;
 	for (size_t i = 0; i < sizeof(summary_keys) / sizeof(*summary_keys); i++)
 		if ((f = schema_find(r->schema, summary_keys[i])))
-			add_value(&w->note, r, f);
+			add_word(&w->note, r, f);
 	f = schema_find(r->schema, "nth");
 	w->nth = f ? *(const rec_u64 *)((const char *)r->data + f->off) : REC_UNKNOWN;
 	w->conn = base->conn;
 }
 
+void writer_known(struct writer *w, const struct rec_addr *local, const struct rec_addr *remote, uint64_t number,
+                  const struct origin *who, uint64_t ts_ns)
+{
+	if (w->packets)
+		packets_known(w->packets, local, remote, number, who, pipeline_real(w->pipe, ts_ns));
+}
+
+void writer_secret(struct writer *w, struct span line)
+{
+	if (w->packets)
+		capture_secrets(w->cap, line);
+}
+
+/* Is it said elsewhere, or no part of an event? */
+static bool is_told(const struct field *f)
+{
+	static const char *const keys[] = {"time", "pid", "tid", "comm", "conn", "local", "remote", "container"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (!strcmp(f->key, keys[i]))
+			return true;
+	return f->type == FT_HEADERS || f->type == FT_BODY || f->type == FT_ADDR;
+}
+
+static void add_pair(struct buf *b, const struct record *r, const struct field *f)
+{
+	struct buf v = {.max = 512};
+
+	add_value(&v, r, f);
+	capture_pair(b, f->key, (struct rec_str){(const char *)v.p, v.n});
+	buf_free(&v);
+}
+
+void writer_event(struct writer *w, const struct record *r)
+{
+	const struct rec_base *base = r->data;
+	struct buf pairs = {.max = 1024}, text = {.max = 1024};
+
+	if (!w->packets || base->time_ns == REC_UNKNOWN)
+		return;
+	for (size_t i = 0; i < r->schema->n; i++) {
+		const struct field *f = &r->schema->fields[i];
+		if (!rec_known(r, f) || is_told(f))
+			continue;
+		add_pair(&pairs, r, f);
+		if (f->flags & (FF_TEXT | FF_REMARK))
+			buf_addf(&text, "%s%s ", text.n ? ", " : "", f->key);
+		if (f->flags & (FF_TEXT | FF_REMARK))
+			add_value(&text, r, f);
+	}
+	packets_known(w->packets, &base->local, &base->remote, base->conn == REC_UNKNOWN ? 0 : base->conn, NULL,
+	              pipeline_real(w->pipe, base->time_ns));
+	if (pairs.n)
+		packets_event(w->packets, &base->local, &base->remote, pipeline_real(w->pipe, base->time_ns),
+		              span_sub(buf_span(&pairs), 1, pairs.n), buf_span(&text));
+	buf_free(&pairs);
+	buf_free(&text);
+}
+
 bool writer_flush(struct writer *w)
 {
+	if (w->packets)
+		packets_tick(w->packets, real_ns());
 	return !w->cap || capture_flush(w->cap, real_ns());
 }
 
@@ -145,9 +230,17 @@ int writer_close(struct writer *w)
 {
 	bool closed = false;
 	int error;
+	struct packets_stats st;
 
 	if (!w->cap)
 		return EXIT_FINE;
+	if (w->packets) {
+		packets_finish(w->packets, &st);
+		log_detail("%llu packets written, %llu dropped", (unsigned long long)st.written,
+		           (unsigned long long)st.dropped);
+		packets_free(w->packets);
+		w->packets = NULL;
+	}
 	error = capture_finish(w->cap, real_ns(), &closed);
 	w->cap = NULL;
 	buf_free(&w->note);

@@ -285,6 +285,17 @@ static bool conn_admit(struct flow *f, struct conn *c, const struct flow_data *d
 	return false;
 }
 
+static void tell_known(struct flow *f, const struct flow_data *d)
+{
+	struct conn *c = flow_find(f, d->conn_id);
+	unsigned how = !c ? 0 : c->number ? 2 : c->state == CONN_SEALED;
+
+	if (!c || how <= c->told || !c->local.family || !c->remote.family)
+		return;
+	c->told = (uint8_t)how;
+	f->cfg.known(f->cfg.ctx, &(struct flow_known){&c->local, &c->remote, c->number, d->ts_ns, &d->who});
+}
+
 void flow_data(struct flow *f, const struct flow_data *d)
 {
 	if (d->ts_ns > f->now)
@@ -311,6 +322,8 @@ void flow_data(struct flow *f, const struct flow_data *d)
 	if (c->state == CONN_NEW && !conn_admit(f, c, d))
 		return;
 	stream_data(f, c, d);
+	if (f->cfg.known)
+		tell_known(f, d);
 }
 
 void flow_unix(struct flow *f, uint64_t conn_id, struct span local, struct span remote)

@@ -72,6 +72,14 @@ struct flow_tap {
 	void **user;      /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
 };
 
+/* A connection that is decoded, or whose TLS records are. */
+struct flow_known {
+	const struct rec_addr *local, *remote;
+	uint64_t number; /* 0: it has none yet */
+	uint64_t ts_ns;
+	const struct origin *who;
+};
+
 struct flow_cfg {
 	const struct decoder *const *decoders; /* NULL-terminated */
 	struct dec_opts dec;
@@ -103,6 +111,9 @@ struct flow_cfg {
 	void (*needs_keys)(void *ctx, uint64_t conn_id, uint32_t pid);
 	/* Which TLS library a process uses, for records; NULL: unknown. The function may be NULL. */
 	const char *(*tls_name)(void *ctx, uint32_t pid);
+	/* Connections that are wanted, once their ends are known, and once more when they have a number. May be NULL.
+	 */
+	void (*known)(void *ctx, const struct flow_known *k);
 	/* For who writes the streams themselves (-w). May be NULL. */
 	void (*tap)(void *ctx, const struct flow_tap *t);
 	void *ctx;

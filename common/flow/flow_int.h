@@ -79,7 +79,7 @@ struct conn {
 	struct sealed *sealed; /* owned: CONN_SEALED */
 	uint64_t outer;        /* id of the TLS connection that carries this one, 0: none */
 	struct stream s[2];
-	uint8_t state, list, waiting, no_start, tls_looks;
+	uint8_t state, list, waiting, no_start, tls_looks, told;
 	uint8_t closing, why; /* ends when reorder_ns passed; why: enum end_why */
 };
 

@@ -41,6 +41,7 @@ struct noted {
 	size_t nnames;
 	uint64_t run[MAX_RUNS];
 	size_t nruns;
+	int64_t moved;    /* real time, as the last note said */
 	uint64_t section; /* index in run, of the section being read */
 };
 
@@ -202,6 +203,25 @@ void noted_section(struct noted *n, struct span note)
 	if (n->nruns < MAX_RUNS)
 		n->run[n->nruns++] = run;
 	n->section = n->nruns - 1;
+}
+
+uint64_t noted_time(struct noted *n, const struct ng_packet *p)
+{
+	struct cursor c = cur_of(p->note);
+	struct span key, v;
+	int64_t moved = 0;
+
+	if (!p->decrypted || !noted_conn(p->note))
+		return p->ts_ns - (uint64_t)n->moved;
+	while (next_pair(&c, &key, &v)) {
+		bool minus = v.n && v.p[0] == '-';
+		if (span_eq(key, span_str("clock")))
+			moved = minus ? -(int64_t)number(span_sub(v, 1, v.n)) : (int64_t)number(v);
+	}
+	if (moved != n->moved && n->cfg.clock)
+		n->cfg.clock(n->cfg.ctx, p->ts_ns - (uint64_t)moved, moved);
+	n->moved = moved;
+	return p->ts_ns - (uint64_t)moved;
 }
 
 /* ---- packets ---- */

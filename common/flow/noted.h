@@ -18,6 +18,9 @@ struct noted_cfg {
 	struct flow *flow; /* with cfg.offline */
 	/* Container of a process; may be NULL. */
 	void (*container)(void *ctx, uint32_t pid, const char *id);
+	/* From ns on (packets' time less moved) real time was so far ahead of what it was as the run began. May be
+	 * NULL. */
+	void (*clock)(void *ctx, uint64_t ns, int64_t moved);
 	void *ctx;
 };
 
@@ -25,6 +28,9 @@ struct noted_cfg {
 struct noted *noted_new(const struct noted_cfg *cfg);
 /* A section begins: what its note says of the run. */
 void noted_section(struct noted *n, struct span note);
+/* The packet's time by the clock that the run began with: real time may have been set meanwhile, and durations are of
+ * the steady one. */
+uint64_t noted_time(struct noted *n, const struct ng_packet *p);
 /* One packet with its segment. False: its note names no connection, so it is a packet as any other. */
 bool noted_packet(struct noted *n, const struct ng_packet *p, const struct tcp_seg *s);
 void noted_free(struct noted *n);

@@ -308,6 +308,8 @@ void reasm_take(struct reasm *r, const struct ng_packet *taken)
 
 	if (!p.timed)
 		p.ts_ns = r->now;
+	else if (r->noted)
+		p.ts_ns = noted_time(r->noted, &p);
 	if (p.ts_ns > r->now)
 		r->now = p.ts_ns;
 	flow_tick(r->f, r->now);
