@@ -423,6 +423,5 @@ void packets_free(struct packets *p)
 	pairs_free(&p->conns);
 	buf_free(&p->pairs);
 	buf_free(&p->text);
-	netpkt_free(p->cfg.net);
 	free(p);
 }

@@ -18,7 +18,7 @@ struct packets;
 
 struct packets_cfg {
 	struct capture *cap;
-	struct netpkt *net; /* owned from now on */
+	struct netpkt *net; /* stays open until the process ends: closing takes calls that its sandbox refuses */
 };
 
 struct packets_stats {

@@ -310,7 +310,7 @@ static void on_secret_line(void *ctx, struct span line)
 
 static bool with_keys(const struct run *r)
 {
-	return r->tool->tls_calls && r->rc.via != VIA_CALLS;
+	return r->tool->tls_calls && !r->rc.no_payload && r->rc.via != VIA_CALLS;
 }
 
 static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)

@@ -21,8 +21,8 @@ struct writer {
 	char app[64];
 };
 
-/* fd: the first file, owned from now on. opener: of further ones, where there may be some. net: of --packets, owned
- * from now on, or NULL. pipe must outlive it. 0, or -1 with e. */
+/* fd: the first file, owned from now on. opener: of further ones, where there may be some. net: of --packets, or
+ * NULL. pipe must outlive it. 0, or -1 with e. */
 int writer_open(struct writer *w, const struct tool *t, const struct pipeline *pipe, int fd, int opener,
                 struct netpkt *net, struct err *e);
 /* A traced connection, at monotonic time ts_ns: its real packets are wanted. */
