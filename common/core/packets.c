@@ -8,6 +8,7 @@
 #include "core/packets.h"
 
 #include <pcap/dlt.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 #define EVENT_MAX    512    /* bytes of one's pairs, and of its text */
 #define EVENT_LATE   500000 /* ns: an event comes so long after the packet that it is about, at most */
 #define READ_AT_ONCE 1024
+#define LAST_WAITS   4
+#define LAST_MS      10
 
 struct held {
 	struct held *next;
@@ -155,42 +158,6 @@ static struct pconn *conn_get(struct packets *p, const struct pair_key *k)
 	return c;
 }
 
-/* IPv4 in an IPv6 socket is IPv4 on the wire. */
-static void plain_addr(const struct rec_addr *a, bool v4, uint8_t ip[16])
-{
-	memset(ip, 0, 16);
-	if (a->family == AF_INET)
-		memcpy(ip, a->ip, 4);
-	else if (v4)
-		memcpy(ip, a->ip + 12, 4);
-	else
-		memcpy(ip, a->ip, 16);
-}
-
-static bool is_v4(const struct rec_addr *a)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	return a->family == AF_INET || !memcmp(a->ip, mapped, sizeof(mapped));
-}
-
-/* False: these are no ends of a TCP connection. *ours: index of the local one. */
-static bool key_of(const struct rec_addr *local, const struct rec_addr *remote, struct pair_key *k, int *ours)
-{
-	struct tcp_seg s = {.sport = local->port, .dport = remote->port};
-	bool v4;
-
-	if ((local->family != AF_INET && local->family != AF_INET6) ||
-	    (remote->family != AF_INET && remote->family != AF_INET6) || !remote->port)
-		return false;
-	v4 = is_v4(local) && is_v4(remote);
-	s.family_v6 = !v4;
-	plain_addr(local, v4, s.saddr);
-	plain_addr(remote, v4, s.daddr);
-	*ours = pair_of(&s, k);
-	return true;
-}
-
 /* ---- writing ---- */
 
 static int iface_of(struct packets *p, const struct netpkt_got *g)
@@ -299,7 +266,8 @@ void packets_known(struct packets *p, const struct rec_addr *local, const struct
 	struct pconn *c;
 	int ours;
 
-	if (!key_of(local, remote, &k, &ours) || !(c = conn_get(p, &k)))
+	ours = pair_of_ends(local, remote, &k);
+	if (ours < 0 || !(c = conn_get(p, &k)))
 		return;
 	if (!c->known || since_ns > c->since_ns)
 		c->since_ns = since_ns;
@@ -321,7 +289,8 @@ void packets_event(struct packets *p, const struct rec_addr *local, const struct
 	struct event *e;
 	int ours;
 
-	if (!key_of(local, remote, &k, &ours) || !(c = conn_get(p, &k)) || c->nevents == MAX_EVENTS)
+	ours = pair_of_ends(local, remote, &k);
+	if (ours < 0 || !(c = conn_get(p, &k)) || c->nevents == MAX_EVENTS)
 		return;
 	e = calloc(1, sizeof(*e));
 	if (!e)
@@ -405,8 +374,12 @@ void packets_tick(struct packets *p, uint64_t now_ns)
 
 void packets_finish(struct packets *p, struct packets_stats *st)
 {
-	while (netpkt_read(p->cfg.net, READ_AT_ONCE, on_packet, p))
-		settle_until(p, 0);
+	/* The kernel hands packets over some milliseconds after they came. */
+	for (int i = 0; i < LAST_WAITS; i++) {
+		poll(NULL, 0, LAST_MS);
+		while (netpkt_read(p->cfg.net, READ_AT_ONCE, on_packet, p))
+			settle_until(p, 0);
+	}
 	settle_until(p, UINT64_MAX);
 	count(p);
 	*st = p->stats;

@@ -43,6 +43,7 @@ int writer_open(struct writer *w, const struct tool *t, const struct pipeline *p
 	if (cfg.max_bytes || cfg.max_ns)
 		cfg.next = on_next;
 	cfg.no_streams = t->no_streams;
+	cfg.apart = net != NULL;
 	w->cap = capture_new(&cfg, fd, e);
 	if (!w->cap || !net)
 		return w->cap ? 0 : -1;

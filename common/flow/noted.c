@@ -4,6 +4,7 @@
  */
 #include "flow/noted.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -192,6 +193,69 @@ uint64_t noted_conn(struct span note)
 	return value_of(note, "conn");
 }
 
+/* "unix:/path" names a Unix socket's end, "ip:port" and "[ip]:port" are written as in records; any other text says that
+ * it is unknown. */
+static void special(const char *text, size_t n, struct rec_addr *a)
+{
+	static const char prefix[] = "unix:";
+	size_t skip = sizeof(prefix) - 1;
+	char ip[ADDR_MAX + 1], *colon;
+	uint64_t port;
+
+	if (!n)
+		return;
+	*a = (struct rec_addr){0};
+	if (n >= skip && !memcmp(text, prefix, skip)) {
+		a->family = AF_UNIX;
+		if (n > skip)
+			a->path = (struct rec_str){text + skip, n - skip};
+		return;
+	}
+	memcpy(ip, text, n);
+	ip[n] = 0;
+	colon = strrchr(ip, ':');
+	if (!colon || colon == ip || !parse_u64(colon + 1, &port) || port > 65535)
+		return;
+	*colon = 0;
+	if (ip[0] == '[' && colon[-1] == ']')
+		colon[-1] = 0;
+	if (inet_pton(ip[0] == '[' ? AF_INET6 : AF_INET, ip + (ip[0] == '['), a->ip) != 1)
+		return;
+	a->family = ip[0] == '[' ? AF_INET6 : AF_INET;
+	a->port = (unsigned short)port;
+}
+
+static void ends_of(const struct note *o, const struct tcp_seg *s, int dir, struct rec_addr *local,
+                    struct rec_addr *remote)
+{
+	struct rec_addr src = {.family = s->family_v6 ? AF_INET6 : AF_INET, .port = s->sport};
+	struct rec_addr dst = {.family = src.family, .port = s->dport};
+
+	memcpy(src.ip, s->saddr, sizeof(src.ip));
+	memcpy(dst.ip, s->daddr, sizeof(dst.ip));
+	*local = dir ? src : dst;
+	*remote = dir ? dst : src;
+	special(o->local, o->nlocal, local);
+	special(o->remote, o->nremote, remote);
+}
+
+bool noted_ends(struct span note, const struct tcp_seg *s, struct pair_key *k)
+{
+	struct cursor c = cur_of(note);
+	struct note o = {0};
+	struct rec_addr local, remote;
+	struct span key, v;
+
+	while (next_pair(&c, &key, &v)) {
+		if (span_eq(key, span_str("local")))
+			o.nlocal = plain(v, o.local, sizeof(o.local));
+		else if (span_eq(key, span_str("remote")))
+			o.nremote = plain(v, o.remote, sizeof(o.remote));
+	}
+	ends_of(&o, s, 0, &local, &remote);
+	return pair_of_ends(&local, &remote, k) >= 0;
+}
+
 void noted_section(struct noted *n, struct span note)
 {
 	uint64_t run = value_of(note, "run");
@@ -230,36 +294,6 @@ static void drop(struct noted *n, struct nconn *c)
 {
 	pairs_remove(&n->conns, &c->ends);
 	free(c);
-}
-
-/* "unix:/path" names a Unix socket's end; any other text says that it is unknown. */
-static void special(const char *text, size_t n, struct rec_addr *a)
-{
-	static const char prefix[] = "unix:";
-	size_t skip = sizeof(prefix) - 1;
-
-	if (!n)
-		return;
-	*a = (struct rec_addr){0};
-	if (n < skip || memcmp(text, prefix, skip))
-		return;
-	a->family = AF_UNIX;
-	if (n > skip)
-		a->path = (struct rec_str){text + skip, n - skip};
-}
-
-static void ends_of(const struct note *o, const struct tcp_seg *s, int dir, struct rec_addr *local,
-                    struct rec_addr *remote)
-{
-	struct rec_addr src = {.family = s->family_v6 ? AF_INET6 : AF_INET, .port = s->sport};
-	struct rec_addr dst = {.family = src.family, .port = s->dport};
-
-	memcpy(src.ip, s->saddr, sizeof(src.ip));
-	memcpy(dst.ip, s->daddr, sizeof(dst.ip));
-	*local = dir ? src : dst;
-	*remote = dir ? dst : src;
-	special(o->local, o->nlocal, local);
-	special(o->remote, o->nremote, remote);
 }
 
 /* The connection that the note names. NULL when out of memory. */

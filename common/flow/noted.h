@@ -35,6 +35,9 @@ uint64_t noted_time(struct noted *n, const struct ng_packet *p);
 bool noted_packet(struct noted *n, const struct ng_packet *p, const struct tcp_seg *s);
 void noted_free(struct noted *n);
 
+struct pair_key;
+/* The ends, on the wire, of the connection that a note is about; s: of its packet. False: it is no TCP connection. */
+bool noted_ends(struct span note, const struct tcp_seg *s, struct pair_key *k);
 /* The number of the connection that a note names, 0: none. */
 uint64_t noted_conn(struct span note);
 

@@ -264,7 +264,8 @@ void reasm_cover(struct reasm *r, const struct ng_packet *p)
 
 	if (packet_parse(p->dlt, p->bytes, p->wire_len, &s) != PKT_TCP)
 		return;
-	pair_of(&s, &k);
+	if (!noted_ends(p->note, &s, &k))
+		return;
 	struct pair *known = pairs_find(&r->covered, &k);
 	if (known || pairs_full(&r->covered))
 		return;

@@ -250,16 +250,18 @@ void capture_pair(struct buf *b, const char *key, struct rec_str v)
 	}
 }
 
-/* An end that synth_init found a stand-in for. */
-static void pair_end(struct buf *b, const char *key, const struct rec_addr *a)
+/* An end that the packets' addresses do not tell. */
+static void pair_end(struct buf *b, const char *key, const struct rec_addr *a, bool apart)
 {
 	struct buf text = {.max = 256};
+	bool ip = a->family == AF_INET || a->family == AF_INET6;
 
-	if (a->family == AF_INET || a->family == AF_INET6)
+	if (ip && !apart)
 		return;
-	buf_adds(&text, a->family == AF_UNIX ? "unix:" : "?");
-	if (a->family == AF_UNIX && a->path.p)
-		buf_add(&text, a->path.p, a->path.n);
+	if (a->family)
+		fmt_addr(&text, a);
+	else
+		buf_adds(&text, "?");
 	capture_pair(b, key, (struct rec_str){(const char *)text.p, text.n});
 	buf_free(&text);
 }
@@ -287,14 +289,15 @@ struct capture_conn *capture_open(struct capture *c, const struct rec_addr *loca
 {
 	struct capture_conn *s = calloc(1, sizeof(*s));
 
-	(void)c;
 	if (!s)
 		return NULL;
 	synth_init(&s->syn, local, remote, number);
 	s->number = number;
 	s->ends.max = 2048;
-	pair_end(&s->ends, "local", local);
-	pair_end(&s->ends, "remote", remote);
+	if (c->cfg.apart)
+		synth_apart(&s->syn);
+	pair_end(&s->ends, "local", local, c->cfg.apart);
+	pair_end(&s->ends, "remote", remote, c->cfg.apart);
 	s->opened = !from_start; /* its handshake comes with its first bytes, which tell who is the client */
 	return s;
 }

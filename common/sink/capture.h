@@ -25,6 +25,7 @@ struct capture_cfg {
 	 * rotation. */
 	int (*next)(void *ctx);
 	void *ctx;
+	bool apart;      /* real packets will be there, too: streams get addresses of their own (synth_apart) */
 	bool no_streams; /* there is no interface "decrypted" */
 	uint64_t run;    /* any number that no other run has: files of one run belong together */
 };

@@ -57,9 +57,7 @@ real() { shark -r "$1" -Y "frame.interface_name != \"decrypted\"${2:+ && ($2)}" 
 	local f n=0 whole
 	start_nginx ""
 	start_snoop --json --packets -p "$NGINX" -w "$T/rot" -C 1
-	for _ in $(seq 10); do
-		curl -sk --http1.1 --parallel --parallel-immediate --parallel-max 5 -H 'Connection: close' $(printf -- "-o $T/a https://127.0.0.1:$TLS_PORT/100k %.0s" 1 2 3 4 5)
-	done
+	curl -sk --http1.1 -H 'Connection: close' $(printf -- "-o $T/a https://127.0.0.1:$TLS_PORT/100k %.0s" $(seq 50))
 	sleep 0.5
 	stop_snoop
 	is 50 "$(count_records '.status == 200')"
