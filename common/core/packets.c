@@ -61,6 +61,7 @@ struct pconn {
 	struct queue wait; /* while it is not known */
 	struct event *events, **events_end;
 	unsigned nevents;
+	unsigned queued; /* packets of it in the queue of all */
 };
 
 struct iface {
@@ -198,9 +199,12 @@ static void describe(struct packets *p, struct pconn *c, const struct held *h)
 {
 	struct capture_about a = {.conn = c->number, .nth = REC_UNKNOWN, .who = c->who};
 
+	/* Nothing came after this packet: what happened since is about it. */
+	uint64_t until = h->ts_ns + (c->queued ? EVENT_LATE : HOLD_NS);
+
 	p->pairs.n = p->text.n = 0;
 	capture_note(&p->pairs, &a);
-	for (struct event *e; (e = c->events) && e->ts_ns <= h->ts_ns + EVENT_LATE;) {
+	for (struct event *e; (e = c->events) && e->ts_ns <= until;) {
 		buf_addc(&p->pairs, ' ');
 		buf_add(&p->pairs, e->pairs, e->npairs);
 		if (p->text.n)
@@ -240,6 +244,8 @@ static void settle(struct packets *p, struct held *h)
 {
 	struct pconn *c = conn_get(p, &h->key);
 
+	if (c && c->queued)
+		c->queued--;
 	/* Another connection between the same ends, which nobody has told of yet. */
 	if (c && c->known && h->syn && h->ts_ns > c->since_ns) {
 		c->known = c->ours[0] = c->ours[1] = false;
@@ -333,6 +339,9 @@ static void on_packet(void *ctx, const struct netpkt_got *g)
 	}
 	h->from = (uint8_t)pair_of(&s, &h->key);
 	h->syn = (s.flags & (SEG_SYN | SEG_ACK)) == SEG_SYN;
+	struct pconn *c = conn_get(p, &h->key);
+	if (c)
+		c->queued++;
 	push(&p->all, h);
 }
 
