@@ -13,6 +13,8 @@ complete -c httpsnoop -l inflight -x -d 'also list requests open for longer than
 complete -c httpsnoop -l timeout -x -d 'give up on an exchange without a byte for this long (default 60s)'
 complete -c httpsnoop -s H -l headers -d 'print headers below each line'
 complete -c httpsnoop -l body -d 'print bodies, decoded from gzip, br, zstd, up to BYTES each (default 64K)'
+complete -c httpsnoop -l har -r -F -d 'also write the exchanges to FILE as an HTTP Archive 1.2; \'-\': to standard output, alone'
+complete -c httpsnoop -l curl -r -F -d 'each request as a curl command, on standard output alone or also to FILE'
 complete -c httpsnoop -l tcp -d 'with round trip, retransmits and time that a window was too small, meanwhile'
 complete -c httpsnoop -l via -x -a '(__fish_complete_list , "string split \" \" \"auto keys calls\"")' -d 'keys: decrypt what passes on sockets; calls: probes on the library; auto: keys where it can'
 complete -c httpsnoop -l no-memory-scan -d 'do not look for keys in the memory of the processes named (older connections)'

@@ -284,6 +284,8 @@ static int start(struct broker *b, struct err *e)
 	if (rc->keylog && b->run->keylog < 0)
 		return -1;
 	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
+	if (!e->code)
+		outfile_exports(rc, b->run->export, e);
 	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
 	if (e->code)
 		return -1;

@@ -248,6 +248,7 @@ int offline_run(struct run *r)
 			return log_err(&e);
 	}
 	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0 ||
+	    outfile_exports(&r->rc, r->export, &e) < 0 || pipeline_export(&o.pipe, r->export, &e) < 0 ||
 	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0 || open_writer(&o, &e) < 0) {
 		connfilter_free(o.cf);
 		return log_err(&e);

@@ -73,7 +73,7 @@ static int apply(struct parser *p, const struct used *u, const char *arg)
 	case OPT_STR:
 		if (arg && !*arg)
 			return err_set(p->e, EXIT_USAGE, "option %s: %s is empty", u->name, o->arg);
-		*(const char **)at = arg;
+		*(const char **)at = arg ? arg : "-"; /* left out: standard output */
 		return 0;
 	case OPT_NUM:
 		if (!arg)

@@ -25,6 +25,13 @@ struct pids {
 	} slot[PIDS_SLOTS];
 };
 
+static const char *const export_format[RUN_EXPORTS] = {[EXPORT_HAR] = "har", [EXPORT_CURL] = "curl"};
+
+static bool is_stdout(const char *file)
+{
+	return file && !strcmp(file, "-");
+}
+
 int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
                   struct err *e)
 {
@@ -38,6 +45,9 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	p->scratch.max = 4 << 20;
 	out_init(&p->out, STDOUT_FILENO);
 	const char *format = rc->json ? "json" : rc->csv ? "csv" : "text";
+	for (int i = 0; i < RUN_EXPORTS; i++)
+		if (is_stdout(rc->export[i]) && schema == t->schema)
+			format = export_format[i];
 	const char *columns = rc->columns || rc->json || rc->csv ? rc->columns : rc->text_columns;
 	if (columns && schema == t->schema) {
 		p->columns = columns_parse(schema, columns, e);
@@ -70,6 +80,50 @@ totals:
 	if (t->totals && schema == t->schema)
 		p->totals = totals_new(t->totals, schema);
 	return 0;
+}
+
+int pipeline_export(struct pipeline *p, const int fd[RUN_EXPORTS], struct err *e)
+{
+	for (int i = 0; i < RUN_EXPORTS; i++) {
+		struct pipeline_export *x = &p->export[i];
+		struct sink_cfg sc = {.tool = p->tool->name, .schema = p->tool->schema, .out = &x->out};
+		if (fd[i] < 0)
+			continue;
+		out_init(&x->out, fd[i]);
+		x->sink = sink_find(export_format[i]);
+		x->file = p->rc->export[i];
+		x->st = x->sink->open(&sc, e);
+		if (!x->st)
+			return -1;
+	}
+	return 0;
+}
+
+static void flush_exports(struct pipeline *p)
+{
+	for (int i = 0; i < RUN_EXPORTS; i++)
+		if (p->export[i].st && !out_flush(&p->export[i].out))
+			p->done = true;
+}
+
+static int close_exports(struct pipeline *p)
+{
+	int rc = EXIT_FINE;
+
+	for (int i = 0; i < RUN_EXPORTS; i++) {
+		struct pipeline_export *x = &p->export[i];
+		if (!x->st)
+			continue;
+		x->sink->close(x->st);
+		x->st = NULL;
+		out_flush(&x->out);
+		int err = out_close(&x->out);
+		if (!err || x->out.closed)
+			continue;
+		log_error("cannot write %s: %s; what was written before stays", x->file, strerror(err));
+		rc = EXIT_RUNTIME;
+	}
+	return rc;
 }
 
 struct rec_str pipeline_container(const struct pipeline *p, uint32_t pid)
@@ -140,6 +194,9 @@ void pipeline_emit(void *ctx, struct record *r)
 		p->done = true;
 		return;
 	}
+	for (int i = 0; i < RUN_EXPORTS; i++)
+		if (p->export[i].st && p->export[i].sink->write(p->export[i].st, r) < 0)
+			p->done = true;
 	p->records++;
 	if (p->rc->count && p->records >= p->rc->count)
 		p->done = true;
@@ -199,6 +256,7 @@ void pipeline_lib_used(struct pipeline *p, uint32_t pid, uint8_t lib)
 
 void pipeline_flush(struct pipeline *p)
 {
+	flush_exports(p);
 	if (out_flush(&p->out))
 		p->written = p->records;
 	else
@@ -207,7 +265,7 @@ void pipeline_flush(struct pipeline *p)
 
 int pipeline_close(struct pipeline *p)
 {
-	int rc = EXIT_FINE;
+	int rc = close_exports(p);
 
 	if (p->sink_state)
 		p->sink->close(p->sink_state);

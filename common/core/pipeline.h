@@ -10,6 +10,14 @@
 
 #define PIPELINE_CLOCKS 256
 
+/* A further output, besides standard output (--har, --curl). */
+struct pipeline_export {
+	const struct sink *sink; /* NULL: none */
+	void *st;
+	struct out out;
+	const char *file; /* for messages */
+};
+
 struct pipeline {
 	const struct tool *tool;
 	const struct run_cfg *rc;
@@ -17,6 +25,7 @@ struct pipeline {
 	void *sink_state;
 	const char **columns;
 	struct out out;
+	struct pipeline_export export[RUN_EXPORTS];
 	struct totals *totals;
 	struct buf scratch;
 	struct pids *pids; /* containers by pid */
@@ -36,6 +45,10 @@ struct pipeline {
 /* Opens the sink on stdout. schema: of the records to come. 0, or -1 with e. */
 int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
                   struct err *e);
+/* Opens what the run's exports ask for; fd: theirs, owned from now on, -1 for none. After pipeline_open. 0, or -1 with
+ * e.
+ */
+int pipeline_export(struct pipeline *p, const int fd[RUN_EXPORTS], struct err *e);
 /* Emit callback: ctx is the pipeline. */
 void pipeline_emit(void *ctx, struct record *r);
 /* The records that follow are a table of their own. */

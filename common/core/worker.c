@@ -367,6 +367,8 @@ static int setup(struct worker *w, struct err *e)
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;
+	if (!r->rc.coverage && pipeline_export(&w->pipe, r->export, e) < 0)
+		return -1;
 	pipeline_clock(&w->pipe, now, (int64_t)(clock_ns(CLOCK_REALTIME) - now));
 	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;

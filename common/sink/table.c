@@ -4,12 +4,14 @@
  */
 #include "sink/sink.h"
 
-extern const struct sink sink_text, sink_json, sink_csv;
+extern const struct sink sink_text, sink_json, sink_csv, sink_har, sink_curl;
 
 const struct sink *const sinks[] = {
     &sink_text,
     &sink_json,
     &sink_csv,
+    &sink_har,
+    &sink_curl,
     NULL,
 };
 

@@ -57,10 +57,10 @@ real() { shark -r "$1" -Y "frame.interface_name != \"decrypted\"${2:+ && ($2)}" 
 	local f n=0 whole
 	start_nginx ""
 	start_snoop --json --packets -p "$NGINX" -w "$T/rot" -C 1
-	curl -sk --http1.1 -H 'Connection: close' $(printf -- "-o $T/a https://127.0.0.1:$TLS_PORT/100k %.0s" $(seq 100))
+	curl -sk --http1.1 -H 'Connection: close' $(printf -- "-o $T/a https://127.0.0.1:$TLS_PORT/100k %.0s" $(seq 200))
 	sleep 0.5
 	stop_snoop
-	is 100 "$(count_records '.status == 200')"
+	is 200 "$(count_records '.status == 200')"
 	for f in "$T"/rot*; do
 		# Whole connections: a SYN and both FINs are here. tshark cannot read others from the middle.
 		real "$f" 'tcp.flags.syn == 1 && tcp.flags.ack == 0' -T fields -e tcp.stream | sort -u >"$T/begun"
