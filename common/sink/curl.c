@@ -188,7 +188,7 @@ static int curl_write(void *st, const struct record *r)
 		quote(&c->line, span_of(base->remote.path.p, base->remote.path.n));
 	}
 	c->word.n = 0;
-	export_url(&c->x, r, &c->word);
+	export_url(&c->x, r, true, &c->word);
 	if (memmem(c->word.p, c->word.n, "/.", 2))
 		buf_adds(&c->line, " --path-as-is");
 	buf_addc(&c->line, ' ');

@@ -92,23 +92,23 @@ struct rec_str export_header(struct rec_headers h, const char *name)
 	return (struct rec_str){0};
 }
 
-static bool in_url(uint8_t c)
+static bool in_url(uint8_t c, bool as_sent)
 {
-	return c > ' ' && c < 0x7f && !strchr("\"<>\\^`{|}", c);
+	return c > ' ' && c < 0x7f && (as_sent || !strchr("\"<>\\^`{|}", c));
 }
 
-static void add_url(struct buf *b, struct rec_str s)
+static void add_url(struct buf *b, struct rec_str s, bool as_sent)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = (uint8_t)s.p[i];
-		if (in_url(c))
+		if (in_url(c, as_sent))
 			buf_addc(b, (char)c);
 		else
 			buf_addf(b, "%%%02X", c);
 	}
 }
 
-bool export_url(const struct export *x, const struct record *r, struct buf *b)
+bool export_url(const struct export *x, const struct record *r, bool as_sent, struct buf *b)
 {
 	const struct rec_base *base = r->data;
 	struct rec_str path = export_str(x, X_PATH, r), host = export_str(x, X_HOST, r);
@@ -117,22 +117,22 @@ bool export_url(const struct export *x, const struct record *r, struct buf *b)
 	size_t before = b->n;
 
 	if (path.n > 7 && (!memcmp(path.p, "http://", 7) || !memcmp(path.p, "https:/", 7))) {
-		add_url(b, path); /* to a proxy (RFC 9112 section 3.2.2) */
+		add_url(b, path, as_sent); /* to a proxy (RFC 9112 section 3.2.2) */
 		return b->n > before;
 	}
 	buf_adds(b, export_name(x, X_TLS, r) ? "https://" : "http://");
 	if (path.n && path.p[0] != '/' && path.p[0] != '*') { /* CONNECT: the path is the authority */
-		add_url(b, path);
+		add_url(b, path, as_sent);
 		return true;
 	}
 	if (host.n)
-		add_url(b, host);
+		add_url(b, host, as_sent);
 	else if (server->family && !server->path.p)
 		fmt_addr(b, server);
 	else
 		buf_adds(b, "localhost");
 	if (path.n && path.p[0] == '/')
-		add_url(b, path);
+		add_url(b, path, as_sent);
 	else
 		buf_addc(b, '/');
 	return true;

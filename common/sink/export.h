@@ -50,7 +50,8 @@ bool export_flag(const struct export *x, enum export_key k, const struct record 
 struct rec_headers export_headers(const struct export *x, enum export_key k, const struct record *r);
 /* The value of the first header of that name; p NULL: there is none. */
 struct rec_str export_header(struct rec_headers h, const char *name);
-/* The absolute URL of the request (RFC 3986): what may not stand in one is percent-encoded. */
-bool export_url(const struct export *x, const struct record *r, struct buf *b);
+/* The absolute URL of the request. What may not stand in one (RFC 3986) is percent-encoded; with as_sent only what
+ * could not be sent. */
+bool export_url(const struct export *x, const struct record *r, bool as_sent, struct buf *b);
 
 #endif

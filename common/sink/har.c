@@ -150,7 +150,7 @@ static void request(struct har *h, struct jsonw *w, const struct record *r)
 	jsonw_obj(w);
 	str(w, "method", export_str(&h->x, X_METHOD, r));
 	h->scratch.n = 0;
-	export_url(&h->x, r, &h->scratch);
+	export_url(&h->x, r, false, &h->scratch);
 	str(w, "url", (struct rec_str){(const char *)h->scratch.p, h->scratch.n});
 	name(w, "httpVersion", version(h, r));
 	headers(w, hd);
