@@ -12,8 +12,7 @@
 #include "core/outfile.h"
 
 /* The fields of a record that say in a line what it was, in that order; a schema has what it has. */
-static const char *const summary_keys[] = {"method",     "path", "status",  "error",
-                                           "latency_us", "kind", "version", "alert"};
+static const char *const summary_keys[] = {"method", "path", "status", "error", "latency_us"};
 
 static uint64_t real_ns(void)
 {
@@ -52,9 +51,40 @@ int writer_open(struct writer *w, const struct tool *t, const struct pipeline *p
 	return w->packets ? 0 : err_set(e, EXIT_RUNTIME, "out of memory");
 }
 
+static struct writer_conn *find_conn(struct writer *w, uint64_t number)
+{
+	for (size_t i = 0; i < WRITER_CONNS; i++)
+		if (w->conns[i].number == number)
+			return &w->conns[i];
+	return NULL;
+}
+
+/* One that a record was told of; the oldest makes room. NULL when out of memory. */
+static struct capture_conn *told_conn(struct writer *w, const struct rec_base *b)
+{
+	struct writer_conn *k = find_conn(w, b->conn);
+
+	if (k)
+		return k->c;
+	k = &w->conns[w->next_conn++ % WRITER_CONNS];
+	if (k->number && k->ours)
+		capture_close(w->cap, k->c);
+	*k = (struct writer_conn){0};
+	k->c = capture_open(w->cap, &b->local, &b->remote, b->conn, true);
+	k->ours = true;
+	k->number = k->c ? b->conn : 0;
+	return k->c;
+}
+
 /* NULL when out of memory. */
 static struct capture_conn *conn_of(struct writer *w, const struct flow_tap *t)
 {
+	struct writer_conn *k = *t->user ? NULL : find_conn(w, t->number);
+
+	if (k) {
+		*t->user = k->c;
+		k->ours = false;
+	}
 	if (!*t->user) {
 		capture_name(w->cap, t->local, pipeline_container(w->pipe, t->who ? t->who->pid : 0));
 		*t->user = capture_open(w->cap, t->local, t->remote, t->number, t->from_start);
@@ -102,6 +132,9 @@ void writer_tap(struct writer *w, const struct flow_tap *t)
 	} else if (c && t->what != TAP_CLOSE) {
 		capture_fin(w->cap, c, t->dir, t->what == TAP_RESET, t->closed, ts);
 	} else if (c) {
+		struct writer_conn *k = find_conn(w, t->number);
+		if (k)
+			k->number = 0;
 		capture_close(w->cap, c);
 		*t->user = NULL;
 	}
@@ -145,6 +178,64 @@ static void add_word(struct buf *b, const struct record *r, const struct field *
 	buf_adds(b, us);
 }
 
+/* Is it said elsewhere, or no part of an event? */
+static bool is_told(const struct field *f)
+{
+	static const char *const keys[] = {"time", "pid", "tid", "comm", "conn", "local", "remote", "container"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (!strcmp(f->key, keys[i]))
+			return true;
+	return f->type == FT_HEADERS || f->type == FT_BODY || f->type == FT_ADDR;
+}
+
+static void add_pair(struct buf *b, const struct record *r, const struct field *f)
+{
+	struct buf v = {.max = 512};
+
+	add_value(&v, r, f);
+	capture_pair(b, f->key, (struct rec_str){(const char *)v.p, v.n});
+	buf_free(&v);
+}
+
+/* All fields that are not told with every packet. */
+static void add_fields(const struct record *r, struct buf *pairs, struct buf *text)
+{
+	for (size_t i = 0; i < r->schema->n; i++) {
+		const struct field *f = &r->schema->fields[i];
+		if (!rec_known(r, f) || is_told(f))
+			continue;
+		add_pair(pairs, r, f);
+		if (!(f->flags & (FF_TEXT | FF_REMARK)))
+			continue;
+		buf_addf(text, "%s%s ", text->n ? ", " : "", f->key);
+		add_value(text, r, f);
+	}
+}
+
+/* A record that is about no bytes of a stream (a handshake, an alert): a packet of its own. */
+static void remark(struct writer *w, const struct record *r)
+{
+	const struct rec_base *b = r->data;
+	struct capture_about a = {.conn = b->conn, .nth = REC_UNKNOWN, .who = {.pid = b->pid, .tid = b->tid}};
+	struct buf pairs = {.max = 2048}, text = {.max = 2048};
+	struct capture_conn *c = told_conn(w, b);
+	size_t n = b->comm.n < sizeof(a.who.comm) ? b->comm.n : sizeof(a.who.comm);
+
+	if (!c)
+		return;
+	if (b->comm.p)
+		memcpy(a.who.comm, b->comm.p, n);
+	a.container = pipeline_container(w->pipe, b->pid);
+	buf_addf(&text, "%s ", b->kind);
+	add_fields(r, &pairs, &text);
+	capture_clock(w->cap, pipeline_moved(w->pipe, b->time_ns));
+	capture_remark(w->cap, c, b->role && !strcmp(b->role, "client"), pipeline_real(w->pipe, b->time_ns), &a,
+	               buf_span(&pairs), buf_span(&text));
+	buf_free(&pairs);
+	buf_free(&text);
+}
+
 void writer_record(struct writer *w, const struct record *r)
 {
 	const struct rec_base *base = r->data;
@@ -153,6 +244,11 @@ void writer_record(struct writer *w, const struct record *r)
 	if (!w->cap)
 		return;
 	w->note.n = 0;
+	if (base->kind && strcmp(base->kind, "data")) {
+		if (schema_find(r->schema, "alert") && base->conn != REC_UNKNOWN)
+			remark(w, r);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(summary_keys) / sizeof(*summary_keys); i++)
 		if ((f = schema_find(r->schema, summary_keys[i])))
 			add_word(&w->note, r, f);
@@ -174,26 +270,6 @@ void writer_secret(struct writer *w, struct span line)
 		capture_secrets(w->cap, line);
 }
 
-/* Is it said elsewhere, or no part of an event? */
-static bool is_told(const struct field *f)
-{
-	static const char *const keys[] = {"time", "pid", "tid", "comm", "conn", "local", "remote", "container"};
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		if (!strcmp(f->key, keys[i]))
-			return true;
-	return f->type == FT_HEADERS || f->type == FT_BODY || f->type == FT_ADDR;
-}
-
-static void add_pair(struct buf *b, const struct record *r, const struct field *f)
-{
-	struct buf v = {.max = 512};
-
-	add_value(&v, r, f);
-	capture_pair(b, f->key, (struct rec_str){(const char *)v.p, v.n});
-	buf_free(&v);
-}
-
 void writer_event(struct writer *w, const struct record *r)
 {
 	const struct rec_base *base = r->data;
@@ -201,16 +277,7 @@ void writer_event(struct writer *w, const struct record *r)
 
 	if (!w->packets || base->time_ns == REC_UNKNOWN)
 		return;
-	for (size_t i = 0; i < r->schema->n; i++) {
-		const struct field *f = &r->schema->fields[i];
-		if (!rec_known(r, f) || is_told(f))
-			continue;
-		add_pair(&pairs, r, f);
-		if (f->flags & (FF_TEXT | FF_REMARK))
-			buf_addf(&text, "%s%s ", text.n ? ", " : "", f->key);
-		if (f->flags & (FF_TEXT | FF_REMARK))
-			add_value(&text, r, f);
-	}
+	add_fields(r, &pairs, &text);
 	packets_known(w->packets, &base->local, &base->remote, base->conn == REC_UNKNOWN ? 0 : base->conn, NULL,
 	              pipeline_real(w->pipe, base->time_ns));
 	if (pairs.n)
@@ -242,6 +309,9 @@ int writer_close(struct writer *w)
 		packets_free(w->packets);
 		w->packets = NULL;
 	}
+	for (size_t i = 0; i < WRITER_CONNS; i++)
+		if (w->conns[i].number && w->conns[i].ours)
+			capture_close(w->cap, w->conns[i].c);
 	error = capture_finish(w->cap, real_ns(), &closed);
 	w->cap = NULL;
 	buf_free(&w->note);

@@ -11,13 +11,24 @@
 #include "flow/flow.h"
 #include "sink/capture.h"
 
+#define WRITER_CONNS 256
+
+/* A connection that records were told of, by its number. */
+struct writer_conn {
+	uint64_t number; /* 0: free */
+	struct capture_conn *c;
+	bool ours; /* no tap has it */
+};
+
 struct writer {
 	struct capture *cap; /* NULL: no -w, and every function here does nothing */
 	const struct pipeline *pipe;
 	struct packets *packets; /* NULL: real packets are not wanted */
 	int opener;              /* of further files (outfile.h) */
-	struct buf note;         /* what the next bytes complete */
-	uint64_t nth, conn;      /* of the record in note */
+	struct writer_conn conns[WRITER_CONNS];
+	size_t next_conn;
+	struct buf note;    /* what the next bytes complete */
+	uint64_t nth, conn; /* of the record in note */
 	char app[64];
 };
 

@@ -326,6 +326,22 @@ void flow_data(struct flow *f, const struct flow_data *d)
 		tell_known(f, d);
 }
 
+void flow_tell(struct flow *f, uint64_t conn_id, struct record *r)
+{
+	struct conn *c = flow_find(f, conn_id);
+	struct rec_base *base = r->data;
+
+	if (!c || !f->cfg.handshakes)
+		return;
+	if (!c->number)
+		c->number = c->given ? c->given : ++f->last_number;
+	base->conn = c->number;
+	base->source = c->id;
+	base->local = c->local;
+	base->remote = c->remote;
+	f->cfg.emit(f->cfg.ctx, r);
+}
+
 void flow_unix(struct flow *f, uint64_t conn_id, struct span local, struct span remote)
 {
 	struct conn *c = *slot_of(f, conn_id);

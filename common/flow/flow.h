@@ -142,6 +142,9 @@ struct tlsd *flow_tlsd(struct flow *f);
  * its plaintext comes out at once. */
 void flow_lacking(struct flow *f, void (*fn)(void *ctx, struct tlsd_conn *c, const struct tlsd_need *n), void *ctx);
 void flow_data(struct flow *f, const struct flow_data *d);
+/* A record that its source has made itself, of a connection that flow knows: completed and emitted, where records of
+ * handshakes and alerts are wanted. */
+void flow_tell(struct flow *f, uint64_t conn_id, struct record *r);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);
 /* Offline: the peer has acknowledged all of dir below upto. A hole there is waited for no longer than reorder_ns; other

@@ -10,6 +10,7 @@
 
 #include "base/parse.h"
 #include "flow/pairs.h"
+#include "proto/tlsdata.h"
 
 #define MAX_CONNS 65536
 #define MAX_NAMES 256 /* libraries, functions, attributions: few */
@@ -25,6 +26,7 @@ struct note {
 	unsigned why; /* enum flow_data_flags of the gap */
 	char local[ADDR_MAX], remote[ADDR_MAX];
 	size_t nlocal, nremote;
+	bool told;         /* it is a record of its own */
 	bool closed, rest; /* the whole connection ended here; these bytes go on where a call's first part ended */
 };
 
@@ -163,6 +165,8 @@ static void set(struct noted *n, struct note *o, struct span key, struct span v)
 		o->nremote = plain(v, o->remote, sizeof(o->remote));
 	else if (span_eq(key, span_str("end")))
 		o->closed = true;
+	else if (span_eq(key, span_str("kind")))
+		o->told = true;
 	else if (span_eq(key, span_str("rest")))
 		o->rest = true;
 }
@@ -376,6 +380,61 @@ static void ends(struct noted *n, struct nconn *c, int dir, const struct tcp_seg
 		flow_end(n->cfg.flow, c->id, rst ? END_RESET : END_CLOSED, ts);
 }
 
+/* Strings of a record out of a note. */
+struct texts {
+	char b[4][256];
+	size_t n;
+};
+
+static void set_field(struct noted *n, const struct field *f, void *data, struct span v, struct texts *t)
+{
+	void *at = (char *)data + f->off;
+
+	switch (f->type) {
+	case FT_NAME:
+		*(const char **)at = name_of(n, v);
+		break;
+	case FT_NUM:
+	case FT_US:
+	case FT_BYTES:
+		*(rec_u64 *)at = number(v);
+		break;
+	case FT_STR:
+		if (t->n == sizeof(t->b) / sizeof(t->b[0]))
+			break;
+		*(struct rec_str *)at = (struct rec_str){t->b[t->n], plain(v, t->b[t->n], sizeof(t->b[0]))};
+		t->n++;
+		break;
+	default:
+		break;
+	}
+}
+
+/* A handshake or an alert. */
+static void tell(struct noted *n, struct nconn *c, const struct ng_packet *p, const struct note *o)
+{
+	struct tlsdata d;
+	struct record r = {&tlsdata_schema, &d};
+	struct texts t = {.n = 0};
+	struct cursor cur = cur_of(p->note);
+	struct span key, v;
+	char name[16];
+
+	rec_clear(&r);
+	while (next_pair(&cur, &key, &v)) {
+		memcpy(name, key.p, key.n < sizeof(name) ? key.n : sizeof(name) - 1);
+		name[key.n < sizeof(name) ? key.n : sizeof(name) - 1] = 0;
+		const struct field *f = schema_find(&tlsdata_schema, name);
+		if (f && strcmp(name, "conn"))
+			set_field(n, f, &d, v, &t);
+	}
+	d.base.time_ns = p->ts_ns;
+	d.base.pid = o->who.pid;
+	d.base.tid = o->who.tid;
+	d.base.comm = (struct rec_str){o->who.comm, strnlen(o->who.comm, sizeof(o->who.comm))};
+	flow_tell(n->cfg.flow, c->id, &r);
+}
+
 bool noted_packet(struct noted *n, const struct ng_packet *p, const struct tcp_seg *s)
 {
 	struct note o;
@@ -408,6 +467,12 @@ bool noted_packet(struct noted *n, const struct ng_packet *p, const struct tcp_s
 		d.flags |= !strcmp(o.attribution, "nested")    ? FLOW_NESTED
 		           : !strcmp(o.attribution, "matched") ? FLOW_MATCHED
 		                                               : 0;
+	if (o.told) {
+		d.off = c->pos[dir];
+		flow_data(n->cfg.flow, &d); /* of no bytes: who its ends are */
+		tell(n, c, p, &o);
+		return true;
+	}
 	give(n, c, &d, lost, span_of(NULL, 0), 0);
 	give(n, c, &d, o.gap, span_of(NULL, 0), o.why);
 	if (old < s->wire_len)

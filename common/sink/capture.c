@@ -363,6 +363,18 @@ void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t t
 	}
 }
 
+void capture_remark(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, const struct capture_about *a,
+                    struct span pairs, struct span text)
+{
+	handshake(c, s, dir, ts_ns);
+	describe(c, s, a);
+	buf_add(&c->custom, pairs.p, pairs.n);
+	if (c->comment.n)
+		buf_adds(&c->comment, ": ");
+	text_safe(&c->comment, text);
+	put(c, s, dir, SYNTH_ACK, ts_ns, span_of(NULL, 0));
+}
+
 void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, uint64_t n, const char *why)
 {
 	handshake(c, s, dir, ts_ns);

@@ -56,6 +56,9 @@ struct capture_conn *capture_open(struct capture *c, const struct rec_addr *loca
  * ("GET /x 200 12 ms"); empty: nothing. */
 void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, struct span bytes,
                   const struct capture_about *a, struct span note);
+/* Something that is no part of the stream, as pairs (" key=value ...") and as text for people. */
+void capture_remark(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, const struct capture_about *a,
+                    struct span pairs, struct span text);
 /* n bytes of dir are missing here; why: a word for it. */
 void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, uint64_t n, const char *why);
 /* The stream of dir ended, or was reset; all: so did the connection. */
