@@ -207,8 +207,8 @@ static void on_message(struct worker *w)
 		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container, m.u.proc.lib);
-		if (w->keys && m.u.proc.tls && !w->run->sh->tracing)
-			keyring_present(w->keys, m.u.proc.pid);
+		if (w->keys && m.u.proc.tls)
+			keyring_process(w->keys, m.u.proc.pid, m.u.proc.probe, !w->run->sh->tracing && !m.u.proc.early);
 		break;
 	default:
 		w->stop = true;
@@ -343,6 +343,7 @@ static int open_keys(struct worker *w, struct err *e)
 	    .sock = r->sock,
 	    .epoll = w->epoll,
 	    .keylog = r->keylog,
+	    .keylog_in = r->keylog_in,
 	    .scan = !r->rc.no_memory_scan,
 	};
 
