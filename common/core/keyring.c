@@ -39,7 +39,8 @@ struct proc {
 	bool present;       /* a scan is due although nothing waits yet */
 	bool again;         /* records came that what an earlier scan found was not tried on */
 	bool asked;         /* the broker was asked and has not answered */
-	bool deep, deeper;  /* the scan at work looks for salts everywhere; the next one has to, and at once */
+	bool scanned;       /* at least once */
+	bool deep;          /* the last scan looked for salts everywhere */
 	unsigned waiting;   /* connections that lacked keys when the scan at work began */
 	uint64_t wanted_ns; /* since when */
 	uint64_t tried_ns;  /* when the set was last tried */
@@ -327,7 +328,7 @@ static void ask(struct keyring *k, struct proc *p, const struct look *l)
 	struct ipc_msg m = {.type = IPC_SCAN, .u.scan.pid = p->pid};
 
 	m.u.scan.salts = l->salts || p->present;
-	m.u.scan.deep = l->salts && (p->deeper || p->deep);
+	m.u.scan.deep = l->salts && p->scanned;
 	p->asked = ipc_send(k->cfg.sock, &m, -1) == 0;
 }
 
@@ -341,7 +342,8 @@ static bool due(struct keyring *k, struct proc *p, struct look *l)
 	p->wanted = l->waiting || l->fresh_ns;
 	if (!l->waiting)
 		return false;
-	return (p->deeper && l->salts) || scan_due(&p->limit, k->now_ns);
+	/* What stands near the keys did not suffice: it is no use to wait. */
+	return (l->salts && p->scanned && !p->deep) || scan_due(&p->limit, k->now_ns);
 }
 
 void keyring_tick(struct keyring *k, uint64_t now_ns)
@@ -359,7 +361,7 @@ void keyring_tick(struct keyring *k, uint64_t now_ns)
 		if (!p || p->asked || p->fd >= 0 || !(p->wanted || p->present) || busy >= MAX_SCANS || !due(k, p, &l))
 			continue;
 		ask(k, p, &l);
-		p->present = p->deeper = false;
+		p->present = false;
 		p->waiting = l.waiting;
 		busy++;
 	}
@@ -405,7 +407,7 @@ static void scan_over(struct keyring *k, struct proc *p)
 		flow_lacking(k->cfg.flow, try_sessions, &l);
 	drop_sessions(k, p);
 	look_at(k, p, &l);
-	p->deeper = l.waiting && l.salts && !p->deep;
+	p->scanned = true;
 	if (l.waiting < p->waiting)
 		scan_worth(&p->limit);
 }
