@@ -261,8 +261,6 @@ static int contradictions(struct parser *p)
 		return err_set(p->e, EXIT_USAGE,
 		               "--read takes a capture file, which knows no processes: leave out %s, or give a FILTER",
 		               live);
-	if (rc->keylog_in && !rc->read_file)
-		return err_set(p->e, EXIT_USAGE, "--keylog-in goes with --read FILE");
 	if (rc->cmd && rc->target.npids)
 		return err_set(p->e, EXIT_USAGE, "--pid and -- CMD name different targets: leave out one");
 	if (rc->cmd && rc->coverage)

@@ -19,6 +19,7 @@ struct run {
 	struct loader_shared ls; /* live only */
 	int sock;                /* own end of the socketpair, live only */
 	int keylog;              /* --keylog: its descriptor, -1 */
+	int keylog_in;           /* --keylog-in, live: its descriptor, -1 */
 	int capture, opener;     /* -w: the first file; socket of who opens further ones; -1 */
 	int export[RUN_EXPORTS]; /* files of --har and --curl, -1 */
 	struct netpkt *net;      /* --packets: until the worker has it; NULL */

@@ -230,8 +230,8 @@ static void on_message(struct worker *w)
 		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container, m.u.proc.lib);
-		if (w->keys && m.u.proc.tls && !w->run->sh->tracing)
-			keyring_present(w->keys, m.u.proc.pid);
+		if (w->keys && m.u.proc.tls)
+			keyring_process(w->keys, m.u.proc.pid, m.u.proc.probe, !w->run->sh->tracing && !m.u.proc.early);
 		break;
 	default:
 		w->stop = true;
@@ -383,6 +383,7 @@ static int open_keys(struct worker *w, struct err *e)
 	    .keylog = r->keylog,
 	    .line = r->net ? on_secret_line : NULL,
 	    .ctx = w,
+	    .keylog_in = r->keylog_in,
 	    .scan = !r->rc.no_memory_scan,
 	};
 
