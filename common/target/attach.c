@@ -42,7 +42,7 @@ struct tls_file {
 	struct ident id;
 	uint8_t lib;
 	char path[256];
-	char how[160];         /* hooked: how; else why not */
+	char how[320];         /* hooked: how; else why not */
 	unsigned probes;       /* loader_uprobes' handle, 0 none */
 	struct plan_site late; /* prog "": none */
 };
