@@ -159,6 +159,8 @@ const struct opt tls_opts[] = {
      OPT_FLAG, .off = AT(no_memory_scan)},
     {0, "keylog", "FILE", "append the keys of connections to FILE as they come (SSLKEYLOGFILE; mode 0600)", OPT_STR,
      .off = AT(keylog), .values = "@file"},
+    {0, "entry-sites", NULL, "calls: probe functions at entry and return only: for the bench", OPT_FLAG, .hidden = true,
+     .off = AT(entry_sites)},
     {0},
 };
 

@@ -103,6 +103,7 @@ struct run_cfg {
 	const char *keylog; /* --keylog */
 	const char *rung;   /* hidden: force a probe rung, for tests */
 	bool peek_only;     /* hidden: probes without payload, for the bench */
+	bool entry_sites;   /* hidden: --via calls at functions' entry and return, for the bench */
 	const char *docs;   /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;

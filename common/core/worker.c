@@ -149,7 +149,7 @@ static void drop_privileges(void)
 }
 
 /* Answers one question about a file. 0, or -1: the broker is gone. */
-static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
+static int answer_resolve(int sock, const struct ipc_msg *q, int fd, bool entry_only)
 {
 	struct ipc_msg m = {.type = IPC_PLAN, .seq = q->seq};
 	char path[sizeof(q->u.path)];
@@ -159,7 +159,7 @@ static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 	if (fd < 0)
 		m.u.plan.rc = err_set(&m.u.plan.err, EXIT_RUNTIME, "no descriptor came with %s", path);
 	else
-		m.u.plan.rc = plan_resolve(fd, path, &m.u.plan.plan, &m.u.plan.err);
+		m.u.plan.rc = plan_resolve(fd, path, entry_only, &m.u.plan.plan, &m.u.plan.err);
 	return ipc_send(sock, &m, -1);
 }
 
@@ -180,11 +180,12 @@ static int answer_symbol(int sock, const struct ipc_msg *q, int fd)
  */
 static void *resolver(void *arg)
 {
-	int sock = *(const int *)arg, fd, gone = 0;
+	const struct run *run = arg;
+	int sock = run->ask, fd, gone = 0;
 	struct ipc_msg m;
 
 	while (!gone && ipc_recv(sock, &m, &fd) == 1) {
-		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd) < 0
+		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd, run->rc.entry_sites) < 0
 		       : m.type == IPC_SYMBOL ? answer_symbol(sock, &m, fd) < 0
 		                              : true;
 		if (fd >= 0)
@@ -475,7 +476,7 @@ int worker_run(struct run *r, struct loader *l)
 	drop_privileges();
 	/* After the drop: capabilities are a thread's own. */
 	pthread_t t;
-	int why = pthread_create(&t, NULL, resolver, &r->ask);
+	int why = pthread_create(&t, NULL, resolver, r);
 	if (why) {
 		log_error("cannot start a thread: %s", strerror(why));
 		return EXIT_RUNTIME;

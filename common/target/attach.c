@@ -43,7 +43,7 @@ struct tls_file {
 	uint8_t lib;
 	bool keys; /* what is attached is a key-log probe */
 	char path[256];
-	char how[160];         /* hooked: how; else why not */
+	char how[320];         /* hooked: how; else why not */
 	unsigned probes;       /* loader_uprobes' handle, 0 none */
 	struct plan_site late; /* prog "": none */
 };

@@ -58,7 +58,7 @@ struct coverage {
 	char comm[16];
 	char file[256];
 	const char *lib; /* "openssl", or NULL */
-	char how[160];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
+	char how[320];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
 	bool covered;
 };
 void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, const struct coverage *c), void *ctx);
