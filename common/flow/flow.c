@@ -210,7 +210,9 @@ static void evict_one(struct flow *f)
 /* NULL when out of memory. */
 static struct conn *conn_new(struct flow *f, uint64_t id)
 {
-	while (f->stats.open >= f->cfg.max_conns && f->stats.open)
+	/* What a TLS connection carries begins in its decryptor's callbacks, where no connection may end: at most as
+	 * many places more, until the next other connection comes. */
+	while (!(id & FLOW_CARRIED) && f->stats.open >= f->cfg.max_conns && f->stats.open)
 		evict_one(f);
 	struct conn *c = calloc(1, sizeof(*c));
 	if (!c)
