@@ -101,16 +101,22 @@ demo:
 	$(MAKE) all
 	bash tests/tools/demo.sh
 
+# A story of its own: make demo-window
+demo-%:
+	sh tests/tools/deps.sh demo
+	$(MAKE) all
+	bash tests/tools/demo-$*.sh
+
 check:
 	sh tests/tools/deps.sh check
 	$(MAKE) WERROR=-Werror tests-build
-	bash tests/tools/run.sh lint unit cli golden live
+	bash tests/tools/run.sh lint unit cli golden live kernels
 
 # The live tests in guests with stock kernels; one test on one kernel: make check-kernels K=6.1 T=name
 check-kernels:
 	sh tests/tools/deps.sh check
 	$(MAKE) WERROR=-Werror all progs
-	K="$(K)" T="$(T)" bash tests/tools/run.sh kernels
+	K="$(K)" T="$(T)" FULL="$(FULL)" bash tests/tools/run.sh kernels
 
 check-unit: 
 	$(MAKE) tests-build
@@ -118,6 +124,7 @@ check-unit:
 
 bench: all progs
 	bash tests/bench/run.sh
+	bash tests/bench/windows.sh
 
 # What an exchange costs the worker, without a kernel; instructions: run it under valgrind --tool=callgrind.
 bench-worker: $(BUILD)/tests/bench/worker

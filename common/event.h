@@ -19,6 +19,7 @@ enum ev_type {
 	EV_WIN = 6,      /* data ring, broker or a capture's tracker: struct ev_win */
 	EV_WIN_HIST = 7, /* broker: struct ev_win_hist */
 	EV_SECRET = 9,   /* secrets ring: struct ev_secret */
+	EV_STACK = 10,   /* broker: struct ev_stack */
 	EV_TCP = 8,      /* data ring, before the data of the call at which it was noticed: struct ev_tcp */
 };
 
@@ -157,6 +158,7 @@ enum ev_proc_what {
 	PROC_UNIX = 5,
 	PROC_SEEKS = 6,
 	PROC_SPLICE = 7,
+	PROC_STACK = 8, /* a stack of its threads that was not told before: ppid is its id in map `stacks` */
 };
 
 /* PROC_MMAP comes just before the mapping is made; more of the same process stay unsaid for so long: look after. */
@@ -195,7 +197,7 @@ enum win_what {
 	WIN_ZERO = 4,    /* the window of `dir` is 0 from here on */
 	WIN_RECOVER = 5, /* and is no longer: zero_ns[dir] still tells since when it was */
 	WIN_CLOSE = 6,   /* the end; open episodes end here, each direction's zero_ns tells since when */
-	WIN_POLL = 7,    /* every --interval: how it stands now */
+	WIN_POLL = 7,    /* every --interval, or (-r) at a probe of the window of `dir`: how it stands now */
 	WIN_OWNER = 8,   /* the owner became known (accept) or another process reads now: h.pid, h.tid, h.comm */
 	WIN_LISTED = 9,  /* broker: the list of WIN_OLD or WIN_POLL events is complete; nothing else in it is set */
 };
@@ -307,6 +309,16 @@ struct ev_tcp {
 	__u32 srtt_us; /* WIN_UNKNOWN: none yet */
 	__u32 retrans; /* segments */
 	__u32 pad0;
+};
+
+/* A user stack in words, from the broker: the answer to PROC_STACK. h.pid: whose. */
+#define STACK_DEPTH    32
+#define STACK_TEXT_MAX 1024
+struct ev_stack {
+	struct ev_hdr h;           /* type EV_STACK */
+	__u32 id;                  /* as ev_win.stack: id in map `stacks` + 1 */
+	__u32 len;                 /* of text */
+	char text[STACK_TEXT_MAX]; /* outermost function first, separated by ';' */
 };
 
 /*

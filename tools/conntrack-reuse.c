@@ -22,7 +22,7 @@ static const struct opt opts[] = {
     {0, "leak", "DURATION", "idle and open for longer is called a leak (default 60s)", OPT_DURATION, OWN(leak_ns)},
     {0, "kind", "KIND[,..]", "only records of these kinds", OPT_MATCH, .match = {MATCH_LIST, "kind"},
      .values = "exchange conn pool"},
-    {0, "role", "ROLE", "only where the process is the client, or the server", OPT_MATCH, .match = {MATCH_LIST, "role"},
+    {0, "role", "ROLE", "only where the process is the client, or the server", OPT_STR, OWN(role),
      .values = "client server"},
     {0, "slow", "DURATION", "only exchanges that took at least this long", OPT_MATCH,
      .match = {MATCH_MIN_US, "latency_us"}},
@@ -35,6 +35,9 @@ static const struct opt opts[] = {
 #define POOL_COLUMNS                                                                                                   \
 	"time,pid,comm,role,remote,open,idle,busy,opened_s,closed_s,exchanges,exchanges_p50,exchanges_max,reuse_pct,"  \
 	"idle_max_us,tcp_us,tls_us,first_us,reused_us"
+#define SERVER_POOL_COLUMNS                                                                                            \
+	"time,pid,comm,local,remote,open,idle,busy,opened_s,closed_s,exchanges,exchanges_p50,exchanges_max,"           \
+	"reuse_pct,idle_max_us,tls_us,first_us,reused_us"
 
 static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e)
 {
@@ -43,7 +46,12 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	(void)fc;
 	if (c->protocol && strcmp(c->protocol, "turns") && strcmp(c->protocol, "http"))
 		return err_set(e, EXIT_USAGE, "option --protocol: %s is not one of turns, http", c->protocol);
-	rc->text_columns = c->pools_ns ? POOL_COLUMNS : c->requests ? REQUEST_COLUMNS : CONN_COLUMNS;
+	if (c->role && strcmp(c->role, "client") && strcmp(c->role, "server"))
+		return err_set(e, EXIT_USAGE, "option --role: %s is not one of client, server", c->role);
+	if (c->pools_ns)
+		rc->text_columns = c->role && *c->role == 's' ? SERVER_POOL_COLUMNS : POOL_COLUMNS;
+	else
+		rc->text_columns = c->requests ? REQUEST_COLUMNS : CONN_COLUMNS;
 	rc->no_payload = !c->protocol || strcmp(c->protocol, "http") != 0;
 	rc->turn_events = rc->json || c->requests;
 	rc->nf = c->nf;
@@ -65,6 +73,41 @@ static const struct example examples[] = {
     {NULL, NULL},
 };
 
+static const struct recipe recipes[] = {
+    {"502s from a proxy, a few in a thousand",
+     (const struct example[]){
+         {"sudo conntrack-reuse -p \"$(pidof nginx)\" --role client --top 5 -d 60",
+          "Let it run for a minute. A line with \"stale reuse\" is a request that the proxy wrote to a connection "
+          "which "
+          "the upstream had closed: such a request ends as a 502. The note tells how long the connection was idle and "
+          "by how much the upstream was first; the table at the end tells after how long the upstream closes."},
+         {"sudo conntrack-reuse -p \"$(pidof nginx)\" --role client --pools=5s",
+          "The client's idle timeout must be shorter than the server's. Set it, then see stale reuses stop "
+          "and IDLEMAX stay below what the upstream bears."},
+         {0}}},
+    {"Cannot assign requested address",
+     (const struct example[]){
+         {"sudo conntrack-reuse --role client --top 5 -d 30",
+          "Local ports have run out. The first rows show who opens a connection per request (no reuse), how many of "
+          "them are in TIME_WAIT and what share of the ephemeral ports that is."},
+         {"sudo conntrack-reuse -p PID --requests -n 20",
+          "Who closes first? \"local\" leaves TIME_WAIT here: the client does not pool. \"remote\" after one request: "
+          "the server does not keep connections, or was asked not to (Connection: close; with --protocol http see "
+          "which requests)."},
+         {0}}},
+    {"The first request after a break hangs",
+     (const struct example[]){
+         {"sudo conntrack-reuse -p PID --nf --requests",
+          "A firewall or NAT on the way forgets idle connections without a word. Here the kernel's own connection "
+          "tracking is asked: \"connection tracking has forgotten it\" names the connections whose next request will "
+          "hang; nf_timeout_s (--json) is the time left, nf_tuple the address that the server sees."},
+         {"sudo conntrack-reuse -p PID --leak 5m --pools=10s",
+          "Where the box in between is another machine, IDLE of the request that hung and the longest IDLE of one that "
+          "did not enclose its timeout. Pools that keep connections longer than that are called leaks here."},
+         {0}}},
+    {0},
+};
+
 BPF_OBJECT(conntrack_reuse);
 
 static const struct tool tool = {
@@ -82,6 +125,7 @@ static const struct tool tool = {
         "ports), silence beyond what the peer or connection tracking bears, leaks.\n\n"
         "Connections older than the tool are listed as it starts, with their bytes; their exchanges count from then.",
     .examples = examples,
+    .recipes = recipes,
     .opts = opts,
     .cfg_size = sizeof(struct reuse_cfg),
     .schema = &reuse_schema,

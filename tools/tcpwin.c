@@ -25,6 +25,19 @@ static const struct opt opts[] = {
     {0},
 };
 
+/* A capture knows no processes and no queues. */
+static const char *text_columns(const struct tcpwin_cfg *c, bool offline)
+{
+	if (c->interval_ns && offline)
+		return "time,conn,local,remote,rcv_wnd,snd_wnd,zero_us,srtt_us,wscale";
+	if (c->interval_ns)
+		return "time,pid,comm,local,remote,rcv_wnd,snd_wnd,zero_us,rwnd_limited_pct,sndq_bytes,rcvq_bytes,"
+		       "srtt_us,retrans,cwnd,inflight_bytes,wscale";
+	if (offline)
+		return "time,conn,local,remote,event,side,rcv_wnd,snd_wnd,zero_us,srtt_us";
+	return "time,pid,comm,conn,local,remote,event,side,rcv_wnd,snd_wnd,zero_us,srtt_us,sndq_bytes,rcvq_bytes";
+}
+
 static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e)
 {
 	const struct tcpwin_cfg *c = cfg;
@@ -32,6 +45,8 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	(void)fc;
 	if (c->csv && rc->json)
 		return err_set(e, EXIT_USAGE, "options --csv and --json: choose one");
+	if (c->small > UINT32_MAX || c->min_change > UINT32_MAX)
+		return err_set(e, EXIT_USAGE, "options --small and --min-change: a window has less than 4G");
 	rc->csv = c->csv;
 	rc->win_kinds = 1U << WIN_ZERO | 1U << WIN_RECOVER | 1U << WIN_CLOSE | 1U << WIN_OWNER | 1U << WIN_OPEN;
 	if (!c->zero && !c->interval_ns)
@@ -40,12 +55,7 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	rc->win_small = c->small;
 	rc->win_hist = c->hist;
 	rc->win_poll_ns = c->interval_ns;
-	if (c->interval_ns)
-		rc->text_columns = "time,pid,comm,local,remote,rcv_wnd,snd_wnd,zero_us,rwnd_limited_pct,srtt_us,cwnd,"
-		                   "inflight_bytes,sndq_bytes,rcvq_bytes,retrans,wscale";
-	else
-		rc->text_columns = "time,pid,comm,conn,local,remote,event,side,rcv_wnd,snd_wnd,zero_us,srtt_us,"
-		                   "sndq_bytes,rcvq_bytes";
+	rc->text_columns = text_columns(c, rc->read_file);
 	return 0;
 }
 
@@ -56,7 +66,7 @@ static const struct example examples[] = {
     {"sudo tcpwin -p \"$(pidof nginx)\" --interval 2", "How do this server's connections stand, worst first?"},
     {"sudo tcpwin --small 64K --port 5432", "Which connections of the database have windows below 64 KB?"},
     {"sudo tcpwin --hist -d 30 -p 4711", "What sizes and windows does this process see?"},
-    {"sudo tcpwin --csv -o time,conn,rcv_wnd,snd_wnd,srtt_us --min-change 1 -p 4711 >w.csv", "Numbers for a plotter."},
+    {"sudo tcpwin --csv -o time,conn,snd_wnd --min-change 1 -p 4711 >w.csv", "Numbers for a plotter."},
     {"tcpwin -r incident.pcap --zero", "The same from a capture, without privilege."},
     {"sudo tcpwin -- curl -so /dev/null https://example.org/big", "Watch one command's connections."},
     {NULL, NULL},

@@ -214,15 +214,19 @@ static __always_inline struct ctl_slot *ctl_of(const struct conn *c)
 	return s && s->id == c->id ? s : NULL;
 }
 
-/* How many of len bytes at position off the worker does not need (it told so). */
-static __always_inline __u64 unneeded(struct ctl_slot *s, __u32 dir, __u64 off, __u64 len)
+/*
+ * How many of len bytes of c at position off the worker does not need (it told so). The slot may be given to another
+ * connection meanwhile: the worker takes the id away first.
+ */
+static __always_inline __u64 unneeded(const struct conn *c, __u32 dir, __u64 off, __u64 len)
 {
+	struct ctl_slot *s = ctl_of(c);
 	__u64 skip;
 
 	if (!s)
 		return 0;
-	skip = s->skip[dir & 1];
-	if (skip <= off)
+	skip = *(volatile __u64 *)&s->skip[dir & 1];
+	if (skip <= off || *(volatile __u64 *)&s->id != c->id)
 		return 0;
 	s->last_ns = bpf_ktime_get_ns();
 	skip -= off;
@@ -240,7 +244,7 @@ __noinline int emit_buf(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 
 	if (!c || !len)
 		return -1;
-	skip = unneeded(ctl_of(c), meta_dir(meta), off, len);
+	skip = unneeded(c, meta_dir(meta), off, len);
 	if (skip == len)
 		return 0;
 	off += skip;
@@ -758,7 +762,7 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	if (unnamed(c, meta))
 		emit_names(ptr);
 	meta |= META_EVF(EVF_EDGE);
-	if (slot && slot->shape && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
+	if (slot && slot->shape && c->verdict == VERDICT_COPY && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
 	    slot->skip[meta_dir(meta)] <= off && (meta_src(meta) == SRC_BUF || meta_src(meta) == SRC_IOV) &&
 	    emit_shaped(ptr, meta, ptr_to, left, off) == 0)
 		return 0;

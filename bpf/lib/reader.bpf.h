@@ -10,14 +10,34 @@
 
 #include "window.bpf.h"
 
-#define STACK_DEPTH 32 /* as the broker reads them: target/stacks.c */
-
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
 	__uint(max_entries, 4096);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, STACK_DEPTH * sizeof(__u64));
 } stacks SEC(".maps");
+
+/* Stacks that the broker knows of: tgid and id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} told_stacks SEC(".maps");
+
+/* The current task's user stack: its id + 1, 0 unknown. Two stacks never share an id: rather none than another's. */
+static __always_inline __u32 read_stack(struct bpf_raw_tracepoint_args *ctx)
+{
+	long id = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
+	__u32 tgid = current_ids() >> 32, one = 1;
+	__u64 key = (__u64)tgid << 32 | (__u32)id;
+
+	if (id < 0)
+		return 0;
+	if (!bpf_map_update_elem(&told_stacks, &key, &one, BPF_NOEXIST))
+		emit_proc(tgid, (__u32)id, PROC_STACK);
+	return (__u32)id + 1;
+}
 
 /* A read while our window is 0: how long was there none? The longest such time, and who had read before it, is kept. */
 static __always_inline void read_gap(struct win *w, __u64 now)
@@ -44,7 +64,6 @@ int win_read(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct win *w = win_find(ctx->args[0]);
 	__u64 now, ids;
-	long id;
 
 	if (!w || w->wanted != WANTED)
 		return 0;
@@ -54,10 +73,8 @@ int win_read(struct bpf_raw_tracepoint_args *ctx)
 	ids = current_ids();
 	w->read_ns = now;
 	w->read_tid = (__u32)ids;
-	if (cfg.win_stacks) {
-		id = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK | BPF_F_FAST_STACK_CMP | BPF_F_REUSE_STACKID);
-		w->stack = id >= 0 ? (__u32)id + 1 : 0;
-	}
+	if (cfg.win_stacks)
+		w->stack = read_stack(ctx);
 	if (w->pid == ids >> 32)
 		return 0;
 	own_current(w, OWNER_READ);

@@ -611,6 +611,7 @@ __noinline int turns_connect(__u64 skp)
 		t->start_ns = bpf_ktime_get_ns();
 		turns_user(t);
 	}
+	STAT_ADD(conns, 1);
 	return conn_publish(c, skp, 0);
 }
 

@@ -462,11 +462,12 @@ __noinline int win_seg(__u64 skp, __u32 bits)
 	if (w->wanted != WANTED)
 		return 0;
 	if (!raw) {
-		if (!w->zero_ns[dir])
-			w->zero_ns[dir] = now;
-		tell_open(skp, w);
 		w->told[dir] = 0;
 		w->told_ns[dir] = 0;
+		if (w->zero_ns[dir])
+			return 0; /* known since we joined */
+		w->zero_ns[dir] = now;
+		tell_open(skp, w);
 		return win_tell(skp, WIN_ZERO | dir << 8, now);
 	}
 	if (w->zero_ns[dir]) {
@@ -830,7 +831,8 @@ static __always_inline int on_accept(__s64 fd)
 
 	if (!on || !sk)
 		return 0;
-	if (KBITS(struct sock, sk, sk_protocol) == IPPROTO_MPTCP)
+	if (bpf_core_field_exists(((struct mptcp_sock *)0)->first) &&
+	    KBITS(struct sock, sk, sk_protocol) == IPPROTO_MPTCP)
 		sk = BPF_CORE_READ((struct mptcp_sock *)sk, first);
 	w = win_find((__u64)sk);
 	if (!w && KREAD(struct sock, sk, __sk_common.skc_state) == TCP_SYN_RECV)

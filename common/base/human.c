@@ -160,6 +160,8 @@ size_t put_endpoint(char out[ENDPOINT_MAX], bool v6, const unsigned char *ip, un
 	n += v6 ? put_v6(out + n, ip) : put_v4(out, ip);
 	if (v6)
 		out[n++] = ']';
+	if (!port)
+		return n;
 	out[n++] = ':';
 	return n + dec_u64(out + n, port);
 }

@@ -15,8 +15,8 @@ size_t fmt_us(char out[16], uint64_t us);
 size_t fmt_bytes(char out[16], uint64_t n);
 
 #define ENDPOINT_MAX 64 /* "[" 8 * 4 digits, 7 colons "]:" 5 digits */
-/* "ip:port", "[v6]:port" (RFC 5952), from bytes in network order and a port in host order. Returns the length; no NUL.
- */
+/* "ip:port", "[v6]:port" (RFC 5952), from bytes in network order and a port in host order; without the port where it
+ * is 0. Returns the length; no NUL. */
 size_t put_endpoint(char out[ENDPOINT_MAX], bool v6, const unsigned char *ip, unsigned port);
 
 #endif

@@ -93,6 +93,14 @@ void analysis_watch(struct analysis *s, void (*watch)(void *ctx, const struct re
 	s->watch_ctx = ctx;
 }
 
+void analysis_gone(struct analysis *s, uint64_t conn_id, uint64_t now_ns)
+{
+	struct ev_close ev = {.h = {.type = EV_CLOSE, .conn_id = conn_id, .ts_ns = now_ns}, .why = CLOSE_FREE};
+
+	if (s->a && s->a->event)
+		s->a->event(s->st, &ev.h, sizeof(ev));
+}
+
 bool analysis_event(struct analysis *s, const void *data, size_t size)
 {
 	return s->a && s->a->event && size >= sizeof(struct ev_hdr) && s->a->event(s->st, data, size);

@@ -32,6 +32,8 @@ void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
                    void (*ask)(void *ctx, const struct ct_ask *q), void *ask_ctx);
 /* watch sees each record of the analyzer before the pipeline does. */
 void analysis_watch(struct analysis *s, void (*watch)(void *ctx, const struct record *r), void *ctx);
+/* A Unix connection was closed some time ago; the analyzer gets it as EV_CLOSE. */
+void analysis_gone(struct analysis *s, uint64_t conn_id, uint64_t now_ns);
 /* True: the event was the analyzer's. */
 bool analysis_event(struct analysis *s, const void *data, size_t size);
 void analysis_segment(struct analysis *s, const struct tcp_seg *seg, uint64_t ts_ns);

@@ -38,6 +38,7 @@
 #define LOAD_FILES   1024 /* descriptors, at least, while loading */
 #define CMD_GRACE_MS 2000
 #define ASKS_A_TURN  64
+#define EARLY_SCANS  8
 
 double now_s(void)
 {
@@ -99,10 +100,22 @@ static int resolve(void *ctx, int fd, const char *path, struct plan *out, struct
 	return 0;
 }
 
-/* What records say of a process; lib: of attacher_lib. */
-static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib)
+bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s)
 {
-	struct ipc_msg m = {.type = IPC_PROC, .u.proc = {.pid = pi->pid, .lib = lib}};
+	struct ipc_msg m = {.type = IPC_SYMBOL, .seq = ++b->seq, .u.symbol.off = s->off};
+
+	if (!can_send(b->run->ask, 0) || ipc_send(b->run->ask, &m, fd) < 0 || !answer(b->run->ask, b->seq, &m) ||
+	    m.type != IPC_SYMBOL)
+		return false;
+	*s = m.u.symbol;
+	s->name[sizeof(s->name) - 1] = 0;
+	return s->name[0];
+}
+
+/* What records say of a process; lib: of attacher_lib. */
+static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib, bool tls)
+{
+	struct ipc_msg m = {.type = IPC_PROC, .u.proc = {.pid = pi->pid, .lib = lib, .tls = tls}};
 
 	memcpy(m.u.proc.container, pi->container, sizeof(m.u.proc.container));
 	/* Behind a stopped reader nothing is taken: rather less in the records than a broker that hangs. */
@@ -110,15 +123,96 @@ static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t l
 		ipc_send(b->run->sock, &m, -1);
 }
 
+/* May memory be read at all? Who named nobody has named no process whose memory may be. */
+static bool scans_memory(const struct broker *b)
+{
+	const struct target_spec *ts = &b->run->rc.target;
+
+	return tls_calls(b) && b->run->rc.via != VIA_CALLS && !b->run->rc.no_memory_scan && !b->run->rc.coverage &&
+	       (b->by_pid || ts->comm || ts->has_uid || ts->cgroup || ts->container);
+}
+
+/* The worker is not trusted to name processes: only those that are traced are read. */
+struct wanted {
+	uint32_t pid;
+	bool found;
+};
+
+static int is_wanted(void *ctx, const struct proc_info *pi)
+{
+	struct wanted *w = ctx;
+
+	return w->found = pi->pid == w->pid;
+}
+
+static bool may_scan(struct broker *b, uint32_t pid)
+{
+	struct wanted w = {.pid = pid};
+	struct err e = {0};
+
+	if (!scans_memory(b))
+		return false;
+	if (b->by_pid)
+		return loader_target_has(b->loader, pid);
+	target_scan(&b->run->rc.target, (uint32_t)getpid(), is_wanted, &w, &e);
+	return w.found;
+}
+
+/* Starts the scanner of a process and hands the worker its end. */
+static void scan_start(struct broker *b, struct ipc_scan *q)
+{
+	struct memscan_req req = {.pid = q->pid, .salts = q->salts, .deep = q->deep};
+	struct ipc_msg m = {.type = IPC_SCAN};
+	struct err e = {0};
+	pid_t child;
+	int fd = memscan_start(&req, &child, &e);
+
+	if (fd < 0)
+		log_detail("pid %u: no keys from its memory: %s", req.pid, e.text);
+	q->error = fd < 0;
+	m.u.scan = *q;
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The worker asks for the keys of a process. */
+static void on_scan(struct broker *b, struct ipc_scan *q)
+{
+	struct ipc_msg m = {.type = IPC_SCAN};
+
+	if (may_scan(b, q->pid)) {
+		scan_start(b, q);
+		return;
+	}
+	q->error = 1;
+	m.u.scan = *q;
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, -1);
+}
+
+/* A process that is there already: its connections may be gone before anything of them was seen. The first few are read
+ * at once, others when the worker asks. */
+static bool early_scan(struct broker *b, uint32_t pid)
+{
+	struct ipc_scan q = {.pid = pid, .salts = true};
+
+	if (b->run->sh->tracing || !scans_memory(b) || b->early_scans >= EARLY_SCANS)
+		return false;
+	b->early_scans++;
+	scan_start(b, &q);
+	return true;
+}
 int scan_process(struct broker *b, uint32_t pid, bool fresh)
 {
 	int n = tls_calls(b) ? attacher_scan(b->attacher, pid) : 0;
 	struct proc_info pi;
 	uint8_t lib = 0;
-	bool news = tls_calls(b) && attacher_lib(b->attacher, pid, &lib);
+	bool tls = false, news = tls_calls(b) && attacher_lib(b->attacher, pid, &lib, &tls);
 
-	if ((news || fresh) && proc_read(pid, &pi) && (lib || pi.container[0]))
-		tell_process(b, &pi, lib);
+	if ((news || fresh) && proc_read(pid, &pi) && (tls || pi.container[0]))
+		tell_process(b, &pi, lib, tls && !early_scan(b, pid));
 	return n;
 }
 
@@ -310,6 +404,7 @@ static int start(struct broker *b, struct err *e)
 		return -1;
 	netpkt_free(b->run->net);
 	b->run->net = NULL;
+	loader_leave_own(b->loader);
 	struct attacher_cfg ac = {
 	    .loader = b->loader,
 	    .keys = rc->via != VIA_CALLS,
@@ -406,11 +501,11 @@ static void stop_worker(struct broker *b)
 	b->worker = 0;
 }
 
-/* The kernel's counters, with what it passed over since tracing began. */
+/* The kernel's counters, with what it passed over while tracing. */
 static void sum_stats(struct broker *b, struct bpf_stats *bs)
 {
 	bpf_stats_sum(b->run->ls.stats, bs);
-	bs->passed_over = loader_missed(b->loader) - b->missed_before;
+	bs->passed_over = b->missed;
 }
 
 static int exit_code(struct broker *b)
@@ -479,8 +574,16 @@ static void coverage_row(void *ctx, const struct coverage *c)
 static int coverage_one(void *ctx, const struct proc_info *pi)
 {
 	struct broker *b = ctx;
+	struct coverage c = {.pid = pi->pid, .covered = true};
 
-	attacher_coverage(b->attacher, pi->pid, coverage_row, b);
+	if (tls_calls(b)) {
+		attacher_coverage(b->attacher, pi->pid, coverage_row, b);
+		return 0;
+	}
+	memcpy(c.comm, pi->comm, sizeof(c.comm));
+	snprintf(c.how, sizeof(c.how), "its sockets, whatever it speaks; no library is looked at (%.80s)",
+	         loader_rungs(b->loader));
+	coverage_row(b, &c);
 	return 0;
 }
 
@@ -549,6 +652,10 @@ static int on_proc(void *ctx, void *data, size_t size)
 			unix_ends_add(b->unix_ends, p);
 		return 0;
 	}
+	if (p->what == PROC_STACK) {
+		stacks_tell(b, p->h.pid, p->ppid);
+		return 0;
+	}
 	if (p->what == PROC_SEEKS) {
 		log_detail("pid %u: TLS sessions without a socket of their own: %s", p->h.pid,
 		           attacher_late(b->attacher, p->h.pid) ? "found by their ciphertext" : "not found");
@@ -607,55 +714,6 @@ static void each_tick(struct broker *b)
 		b->stop = true;
 }
 
-/* The worker is not trusted to name processes: only those that are traced are read. */
-struct wanted {
-	uint32_t pid;
-	bool found;
-};
-
-static int is_wanted(void *ctx, const struct proc_info *pi)
-{
-	struct wanted *w = ctx;
-
-	return w->found = pi->pid == w->pid;
-}
-
-static bool may_scan(struct broker *b, uint32_t pid)
-{
-	const struct target_spec *ts = &b->run->rc.target;
-	struct wanted w = {.pid = pid};
-	struct err e = {0};
-
-	if (b->run->rc.no_memory_scan || !b->run->tool->tls_calls)
-		return false;
-	if (b->by_pid)
-		return loader_target_has(b->loader, pid);
-	/* Who named nobody has not named this one. */
-	if (ts->comm || ts->has_uid || ts->cgroup || ts->container)
-		target_scan(ts, (uint32_t)getpid(), is_wanted, &w, &e);
-	return w.found;
-}
-
-/* The worker asks for the keys of a process. */
-static void scan(struct broker *b, struct ipc_msg *m)
-{
-	struct memscan_req req = {.pid = m->u.scan.pid, .salts = m->u.scan.salts, .deep = m->u.scan.deep};
-	struct err e = {0};
-	pid_t child;
-	int fd = -1;
-
-	if (may_scan(b, req.pid)) {
-		fd = memscan_start(&req, &child, &e);
-		if (fd < 0)
-			log_detail("pid %u: no keys from its memory: %s", req.pid, e.text);
-	}
-	m->u.scan.error = fd < 0;
-	if (can_send(b->run->sock, 0))
-		ipc_send(b->run->sock, m, fd);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* What the worker wants; so many at a time. */
 static void on_requests(struct broker *b)
 {
@@ -669,7 +727,7 @@ static void on_requests(struct broker *b)
 		if (fd >= 0)
 			close(fd);
 		if (m.type == IPC_SCAN)
-			scan(b, &m);
+			on_scan(b, &m.u.scan);
 		else if (m.type == IPC_CT && b->nfct)
 			ct_reply(b, &m.u.ct);
 	}
@@ -725,6 +783,7 @@ static void tell_started(const struct broker *b)
 static int trace(struct broker *b, struct err *e)
 {
 	struct ring_buffer *procs;
+	__u64 missed;
 
 	if (start(b, e) < 0)
 		return -1;
@@ -733,7 +792,7 @@ static int trace(struct broker *b, struct err *e)
 	procs = ring_buffer__new(b->run->ls.proc_ring_fd, on_proc, b, NULL);
 	if (!procs)
 		return err_set(e, EXIT_RUNTIME, "cannot map the process ring: %s", strerror(errno));
-	b->missed_before = loader_missed(b->loader);
+	missed = loader_missed(b->loader);
 	olds_tell(b->olds);
 	if (b->windows) {
 		loader_on(b->loader, ON_SEEDING);
@@ -748,6 +807,8 @@ static int trace(struct broker *b, struct err *e)
 		return -1;
 	}
 	loop(b, procs);
+	/* Only while tracing: what is passed over while it begins and ends is nobody's loss. */
+	b->missed = loader_missed(b->loader) - missed;
 	ring_buffer__free(procs);
 	return 0;
 }

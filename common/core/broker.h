@@ -38,9 +38,10 @@ struct broker {
 	sigset_t old_mask;
 	bool stop;
 	double started_s, tracing_s, grace_until;
-	double stop_by;         /* when to give up on a worker that does not end; 0: not stopping */
-	uint32_t seq;           /* of the last question to the worker */
-	uint64_t missed_before; /* loader_missed when tracing began */
+	unsigned early_scans;
+	double stop_by;  /* when to give up on a worker that does not end; 0: not stopping */
+	uint32_t seq;    /* of the last question to the worker */
+	uint64_t missed; /* hits that the kernel passed over while tracing (loader_missed) */
 	struct watch watch[WATCH_MAX];
 	size_t nwatch;
 	struct unix_ends *unix_ends;
@@ -68,6 +69,13 @@ int scan_process(struct broker *b, uint32_t pid, bool fresh);
 double now_s(void);
 /* Says with -v that so many files were hooked after their process had begun to run. */
 void tell_late(uint32_t pid, int fresh);
+
+/* Asks the worker for the function at s->off in the file open at fd. False: none, or no answer. */
+bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s);
+
+/* ---- stacks.c ---- */
+/* Tells the worker in words what a stack of the process is (PROC_STACK). */
+void stacks_tell(struct broker *b, uint32_t pid, uint32_t id);
 
 /* ---- watch.c ---- */
 void watch_add(struct broker *b, uint32_t pid);

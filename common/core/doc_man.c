@@ -172,6 +172,19 @@ static const char man_security[] =
     "file with\n.Fl -read\nneeds nothing.\n"
     "Nothing is installed or changed in the traced processes.\n";
 
+/* What each is for, and the command. */
+static void man_examples(struct buf *b, const struct example *e)
+{
+	for (; e && e->command; e++) {
+		man_sentence(b, e->what, true);
+		buf_adds(b, ".Bd -literal -offset indent\n");
+		man_text(b, e->command, true);
+		buf_adds(b, ".Ed\n");
+		if (e[1].command)
+			buf_adds(b, ".Pp\n");
+	}
+}
+
 void doc_man(const struct tool *t, struct buf *b)
 {
 	struct man m = {.b = b};
@@ -188,15 +201,12 @@ void doc_man(const struct tool *t, struct buf *b)
 	man_end_list(&m);
 	man_keys(t->schema, b);
 	buf_adds(b, man_exit);
-	buf_adds(b, ".Sh EXAMPLES\n");
-	for (int i = 0; t->examples && t->examples[i].command; i++) {
-		man_sentence(b, t->examples[i].what, true);
-		buf_adds(b, ".Bd -literal -offset indent\n");
-		man_text(b, t->examples[i].command, true);
-		buf_adds(b, ".Ed\n");
-		if (t->examples[i + 1].command)
-			buf_adds(b, ".Pp\n");
+	for (int i = 0; t->recipes && t->recipes[i].incident; i++) {
+		buf_addf(b, "%s.Ss %s\n", i ? "" : ".Sh INCIDENTS\n", t->recipes[i].incident);
+		man_examples(b, t->recipes[i].steps);
 	}
+	buf_adds(b, ".Sh EXAMPLES\n");
+	man_examples(b, t->examples);
 	buf_adds(b, ".Sh SEE ALSO\n.Xr pcap-filter 7 ,\n.Xr tcpdump 8\n");
 	buf_adds(b, man_security);
 }

@@ -24,6 +24,7 @@ static size_t msg_size(uint32_t type)
 	static const size_t size[] = {
 	    [IPC_RESOLVE] = sizeof(((struct ipc_msg *)0)->u.path),
 	    [IPC_PLAN] = sizeof(struct ipc_plan),
+	    [IPC_SYMBOL] = sizeof(struct ipc_symbol),
 	    [IPC_COVERAGE] = sizeof(struct coverage),
 	    [IPC_PROC] = sizeof(struct ipc_proc),
 	    [IPC_GONE] = sizeof(((struct ipc_msg *)0)->u.gone),

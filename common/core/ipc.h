@@ -27,16 +27,19 @@ enum ipc_type {
 	IPC_GONE,        /* broker -> worker: a Unix connection has been closed */
 	IPC_LOSS,        /* broker -> worker, at the end: a connection that lost bytes */
 	IPC_EVENT,       /* broker -> worker: an event as from a ring (a socket older than the tool) */
-	IPC_SCAN, /* worker -> broker: keys of a process are wanted; back, with the scanner's descriptor or none */
-	IPC_FILE, /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
-	IPC_STOP, /* broker -> worker: no more events will come; drain, finish, exit */
-	IPC_CT,   /* worker -> broker: a question to connection tracking */
+	IPC_SCAN,   /* worker -> broker: keys of a process are wanted; back, with the scanner's descriptor or none */
+	IPC_CT,     /* worker -> broker: a question to connection tracking */
+	IPC_FILE,   /* to who opens -w files: a further one is wanted; back, with its descriptor, or with none */
+	IPC_SYMBOL, /* broker -> worker, where IPC_RESOLVE goes: a place in the ELF file that comes with it; back: its
+	               name */
+	IPC_STOP,   /* broker -> worker: no more events will come; drain, finish, exit */
 };
 
 struct ipc_proc {
 	uint32_t pid;
 	char container[65];
 	uint8_t lib; /* enum tls_lib_id of what it has mapped; 0: none, several, or not known */
+	bool tls;    /* it has mapped some TLS library */
 };
 
 struct ipc_loss {
@@ -48,6 +51,12 @@ struct ipc_scan {
 	uint32_t pid;
 	bool salts, deep; /* memscan_req */
 	int32_t error;    /* back, without a descriptor: errno-like reason told already */
+};
+
+struct ipc_symbol {
+	uint64_t off;   /* in the file */
+	uint64_t into;  /* how far into the function */
+	char name[128]; /* of the function that holds it; empty: none does */
 };
 
 struct ipc_plan {
@@ -68,6 +77,7 @@ struct ipc_msg {
 	union {
 		char path[512];
 		struct ipc_plan plan;
+		struct ipc_symbol symbol;
 		struct coverage coverage;
 		struct ipc_proc proc;
 		struct ipc_loss loss;

@@ -17,6 +17,7 @@
 #include "tls/decrypt.h"
 
 #define MAX_PROCS 256
+#define MAX_SCANS 4 /* at the same time */
 #define MAX_KEYS  65536
 #define GRACE_NS  300000000ULL  /* a handshake's secrets come with it: new connections get so long */
 #define AGAIN_NS  1000000000ULL /* after a scan that did not suffice; doubles each time up to */
@@ -28,6 +29,7 @@ struct proc {
 	uint32_t pid;       /* 0: free */
 	bool wanted;        /* records wait for keys */
 	int fd;             /* of the scanner at work, -1 */
+	bool early;         /* a scan is due although nothing waits yet */
 	bool again;         /* records came that what an earlier scan found was not tried on */
 	bool asked;         /* the broker was asked and has not answered */
 	unsigned scans;     /* so far */
@@ -194,6 +196,14 @@ static void count_lacking(void *ctx, struct tlsd_conn *c, const struct tlsd_need
 	l->salts |= n->version != 0x0304;
 }
 
+void keyring_present(struct keyring *k, uint32_t pid)
+{
+	struct proc *p = k->cfg.scan && pid ? proc_get(k, pid) : NULL;
+
+	if (p)
+		p->early = p->scans == 0;
+}
+
 void keyring_wanted(struct keyring *k, uint32_t pid)
 {
 	struct proc *p = k->cfg.scan && pid ? proc_get(k, pid) : NULL;
@@ -236,15 +246,24 @@ static void ask(struct keyring *k, struct proc *p, const struct look *l)
 
 void keyring_tick(struct keyring *k, uint64_t now_ns)
 {
-	struct look l;
+	unsigned busy = 0;
 
 	k->now_ns = now_ns;
+	for (size_t i = 0; i < MAX_PROCS; i++)
+		busy += k->proc[i].asked || k->proc[i].fd >= 0;
 	for (size_t i = 0; i < MAX_PROCS; i++) {
 		struct proc *p = &k->proc[i];
-		if (!p->pid || !p->wanted || p->asked || p->fd >= 0)
+		struct look l = {.salts = true};
+		if (!p->pid || p->asked || p->fd >= 0 || !(p->wanted || p->early))
 			continue;
-		if ((p->again || now_ns >= p->due_ns) && lacks(k, p, &l) && now_ns >= p->due_ns)
-			ask(k, p, &l);
+		bool due = p->early;
+		if (p->wanted && (p->again || now_ns >= p->due_ns))
+			due |= lacks(k, p, &l) && now_ns >= p->due_ns;
+		if (!due || busy >= MAX_SCANS)
+			continue;
+		p->early = false;
+		busy++;
+		ask(k, p, &l);
 	}
 }
 
@@ -272,7 +291,7 @@ static void scan_over(struct keyring *k, struct proc *p)
 void keyring_scanner(struct keyring *k, const struct ipc_scan *s, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
-	struct proc *p = proc_find(k, s->pid);
+	struct proc *p = proc_get(k, s->pid);
 
 	if (p && fd >= 0 && !p->set)
 		p->set = tlsd_keyset_new(k->tlsd, MAX_KEYS);

@@ -32,6 +32,8 @@ struct keyring_cfg {
 struct keyring *keyring_new(const struct keyring_cfg *cfg, struct err *e);
 /* An event of the secrets ring. */
 void keyring_event(struct keyring *k, const void *data, size_t size);
+/* A process that uses TLS was there before the run: its memory is read once, while its connections are open. */
+void keyring_present(struct keyring *k, uint32_t pid);
 /* Records of a connection of this process begin to wait for keys. */
 void keyring_wanted(struct keyring *k, uint32_t pid);
 /* The broker's answer to a request; fd (-1: none) is owned from now on. */

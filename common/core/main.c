@@ -70,6 +70,11 @@ static int run(struct run *r, int argc, char **argv)
 	r->fc.tls_only = r->tool->tls_only;
 	if (r->tool->setup && r->tool->setup(r->tool_cfg, rc, &r->fc, &e) < 0)
 		return log_err(&e);
+	if (rc->write_file && r->tool->windows) {
+		err_set(&e, EXIT_USAGE, "option --write: %s looks at no payload; tcpdump writes packets",
+		        r->tool->name);
+		return log_err(&e);
+	}
 	if (rc->filter) { /* a wrong one is found before anything starts */
 		struct connfilter *cf = connfilter_new(rc->filter, &e);
 		if (!cf)

@@ -27,20 +27,26 @@ static struct span core_of(struct rec_str name)
 	return s;
 }
 
+#define LENGTHS (sizeof(secret_names) / sizeof(*secret_names))
+
 static bool is_secret(struct rec_str name)
 {
-	struct span s = span_of(name.p, name.n);
+	struct span s = core_of(name);
 
-	if (s.n && (s.p[0] <= ' ' || s.p[s.n - 1] <= ' '))
-		s = core_of(name);
-	return s.n && s.n < sizeof(secret_names) / sizeof(*secret_names) && span_ieq(s, secret_names[s.n]);
+	return s.n && s.n < LENGTHS && span_ieq(s, secret_names[s.n]);
 }
 
 static bool has_secret(const struct rec_headers *h)
 {
-	for (unsigned long i = 0; i < h->n; i++)
-		if (is_secret(h->v[i].name))
+	for (const struct rec_header *v = h->v, *end = v + h->n; v < end; v++) {
+		/* Most names are none by their length. */
+		const char *p = v->name.p;
+		unsigned long n = v->name.n;
+		if (!n || ((n >= LENGTHS || !secret_names[n].n) && p[0] > ' ' && p[n - 1] > ' '))
+			continue;
+		if (is_secret(v->name))
 			return true;
+	}
 	return false;
 }
 

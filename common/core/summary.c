@@ -44,6 +44,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {bs ? bs->lost_small : 0, "open/close notices lost"},
 	    {bs ? bs->passed_over : 0, "probe hits passed over by the kernel (any process's)"},
 	    {r->sh->unhooked, "mapped TLS files not hooked: too many"},
+	    {bs ? bs->untracked : 0, "connections too many to follow"},
 	    {bs ? bs->faults : 0, "unreadable buffers"},
 	    {bs ? bs->iov_overflow : 0, "calls with more buffers than are followed"},
 	    {bs ? bs->compat_calls : 0, "calls of 32-bit tasks not covered"},
@@ -53,6 +54,7 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {f->h2, "HTTP/2 connections not decoded"},
 	    {bs && !f->decoded && !f->h2 ? bs->tls_conns : 0, "TLS connections with nothing decoded"},
 	    {bs ? 0 : f->tls_cipher, "TLS connections not decrypted"},
+	    {f->unproven, "decrypted bytes not authenticated (of records that are not here whole)"},
 	};
 	size_t at = 0;
 
@@ -76,7 +78,7 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 		snprintf(bytes, sizeof(bytes), "%llu bytes", (unsigned long long)moved);
 	fmt_bytes(mem, rss_kib * 1024);
 	/* A tool without streams speaks of its own connections in its own part. */
-	if (!r->tool->no_streams)
+	if (!r->tool->no_streams && !r->tool->lists_olds)
 		snprintf(where, sizeof(where), " on %llu connection%s", conns, conns == 1 ? "" : "s");
 	if (bs && r->tool->no_streams)
 		snprintf(seen, sizeof(seen), "%llu events; lost %llu events", (unsigned long long)bs->events, lost_ev);
@@ -113,6 +115,13 @@ void silence_hint(const struct run *r, const struct bpf_stats *bs)
 		log_note("nothing seen yet: no process matches");
 	else if (r->tool->no_streams)
 		log_note("nothing to show yet: no %s of the traced processes' TCP connections", r->tool->hint_unit);
+	else if (r->tool->lists_olds && bs->conns)
+		log_note("nothing to show yet: %llu connections are used, none has ended; --requests and --pools show "
+		         "them before",
+		         (unsigned long long)bs->conns);
+	else if (r->tool->lists_olds)
+		log_note(
+		    "nothing to show yet: no connection has been used; those that are open were listed at the start");
 	else if (f->h2)
 		log_note("nothing seen yet: %llu HTTP/2 connections are not decoded by this version",
 		         (unsigned long long)f->h2);

@@ -139,10 +139,17 @@ struct example {
 	const char *command, *what;
 };
 
+/* What to do in an incident, step by step. */
+struct recipe {
+	const char *incident;        /* heading */
+	const struct example *steps; /* ends with command NULL */
+};
+
 struct tool {
 	const char *name, *summary;     /* summary: one line */
 	const char *description;        /* man page; paragraphs separated by an empty line */
 	const struct example *examples; /* ends with command NULL; the first are shown by --help */
+	const struct recipe *recipes;   /* man page; ends with incident NULL; NULL: none */
 	const struct opt *opts;         /* the tool's own, ends with name NULL */
 	size_t cfg_size;
 	const struct schema *schema;

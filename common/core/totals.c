@@ -248,7 +248,7 @@ static int by_sum(const void *a, const void *b)
 static void row_figures(const struct totals *t, const struct group *g, char p[4][16])
 {
 	for (int i = 0; i < 4; i++)
-		strcpy(p[i], "-");
+		snprintf(p[i], sizeof(p[i]), "-");
 	if (!t->spec->by_sum)
 		snprintf(p[0], sizeof(p[0]), "%llu", (unsigned long long)g->bad);
 	if (!g->h.n)

@@ -3,6 +3,8 @@
  * windows.c - the broker's part of tools about TCP windows: whose sockets are there, how they stand at the start, and
  * every --interval. It must not know what the tools make of it.
  */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +23,7 @@ struct windows {
 	struct sockown *own; /* during a list */
 	uint32_t *pids;
 	size_t npids, cap;
-	bool seeding, stuck;
+	bool seeding, stuck, complained;
 	double next_s;
 	uint64_t told, unsaid; /* sockets of the present list */
 	/* Listeners of the present list: who has what was not accepted. */
@@ -57,6 +59,21 @@ void windows_free(struct windows *w)
 	free(w);
 }
 
+/* Once: it would be the same again. */
+static void complain(struct windows *w, const struct err *e)
+{
+	if (w->complained)
+		log_detail("%s", e->text);
+	else
+		log_note("%s: connections older than the tool may be missing", e->text);
+	w->complained = true;
+}
+
+static bool proc_is_there(uint32_t pid)
+{
+	return kill((pid_t)pid, 0) == 0 || errno == EPERM;
+}
+
 void windows_add(struct windows *w, uint32_t pid)
 {
 	struct err e = {0};
@@ -64,8 +81,8 @@ void windows_add(struct windows *w, uint32_t pid)
 	if (!w)
 		return;
 	/* --netns names the one namespace that matters. */
-	if (!w->b->run->rc.target.netns_pid && sockdiag_add(w->diag, pid, &e) < 0)
-		log_detail("%s", e.text);
+	if (!w->b->run->rc.target.netns_pid && sockdiag_add(w->diag, pid, &e) < 0 && proc_is_there(pid))
+		complain(w, &e);
 	for (size_t i = 0; i < w->npids; i++)
 		if (w->pids[i] == pid)
 			return;
@@ -173,12 +190,13 @@ static void on_conn(void *ctx, struct ev_win *ev)
 		return;
 	find_owner(w, ev);
 	ev->what = w->seeding ? WIN_OLD : WIN_POLL;
+	/* Others' sockets; one without an inode may be a traced process's that has closed it. */
+	if (!ev->h.pid && (ev->ino || w->seeding) && (w->b->filters & task_filters))
+		return;
 	if (!w->seeding) {
 		to_worker(w, ev, sizeof(*ev));
 		return;
 	}
-	if (!ev->h.pid && (w->b->filters & task_filters))
-		return;
 	ev->flags |= WINF_OLDER;
 	if ((ev->flags & WINF_WSCALE_KNOWN) && !(ev->flags & WINF_WSCALE))
 		ev->noscale = NOSCALE_OLD;
@@ -209,7 +227,7 @@ static void list_all(struct windows *w)
 	for (size_t i = 0; i < w->npids; i++)
 		sockown_scan(w->own, w->pids[i]);
 	if (sockdiag_list(w->diag, on_listener, w, &e) < 0 || sockdiag_list(w->diag, on_conn, w, &e) < 0)
-		log_note("%s", e.text);
+		complain(w, &e);
 	struct ev_win end = {.h.type = EV_WIN, .what = WIN_LISTED};
 	end.h.ts_ns = (uint64_t)(now_s() * 1e9);
 	to_worker(w, &end, sizeof(end));
@@ -225,7 +243,7 @@ void windows_seed(struct windows *w)
 	struct err e = {0};
 
 	if (rc->target.netns_pid && sockdiag_add(w->diag, rc->target.netns_pid, &e) < 0)
-		log_note("%s", e.text);
+		complain(w, &e);
 	w->seeding = true;
 	if (!rc->cmd)
 		list_all(w);

@@ -30,6 +30,7 @@
 #include "tls/tls.h"
 
 #define TICK_MS       10
+#define MESSAGES      256         /* of the broker, at most, before the rings are looked at again */
 #define BUSY_TICK_MS  1           /* while much comes: short turns disturb whoever shares the core least */
 #define BUSY_BYTES    (16u << 10) /* in one turn: that is much */
 #define ORPHAN_MS     5000        /* to write what is left, once the broker is gone */
@@ -77,6 +78,23 @@ static void traced(struct worker *w, const void *data, size_t size)
 	struct origin who = {.pid = ev.h.pid, .tid = ev.h.tid};
 	memcpy(who.comm, ev.h.comm, sizeof(who.comm));
 	writer_known(&w->writer, &local, &remote, 0, &who, ev.h.ts_ns);
+}
+
+/* From monotonic to real time: of a few tries the one that was interrupted least. */
+static int64_t clock_offset(void)
+{
+	uint64_t least = UINT64_MAX;
+	int64_t off = 0;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t before = clock_ns(CLOCK_MONOTONIC), real = clock_ns(CLOCK_REALTIME);
+		uint64_t took = clock_ns(CLOCK_MONOTONIC) - before;
+		if (took < least) {
+			least = took;
+			off = (int64_t)(real - (before + took / 2));
+		}
+	}
+	return off;
 }
 
 static bool on_event(void *ctx, const void *data, size_t size)
@@ -145,6 +163,17 @@ static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 	return ipc_send(sock, &m, -1);
 }
 
+/* Answers which function a place in a file belongs to. 0, or -1: the broker is gone. */
+static int answer_symbol(int sock, const struct ipc_msg *q, int fd)
+{
+	struct ipc_msg m = {.type = IPC_SYMBOL, .seq = q->seq, .u.symbol.off = q->u.symbol.off};
+	struct ipc_symbol *s = &m.u.symbol;
+
+	if (fd < 0 || !symbol_resolve(fd, s->off, s->name, sizeof(s->name), &s->into))
+		s->name[0] = 0;
+	return ipc_send(sock, &m, -1);
+}
+
 /*
  * A thread: a large file takes its time, and the main thread may be waiting for a stopped reader. The same reader must
  * not keep this process when the broker is gone.
@@ -155,7 +184,9 @@ static void *resolver(void *arg)
 	struct ipc_msg m;
 
 	while (!gone && ipc_recv(sock, &m, &fd) == 1) {
-		gone = m.type != IPC_RESOLVE || answer_resolve(sock, &m, fd) < 0;
+		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd) < 0
+		       : m.type == IPC_SYMBOL ? answer_symbol(sock, &m, fd) < 0
+		                              : true;
 		if (fd >= 0)
 			close(fd);
 	}
@@ -186,6 +217,7 @@ static void on_message(struct worker *w)
 		while (drain(w))
 			;
 		flow_end(w->live.flow, m.u.gone, END_CLOSED, clock_ns(CLOCK_MONOTONIC));
+		analysis_gone(&w->analysis, m.u.gone, clock_ns(CLOCK_MONOTONIC));
 		break;
 	case IPC_EVENT:
 		if (m.u.event.size <= sizeof(m.u.event.bytes))
@@ -198,6 +230,8 @@ static void on_message(struct worker *w)
 		break;
 	case IPC_PROC:
 		pipeline_proc(&w->pipe, m.u.proc.pid, m.u.proc.container, m.u.proc.lib);
+		if (w->keys && m.u.proc.tls && !w->run->sh->tracing)
+			keyring_present(w->keys, m.u.proc.pid);
 		break;
 	default:
 		w->stop = true;
@@ -206,12 +240,24 @@ static void on_message(struct worker *w)
 		close(fd);
 }
 
+/* Lists of sockets come in thousands: not one per round. */
+static void on_messages(struct worker *w)
+{
+	struct pollfd p = {.fd = w->run->sock, .events = POLLIN};
+
+	for (int i = 0; i < MESSAGES && !w->stop; i++) {
+		on_message(w);
+		if (poll(&p, 1, 0) != 1)
+			break;
+	}
+}
+
 static void each_second(struct worker *w, uint64_t now)
 {
 	struct ipc_shared *sh = w->run->sh;
 
 	/* Sampled often, so that records follow a clock that is being adjusted. */
-	pipeline_clock(&w->pipe, now, (int64_t)(clock_ns(CLOCK_REALTIME) - now));
+	pipeline_clock(&w->pipe, now, clock_offset());
 	live_touch(&w->live);
 	if (!sh->tracing)
 		w->start_ns = now;
@@ -241,7 +287,7 @@ static int loop(struct worker *w)
 		int n = epoll_wait(w->epoll, ev, 4, w->batch >= BUSY_BYTES ? BUSY_TICK_MS : TICK_MS);
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == w->run->sock)
-				on_message(w);
+				on_messages(w);
 			else if (w->keys)
 				keyring_ready(w->keys, ev[i].data.fd);
 		drain(w);
@@ -310,7 +356,7 @@ static void on_secret_line(void *ctx, struct span line)
 
 static bool with_keys(const struct run *r)
 {
-	return r->tool->tls_calls && !r->rc.no_payload && r->rc.via != VIA_CALLS;
+	return r->tool->tls_calls && !r->rc.no_payload && r->rc.via != VIA_CALLS && r->ls.secrets_ring_fd >= 0;
 }
 
 static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)
@@ -369,7 +415,7 @@ static int setup(struct worker *w, struct err *e)
 		return -1;
 	if (!r->rc.coverage && pipeline_export(&w->pipe, r->export, e) < 0)
 		return -1;
-	pipeline_clock(&w->pipe, now, (int64_t)(clock_ns(CLOCK_REALTIME) - now));
+	pipeline_clock(&w->pipe, now, clock_offset());
 	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;
 	if (r->rc.filter) {

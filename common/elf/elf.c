@@ -434,6 +434,62 @@ size_t elf_funcs(const struct elf *elf, const char *const *names, size_t n, stru
 	return found;
 }
 
+/* The best function of one table: the last that begins at or before addr. */
+static void nearest(const struct elf *elf, const struct symtab *t, uint64_t addr, Elf64_Sym *best, uint8_t *block)
+{
+	const size_t per = BLOCK / sizeof(Elf64_Sym);
+
+	for (uint64_t at = 0; at < t->n; at += per) {
+		size_t n = t->n - at < per ? t->n - at : per;
+		if (!rd(elf, t->off + at * sizeof(Elf64_Sym), block, n * sizeof(Elf64_Sym)))
+			return;
+		for (size_t k = 0; k < n; k++) {
+			Elf64_Sym s;
+			memcpy(&s, block + k * sizeof(s), sizeof(s));
+			bool code = ELF64_ST_TYPE(s.st_info) == STT_FUNC && s.st_shndx != SHN_UNDEF && s.st_value;
+			if (code && s.st_value <= addr && s.st_value >= best->st_value)
+				*best = s;
+		}
+	}
+}
+
+static bool off_to_addr(const struct elf *elf, uint64_t off, uint64_t *addr)
+{
+	for (size_t i = 0; i < elf->nph; i++) {
+		const Elf64_Phdr *p = &elf->ph[i];
+		if (p->p_type != PT_LOAD || off < p->p_offset || off - p->p_offset >= p->p_filesz)
+			continue;
+		*addr = p->p_vaddr + (off - p->p_offset);
+		return true;
+	}
+	return false;
+}
+
+bool elf_func_at(const struct elf *elf, uint64_t off, char *name, size_t n, uint64_t *into)
+{
+	const struct symtab *tabs[] = {&elf->symtab, &elf->dynsym};
+	uint8_t *block = malloc(BLOCK);
+	uint64_t addr;
+	bool found = false;
+
+	for (size_t i = 0; block && !found && i < 2 && off_to_addr(elf, off, &addr); i++) {
+		Elf64_Sym best = {0};
+		nearest(elf, tabs[i], addr, &best, block);
+		if (!best.st_value || (best.st_size && addr - best.st_value >= best.st_size) ||
+		    best.st_name >= tabs[i]->strsz)
+			continue;
+		uint64_t left = tabs[i]->strsz - best.st_name;
+		size_t take = left < n - 1 ? (size_t)left : n - 1;
+		if (!rd(elf, tabs[i]->stroff + best.st_name, name, take))
+			continue;
+		name[take] = 0;
+		*into = addr - best.st_value;
+		found = name[0] != 0;
+	}
+	free(block);
+	return found;
+}
+
 bool elf_func(const struct elf *elf, const char *name, struct elf_sym *out)
 {
 	return elf_funcs(elf, &name, 1, out) == 1;

@@ -28,6 +28,9 @@ bool elf_func(const struct elf *elf, const char *name, struct elf_sym *out);
 /* The same for n <= ELF_MAX_NAMES names in one pass over each table; out[i].addr is 0 where names[i] is not defined.
  * Returns how many were found. */
 size_t elf_funcs(const struct elf *elf, const char *const *names, size_t n, struct elf_sym *out);
+/* The defined function whose code holds the byte at this offset in the file; one of unknown size reaches to the next.
+ * Its name, cut to n with its NUL, and how far into it the byte is. False: none. */
+bool elf_func_at(const struct elf *elf, uint64_t off, char *name, size_t n, uint64_t *into);
 /* Does the file contain a section of that name? False when the section headers were stripped. */
 bool elf_has_section(const struct elf *elf, const char *name);
 /* Do the loaded segments' file bytes contain this text (at most 64 bytes)? Looks at the first 256 MiB. */

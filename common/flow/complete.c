@@ -95,7 +95,7 @@ void complete_record(struct flow *f, const struct conn *c, struct record *r)
 		base->role = c->role;
 	if (!base->role && c->outer)
 		base->role = sealed_role(f, c->outer);
-	base->source = c->sock_id ? c->sock_id : c->id;
+	base->source = c->sock_id ? c->sock_id : c->outer ? c->outer : c->id;
 	base->local = c->local;
 	base->remote = c->remote;
 	if (f->cfg.offline && !(c->id & FLOW_NOTED)) {

@@ -467,6 +467,7 @@ void flow_tick(struct flow *f, uint64_t now_ns)
 	for (struct conn *c = f->wait.first, *next; c; c = next) {
 		next = c->wait.next;
 		conn_expire(f, c);
+		sealed_expire(f, c);
 		if (c->closing && f->now - c->close_ns >= f->cfg.reorder_ns && f->now >= c->close_ns)
 			conn_end(f, c, c->why);
 	}

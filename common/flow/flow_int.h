@@ -150,6 +150,9 @@ bool sealed_begin(struct flow *f, struct conn *c, uint32_t pid, struct span firs
 void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k);
 void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns);
 void sealed_fin(struct flow *f, struct conn *c, int dir);
+/* Is plaintext held until the other direction can be read? It is let out when its time has come. */
+bool sealed_holds(const struct conn *c);
+void sealed_expire(struct flow *f, struct conn *c);
 /* "client", "server" as the handshake told; NULL unknown. */
 const char *sealed_role(struct flow *f, uint64_t outer);
 /* Forgets what it knows of c; with an end, that of what it carries follows. */

@@ -7,9 +7,20 @@
  */
 #include <stdlib.h>
 
+#include "base/secmem.h"
 #include "flow/flow_int.h"
 #include "proto/tlsdata.h"
 #include "tls/decrypt.h"
+
+#define HOLD_NS  500000000ULL /* plaintext of one direction waits so long for the keys of the other */
+#define HOLD_MAX (1UL << 20)  /* and so much of it */
+
+/* Plaintext that waits for the other direction's, to come out in the order in which it passed. */
+struct held {
+	struct held *next;
+	struct flow_data d; /* d.bytes points behind this */
+	uint8_t b[];
+};
 
 struct sealed {
 	struct flow *f;
@@ -19,8 +30,81 @@ struct sealed {
 	uint64_t plain[2];      /* plaintext position reached */
 	uint8_t why[2];         /* enum gap_why of the last hole in the ciphertext */
 	uint32_t pid;
+	struct held *held, **held_end;
+	size_t held_bytes;
+	uint64_t held_since;
+	bool waiting[2]; /* records of the direction wait for keys */
 	bool from_start, seen, over, ending;
 };
+
+static void after(struct flow *f, struct conn *c);
+
+static void pass(struct sealed *s, const struct flow_data *d)
+{
+	flow_data(s->f, d);
+	const struct conn *inner = flow_find(s->f, d->conn_id);
+	s->over |= inner && inner->state == CONN_IGNORED;
+}
+
+/* Lets out what is held, the oldest first: each direction's is in order. */
+static void let_out(struct sealed *s)
+{
+	struct held *dir[2] = {NULL}, **end[2] = {&dir[0], &dir[1]}, *h;
+
+	for (; (h = s->held); *end[h->d.dir] = h, end[h->d.dir] = &h->next) {
+		s->held = h->next;
+		h->next = NULL;
+	}
+	s->held_bytes = 0;
+	while (dir[0] || dir[1]) {
+		int i = !dir[0] || (dir[1] && dir[1]->d.ts_ns < dir[0]->d.ts_ns);
+		h = dir[i];
+		dir[i] = h->next;
+		pass(s, &h->d);
+		secmem_wipe(h->b, h->d.bytes.n);
+		free(h);
+	}
+}
+
+/* False: it is not held, and what was held is out. */
+static bool hold(struct sealed *s, const struct flow_data *d)
+{
+	struct held *h = s->held_bytes + d->bytes.n <= HOLD_MAX && !s->ending ? malloc(sizeof(*h) + d->bytes.n) : NULL;
+
+	if (!h) {
+		let_out(s);
+		return false;
+	}
+	h->next = NULL;
+	h->d = *d;
+	if (d->bytes.n)
+		memcpy(h->b, d->bytes.p, d->bytes.n);
+	h->d.bytes.p = h->b;
+	if (!s->held) {
+		s->held_end = &s->held;
+		s->held_since = s->f->now;
+		conn_waits(s->f, s->c, true);
+	}
+	*s->held_end = h;
+	s->held_end = &h->next;
+	s->held_bytes += d->bytes.n + sizeof(*h);
+	return true;
+}
+
+bool sealed_holds(const struct conn *c)
+{
+	return c->sealed && c->sealed->held;
+}
+
+void sealed_expire(struct flow *f, struct conn *c)
+{
+	struct sealed *s = c->sealed;
+
+	if (!s || !s->held || ((s->waiting[0] || s->waiting[1]) && f->now - s->held_since < HOLD_NS))
+		return;
+	let_out(s);
+	after(f, c);
+}
 
 /* Something for the connection that is carried; want bytes of which bytes.n are here. */
 static void carry(struct sealed *s, int dir, const struct tlsd_meta *m, uint64_t want, struct span bytes,
@@ -51,9 +135,8 @@ static void carry(struct sealed *s, int dir, const struct tlsd_meta *m, uint64_t
 		f->stats.decrypted++;
 	}
 	s->plain[dir] += want;
-	flow_data(f, &d);
-	const struct conn *inner = flow_find(f, d.conn_id);
-	s->over |= inner && inner->state == CONN_IGNORED;
+	if ((!s->held && !s->waiting[!dir]) || !hold(s, &d))
+		pass(s, &d);
 }
 
 static void on_record(void *ctx, void *user, const struct tlsd_record *r)
@@ -62,6 +145,8 @@ static void on_record(void *ctx, void *user, const struct tlsd_record *r)
 	int dir = r->dir;
 
 	(void)ctx;
+	if (!(r->flags & TLSD_CLEAR))
+		s->waiting[dir] = false;
 	if (r->type != TLSD_DATA || !r->data.n)
 		return;
 	/* Of a trimmed record parts are missing: before this one, or at the last one's end. */
@@ -72,47 +157,6 @@ static void on_record(void *ctx, void *user, const struct tlsd_record *r)
 		                                      : 0);
 	s->f->stats.unproven += r->flags & TLSD_TRIMMED ? r->data.n : 0;
 	carry(s, dir, &r->m, r->data.n, r->data, 0);
-}
-
-/* RFC 8446 section 6, and those of RFC 5246 that it left out. */
-static const char *alert_name(uint8_t code)
-{
-	static const struct {
-		uint8_t code;
-		const char *name;
-	} v[] = {{10, "unexpected_message"},
-	         {20, "bad_record_mac"},
-	         {22, "record_overflow"},
-	         {30, "decompression_failure"},
-	         {40, "handshake_failure"},
-	         {42, "bad_certificate"},
-	         {43, "unsupported_certificate"},
-	         {44, "certificate_revoked"},
-	         {45, "certificate_expired"},
-	         {46, "certificate_unknown"},
-	         {47, "illegal_parameter"},
-	         {48, "unknown_ca"},
-	         {49, "access_denied"},
-	         {50, "decode_error"},
-	         {51, "decrypt_error"},
-	         {70, "protocol_version"},
-	         {71, "insufficient_security"},
-	         {80, "internal_error"},
-	         {86, "inappropriate_fallback"},
-	         {90, "user_canceled"},
-	         {100, "no_renegotiation"},
-	         {109, "missing_extension"},
-	         {110, "unsupported_extension"},
-	         {112, "unrecognized_name"},
-	         {113, "bad_certificate_status_response"},
-	         {115, "unknown_psk_identity"},
-	         {116, "certificate_required"},
-	         {120, "no_application_protocol"}};
-
-	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++)
-		if (v[i].code == code)
-			return v[i].name;
-	return "unknown";
 }
 
 static struct rec_str str_of(const char *s)
@@ -144,7 +188,7 @@ static void tell(struct sealed *s, const struct tlsd_event *ev, const char *kind
 	if (ev->kind == TLSD_EV_ALERT) {
 		d.base.time_ns = ev->m.ts_ns;
 		d.dir = ev->dir ? "out" : "in";
-		d.alert = alert_name(ev->code);
+		d.alert = tlsd_alert_name(ev->code);
 	} else if (t->established_ns > t->hello_ns && t->hello_ns) {
 		d.handshake_us = (t->established_ns - t->hello_ns) / 1000;
 	}
@@ -180,7 +224,11 @@ static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 	case TLSD_EV_CLOSE_NOTIFY:
 		flow_fin(s->f, s->c->id | FLOW_CARRIED, ev->dir, s->plain[ev->dir], ev->m.ts_ns);
 		break;
+	case TLSD_EV_KEYS:
+		s->waiting[ev->dir] = false;
+		break;
 	case TLSD_EV_NEEDS_KEYS:
+		s->waiting[ev->dir] = true;
 		if (s->f->cfg.needs_keys)
 			s->f->cfg.needs_keys(s->f->cfg.ctx, s->c->id, s->pid);
 		break;
@@ -255,6 +303,8 @@ static void after(struct flow *f, struct conn *c)
 	struct sealed *s = c->sealed;
 	struct tlsd_need need;
 
+	if (s->held && !s->waiting[0] && !s->waiting[1])
+		let_out(s);
 	if (s->over) {
 		f->stats.undecoded += !s->seen;
 		f->stats.tls_cipher += !s->seen;
@@ -295,8 +345,9 @@ void sealed_drop(struct flow *f, struct conn *c)
 	(void)f;
 	if (!s)
 		return;
-	c->sealed = NULL;
 	s->ending = true;
+	let_out(s);
+	c->sealed = NULL;
 	tlsd_close(s->tc);
 	free(s);
 }

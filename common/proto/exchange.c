@@ -15,7 +15,7 @@ static const struct field fields[] = {
     {"nth", "NTH", "1 for the first exchange on this connection; absent when joined", FT_NUM, 4, FF_RIGHT | FF_WIDE,
      OFF(nth)},
     {"stream", "STREAM", "HTTP/2 stream number", FT_NUM, 6, FF_RIGHT, OFF(stream)},
-    {"tls", "TLS", "TLS library; absent for plaintext", FT_NAME, 8, FF_TEXT | FF_WIDE, OFF(tls)},
+    {"tls", "TLS", "TLS library, unknown in a capture; absent for plaintext", FT_NAME, 8, FF_TEXT | FF_WIDE, OFF(tls)},
     {"method", "METHOD", "request method", FT_STR, 7, FF_TEXT, OFF(method)},
     {"host", "HOST", "host and port asked for: the URI's authority, else the Host header", FT_STR, 20,
      FF_TEXT | FF_FLEX, OFF(host)},

@@ -22,11 +22,13 @@
 
 struct xchg *h1_new(void)
 {
-	/* Not calloc: glibc's takes no block that was freed just now. */
+	/* Not calloc: glibc's takes no block that was freed just now. Nor may the compiler make it one of the two. */
 	struct xchg *x = malloc(sizeof(*x));
 
-	if (x)
-		memset(x, 0, sizeof(*x));
+	if (!x)
+		return NULL;
+	x->next = NULL;
+	memset((char *)x + sizeof(x->next), 0, sizeof(*x) - sizeof(x->next));
 	return x;
 }
 

@@ -7,12 +7,7 @@
 extern const struct sink sink_text, sink_json, sink_csv, sink_har, sink_curl;
 
 const struct sink *const sinks[] = {
-    &sink_text,
-    &sink_json,
-    &sink_csv,
-    &sink_har,
-    &sink_curl,
-    NULL,
+    &sink_text, &sink_json, &sink_csv, &sink_har, &sink_curl, NULL,
 };
 
 const struct sink *sink_find(const char *name)

@@ -253,27 +253,23 @@ static void proc_drop(struct attacher *a, struct proc **at)
 	a->nprocs--;
 }
 
-/* enum tls_lib_id of the one library among its files, 0: none, or several. */
-static uint8_t only_lib(const struct attacher *a, const struct proc *p)
-{
-	uint8_t lib = 0;
-
-	for (size_t i = 0; i < p->n; i++) {
-		int what = p->v[i].what;
-		if (what < 0 || !a->tls[what]->lib || a->tls[what]->lib == lib)
-			continue;
-		if (lib)
-			return 0;
-		lib = a->tls[what]->lib;
-	}
-	return lib;
-}
-
-bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib)
+bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib, bool *tls)
 {
 	struct proc *p = *proc_slot(a, pid);
+	bool several = false;
 
-	*lib = p ? only_lib(a, p) : 0;
+	*lib = 0;
+	*tls = false;
+	for (size_t i = 0; p && i < p->n; i++) {
+		int what = p->v[i].what;
+		if (what < 0 || !a->tls[what]->lib)
+			continue;
+		several |= *lib && a->tls[what]->lib != *lib;
+		*lib = a->tls[what]->lib;
+		*tls = true;
+	}
+	if (several)
+		*lib = 0;
 	if (!p || p->told == *lib)
 		return false;
 	p->told = *lib;

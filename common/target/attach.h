@@ -39,8 +39,8 @@ int attacher_late(struct attacher *a, uint32_t pid);
 /* How often a mapped TLS file was left out because there are too many of them. */
 uint32_t attacher_unhooked(const struct attacher *a);
 /* The TLS library that a process has mapped, as far as it was scanned: *lib is an enum tls_lib_id, 0: none, or several.
- * True when that is another than at the last call. */
-bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib);
+ * *tls: it has mapped some. True when *lib is another than at the last call. */
+bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib, bool *tls);
 /* The process ended: what is remembered of it is dropped and what is attached in it alone; the files
  * stay hooked. Needed only to save memory and descriptors. */
 void attacher_forget(struct attacher *a, uint32_t pid);

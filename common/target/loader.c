@@ -601,6 +601,13 @@ __u64 loader_missed(const struct loader *l)
 	return sum;
 }
 
+void loader_leave_own(struct loader *l)
+{
+	if (l->own)
+		munmap(l->own, l->own_bytes);
+	l->own = NULL;
+}
+
 void loader_close(struct loader *l)
 {
 	if (!l)
@@ -609,11 +616,22 @@ void loader_close(struct loader *l)
 	bpf_object__close(l->obj);
 	if (l->ctl)
 		munmap(l->ctl, CTL_SLOTS * sizeof(*l->ctl));
-	if (l->own)
-		munmap(l->own, l->own_bytes);
+	loader_leave_own(l);
 	if (l->stats)
 		munmap(l->stats, STAT_CPUS * sizeof(*l->stats));
 	if (l->target_slots)
 		munmap(l->target_slots, TARGET_SLOTS * sizeof(*l->target_slots));
 	free(l);
+}
+
+unsigned loader_stack(struct loader *l, __u32 id, __u64 ip[STACK_DEPTH])
+{
+	int fd = bpf_object__find_map_fd_by_name(l->obj, "stacks");
+	unsigned n = 0;
+
+	if (fd < 0 || bpf_map_lookup_elem(fd, &id, ip))
+		return 0;
+	while (n < STACK_DEPTH && ip[n])
+		n++;
+	return n;
 }

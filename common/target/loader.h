@@ -58,6 +58,8 @@ int loader_target_count(struct loader *l);
 /* Sockets older than the tool (map olds, by socket cookie), and who listens (map listeners, by netns << 16 | port).
  * False: the object has no such map, or it is full. */
 bool loader_put_old(struct loader *l, __u64 cookie, const struct win_old *o);
+/* The addresses of a user stack (map stacks), innermost first. How many, 0: it is gone. */
+unsigned loader_stack(struct loader *l, __u32 id, __u64 ip[STACK_DEPTH]);
 bool loader_put_listener(struct loader *l, __u64 key, const struct win_old *o);
 
 /* Sums what all CPUs have counted. False: the object counts nothing. */
@@ -77,6 +79,8 @@ int loader_shared(struct loader *l, struct loader_shared *out, struct err *e);
 /* In the worker after fork: closes every BPF descriptor but the data and small rings'; keeps the mappings. Afterwards
  * only the mappings and those two descriptors of loader_shared are valid, and only loader_close may be called. */
 void loader_forget(struct loader *l);
+/* In the broker after the fork: the worker alone reads the array `shared`. */
+void loader_leave_own(struct loader *l);
 /* Lets the programs work: after everything was attached. Until then they return at once. */
 void loader_on(struct loader *l, enum bpf_on how);
 /* Stops them all at once, before the slower detaching. */

@@ -92,8 +92,18 @@ static int attach_hooks(struct loader *l, __u32 late, struct err *e)
 			return -1;
 		if (p && !strcmp(h->prog, "proc_mmap"))
 			l->sees_mmap = true;
+		if (p && !strcmp(h->prog, "win_accept"))
+			l->sees_accept = true;
 	}
 	return 0;
+}
+
+/* For objects that want to know who accepts. */
+static const char *accept_words(const struct loader *l)
+{
+	if (!bpf_object__find_program_by_name(l->obj, "win_accept"))
+		return "";
+	return l->sees_accept ? "; accept: seen" : "; accept: not seen, the listener is named";
 }
 
 int loader_attach(struct loader *l, struct err *e)
@@ -105,7 +115,8 @@ int loader_attach(struct loader *l, struct err *e)
 		snprintf(l->rungs, sizeof(l->rungs), "payload: %s%s; mmap: %s", l->rung, l->records ? " (records)" : "",
 		         l->sees_mmap ? "vm_unmapped_area" : "not seen");
 	else
-		snprintf(l->rungs, sizeof(l->rungs), "tracepoints%s", l->direct_reads ? "" : "; reads by helper");
+		snprintf(l->rungs, sizeof(l->rungs), "tracepoints%s%s", accept_words(l),
+		         l->direct_reads ? "" : "; reads by helper");
 	return 0;
 }
 

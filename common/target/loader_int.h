@@ -51,7 +51,7 @@ struct loader {
 	size_t own_bytes;
 	const char *rung;
 	char rungs[256];
-	bool sees_mmap;
+	bool sees_mmap, sees_accept;
 	__u32 late_done; /* bit 1 << enum ev_proc_what */
 	bool direct_reads;
 	bool multi;   /* uprobes are attached by uprobe_multi */

@@ -24,8 +24,12 @@
 #include "target/memscan_deep.h"
 #include "tls/aes_schedule.h"
 
-#define NEAR_BEFORE 2048
-#define NEAR_AFTER  (MEMSCAN_NEAR - NEAR_BEFORE) /* the schedule itself included */
+_Static_assert(sizeof(struct read_session) <= MEMSCAN_NEAR && sizeof(struct read_session) % 4 == 0, "fits a message");
+
+#define NEAR_BEFORE   2048
+#define DEEP_WINDOW   256 /* around a pointer or a copy */
+#define DEEP_MESSAGES 3   /* of them per key */
+#define REPORTS_MAX   (1u << 18)
 
 struct scan {
 	const struct memscan_req *req;
@@ -35,7 +39,12 @@ struct scan {
 	struct scan_key *keys;   /* found so far; locked memory */
 	uint32_t *slots;         /* hash table over keys: index + 1 */
 	uint32_t nslots, n, max, dropped;
-	bool gone; /* nobody reads any more */
+	struct scan_place *places;  /* of all schedules */
+	struct scan_place *reports; /* of the deep look */
+	uint32_t nplaces, nreports;
+	uint64_t next_key;              /* keys were looked for below this address */
+	uint64_t sig_max, next_session; /* largest signature; sessions were looked for below this address */
+	bool gone;                      /* nobody reads any more */
 };
 
 static void *locked(size_t n)
@@ -78,20 +87,49 @@ static uint32_t key_index(struct scan *s, const struct aes_found *f, uint64_t ad
 	return s->n - 1;
 }
 
-/* A key with memory from `addr - before` on. */
-static bool send_key(struct scan *s, const struct scan_key *k, uint64_t addr, uint64_t before, size_t n)
+/* A key with n bytes of memory from addr - before on, its schedule being there or not. */
+static bool send_key(struct scan *s, const struct scan_key *k, uint64_t addr, bool there, uint64_t before, size_t n)
 {
 	struct memscan_msg *m = s->msg;
-	*m = (struct memscan_msg){.kind = MEMSCAN_KEY, .len = k->len, .swapped = k->swapped, .addr = k->addr};
+	uint64_t from = addr > before ? addr - before : 0, page = addr & ~4095ull;
+	*m = (struct memscan_msg){
+	    .kind = MEMSCAN_KEY, .len = k->len, .swapped = k->swapped, .addr = k->addr, .at = UINT32_MAX};
 	memcpy(m->key, k->key, sizeof(m->key));
-	if (n) {
-		uint64_t from = addr > before ? addr - before : 0;
-		m->nnear = (uint32_t)memory_at(s->mem, from, m->near, n);
-		if (m->nnear <= before) /* a hole in front: from the page on */
-			m->nnear = (uint32_t)memory_at(s->mem, addr & ~4095ull, m->near, n - before);
-		m->nnear &= ~3u;
+	if (n)
+		m->nnear = (uint32_t)memory_at(s->mem, from, m->near, n) & ~3u;
+	if (n && from + m->nnear <= addr && page > from) { /* a hole in front: from the page on */
+		m->nnear = (uint32_t)memory_at(s->mem, page, m->near, n - (size_t)(page - from)) & ~3u;
+		from = page;
 	}
+	if (there && addr - from < m->nnear)
+		m->at = (uint32_t)(addr - from);
 	return send_msg(s);
+}
+
+static size_t view_read(void *ctx, uint64_t addr, void *buf, size_t n)
+{
+	return memory_at(ctx, addr, buf, n);
+}
+
+/* Sessions whose signature stands in b. A session is at least 16 bytes long, so that one in the overlap was seen. */
+static void look_sessions(struct scan *s, uint64_t addr, struct span b)
+{
+	const struct offsets *o = s->req->offsets;
+	const struct mem_view view = {view_read, s->mem};
+	struct read_session r;
+	for (size_t i = 0; i + 8 <= b.n && !s->gone; i += 8) {
+		uint64_t v;
+		memcpy(&v, b.p + i, sizeof(v));
+		if (v - s->req->lib_base > s->sig_max || addr + i < s->next_session)
+			continue;
+		if (offsets_read(o, &view, addr + i - o->sig_off, s->req->lib_base, &r)) {
+			*s->msg = (struct memscan_msg){.kind = MEMSCAN_SESSION, .nnear = sizeof(r), .addr = r.addr};
+			memcpy(s->msg->near, &r, sizeof(r));
+			send_msg(s);
+		}
+		secmem_wipe(&r, sizeof(r));
+	}
+	s->next_session = addr + (b.n & ~(size_t)7);
 }
 
 static bool look(void *ctx, uint64_t addr, struct span b)
@@ -99,22 +137,70 @@ static bool look(void *ctx, uint64_t addr, struct span b)
 	struct scan *s = ctx;
 	struct aes_found f;
 	bool fresh;
+	if (s->req->offsets)
+		look_sessions(s, addr, b);
+	if (s->req->no_keys)
+		return !s->gone;
 	for (size_t at = 0; !s->gone && aes_schedule_next(b, &at, &f);) {
+		if (addr + f.at < s->next_key)
+			continue; /* in the overlap: seen with the block before */
+		s->next_key = addr + f.at + 4;
 		uint32_t i = key_index(s, &f, addr + f.at, &fresh);
-		if (i == UINT32_MAX)
+		if (i == UINT32_MAX) {
 			s->dropped++;
-		else if (fresh || (s->req->salts && s->keys[i].addr != addr + f.at))
-			send_key(s, &s->keys[i], addr + f.at, NEAR_BEFORE, s->req->salts ? MEMSCAN_NEAR : 0);
+			continue;
+		}
+		if (s->nplaces < 2 * s->max)
+			s->places[s->nplaces++] = (struct scan_place){addr + f.at, i, 0};
+		if (fresh || s->req->salts)
+			send_key(s, &s->keys[i], addr + f.at, true, NEAR_BEFORE, s->req->salts ? MEMSCAN_NEAR : 0);
 	}
 	secmem_wipe(&f, sizeof(f));
 	return !s->gone;
 }
 
-/* What the deep look found: surroundings of key i. */
-static bool deep_near(void *ctx, uint32_t i, uint64_t addr)
+/* What the deep look found: surroundings of key i. Kept, so that each key's go together. */
+static bool deep_near(void *ctx, uint32_t i, uint64_t addr, bool sure)
 {
 	struct scan *s = ctx;
-	return send_key(s, &s->keys[i], addr, 256, 512);
+	if (s->nreports < REPORTS_MAX)
+		s->reports[s->nreports++] = (struct scan_place){addr, i, !sure};
+	return true;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct scan_place *x = a, *y = b;
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return (int)x->unsure - (int)y->unsure;
+}
+
+/* Windows of each key, side by side in few messages: those surely its own first. */
+static void send_reports(struct scan *s)
+{
+	qsort(s->reports, s->nreports, sizeof(*s->reports), by_key);
+	for (uint32_t i = 0; i < s->nreports && !s->gone;) {
+		const struct scan_key *k = &s->keys[s->reports[i].key];
+		uint32_t key = s->reports[i].key, messages = 0;
+		while (i < s->nreports && s->reports[i].key == key && messages++ < DEEP_MESSAGES) {
+			struct memscan_msg *m = s->msg;
+			*m = (struct memscan_msg){.kind = MEMSCAN_KEY,
+			                          .len = k->len,
+			                          .swapped = k->swapped,
+			                          .addr = k->addr,
+			                          .at = UINT32_MAX};
+			memcpy(m->key, k->key, sizeof(m->key));
+			for (; i < s->nreports && s->reports[i].key == key && m->nnear + DEEP_WINDOW <= MEMSCAN_NEAR;
+			     i++)
+				m->nnear += (uint32_t)memory_at(s->mem, s->reports[i].addr - DEEP_WINDOW / 2,
+				                                m->near + m->nnear, DEEP_WINDOW) &
+				            ~3u;
+			send_msg(s);
+		}
+		while (i < s->nreports && s->reports[i].key == key)
+			i++;
+	}
 }
 
 static bool deep_salts(void *ctx, const uint8_t *salts, size_t n)
@@ -135,14 +221,24 @@ static uint64_t now_us(void)
 static void scan(struct scan *s)
 {
 	struct memory_stats st, more = {0};
+	for (uint32_t i = 0; s->req->offsets && i < s->req->offsets->nsig; i++)
+		if (s->req->offsets->sig[i] > s->sig_max)
+			s->sig_max = s->req->offsets->sig[i];
 	uint64_t from = now_us(), max = s->req->max_bytes ? s->req->max_bytes : 8ull << 30;
 	/* A schedule that lies across two blocks begins in the overlap; 256 > 240. */
 	memory_read(s->mem, max, 256, look, s, &st);
 	if (s->req->deep && !s->gone && !st.error) {
-		struct deep d = {.keys = s->keys, .n = s->n, .near = deep_near, .salts = deep_salts, .ctx = s};
+		struct deep d = {.keys = s->keys,
+		                 .n = s->n,
+		                 .places = s->places,
+		                 .nplaces = s->nplaces,
+		                 .near = deep_near,
+		                 .salts = deep_salts,
+		                 .ctx = s};
 		if (deep_begin(&d)) {
 			memory_read(s->mem, max, 16, deep_look, &d, &more);
 			deep_end(&d);
+			send_reports(s);
 		}
 	}
 	*s->msg = (struct memscan_msg){
@@ -182,7 +278,9 @@ static void child(struct scan *s)
 	s->msg = locked(sizeof(*s->msg));
 	s->keys = locked(s->max * sizeof(*s->keys));
 	s->slots = locked(s->nslots * sizeof(*s->slots));
-	if (s->msg && s->keys && s->slots && confine(s))
+	s->places = locked(2 * s->max * sizeof(*s->places));
+	s->reports = locked(REPORTS_MAX * sizeof(*s->reports));
+	if (s->msg && s->keys && s->slots && s->places && s->reports && confine(s))
 		scan(s);
 	/* Pages are wiped, not only given back: the kernel clears them late. */
 	if (s->keys)
@@ -193,7 +291,10 @@ static void child(struct scan *s)
 int memscan_start(const struct memscan_req *r, pid_t *pid, struct err *e)
 {
 	int sv[2], size = 1 << 20;
-	struct scan s = {.req = r, .mem = memory_open(r->pid, e)};
+	struct scan s = {.req = r, .mem = NULL};
+	if (r->offsets && !offsets_valid(r->offsets))
+		return err_set(e, EXIT_RUNTIME, "offsets that make no sense");
+	s.mem = memory_open(r->pid, e);
 	if (!s.mem)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv)) {
@@ -216,6 +317,11 @@ int memscan_start(const struct memscan_req *r, pid_t *pid, struct err *e)
 	return err_set(e, EXIT_RUNTIME, "cannot start a process: %s", strerror(why));
 }
 
+void memscan_session(const struct memscan_msg *m, struct read_session *out)
+{
+	memcpy(out, m->near, sizeof(*out));
+}
+
 int memscan_next(int fd, struct memscan_msg *m)
 {
 	const size_t head = offsetof(struct memscan_msg, near);
@@ -225,6 +331,8 @@ int memscan_next(int fd, struct memscan_msg *m)
 	if (n < (ssize_t)head || m->nnear > MEMSCAN_NEAR || (size_t)n != head + m->nnear || m->nnear % 4)
 		return -1;
 	if (m->kind == MEMSCAN_KEY && m->len != 16 && m->len != 32)
+		return -1;
+	if (m->kind == MEMSCAN_SESSION && m->nnear != sizeof(struct read_session))
 		return -1;
 	return m->kind >= MEMSCAN_KEY && m->kind <= MEMSCAN_DONE ? 1 : -1;
 }

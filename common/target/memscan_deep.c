@@ -11,22 +11,18 @@
 #include "base/secmem.h"
 #include "target/memscan_deep.h"
 
-#define BEFORE    512 /* a pointer leads at most so far before the schedule: to the object that holds it */
-#define BLOOM     65536
-#define PER_KEY   16 /* places reported per key */
-#define SALTS     3584
-#define SALTS_MAX (1u << 20) /* bytes in all */
-
-struct place {
-	uint64_t addr;
-	uint32_t key;
-};
+#define BEFORE      512 /* a pointer leads at most so far before the schedule: to the object that holds it */
+#define BLOOM       65536
+#define CLOSE       64 /* so close before it: hardly another object */
+#define PER_KEY     64 /* places reported per key: those surely its own, */
+#define PER_KEY_FAR 16 /* and others, which must not use up the former's share */
+#define SALTS       3584
+#define SALTS_MAX   (1u << 20) /* bytes in all */
 
 struct deep_index {
-	struct place *by_addr;    /* ascending */
-	uint8_t bloom[BLOOM / 8]; /* over the first 32 bits of keys */
-	uint32_t *by_word;        /* indices of keys, ascending by their first 32 bits */
-	uint8_t *reported;        /* per key */
+	uint8_t bloom[BLOOM / 8];         /* over the first 32 bits of keys */
+	uint32_t *by_word;                /* indices of keys, ascending by their first 32 bits */
+	uint8_t *reported, *reported_far; /* per key */
 	uint8_t salts[SALTS];
 	size_t nsalts, sent;
 };
@@ -45,7 +41,7 @@ static uint32_t bloom_bit(uint32_t w)
 
 static int by_addr(const void *a, const void *b)
 {
-	uint64_t x = ((const struct place *)a)->addr, y = ((const struct place *)b)->addr;
+	uint64_t x = ((const struct scan_place *)a)->addr, y = ((const struct scan_place *)b)->addr;
 	return (x > y) - (x < y);
 }
 
@@ -63,37 +59,37 @@ bool deep_begin(struct deep *d)
 	if (!x)
 		return false;
 	size_t n = d->n ? d->n : 1;
-	x->by_addr = calloc(n, sizeof(*x->by_addr));
 	x->by_word = calloc(n, sizeof(*x->by_word));
 	x->reported = calloc(n, 1);
-	if (!x->by_addr || !x->by_word || !x->reported) {
+	x->reported_far = calloc(n, 1);
+	if (!x->by_word || !x->reported || !x->reported_far) {
 		deep_end(d);
 		return false;
 	}
 	for (uint32_t i = 0; i < d->n; i++) {
-		x->by_addr[i] = (struct place){d->keys[i].addr, i};
 		x->by_word[i] = i;
 		uint32_t bit = bloom_bit(first_word(&d->keys[i]));
 		x->bloom[bit / 8] |= (uint8_t)(1u << bit % 8);
 	}
-	qsort(x->by_addr, d->n, sizeof(*x->by_addr), by_addr);
+	qsort(d->places, d->nplaces, sizeof(*d->places), by_addr);
 	qsort_r(x->by_word, d->n, sizeof(*x->by_word), by_word, (void *)(uintptr_t)d->keys);
 	return true;
 }
 
-static bool report(struct deep *d, uint32_t i, uint64_t addr)
+static bool report(struct deep *d, uint32_t i, uint64_t addr, bool sure)
 {
-	if (d->index->reported[i] == PER_KEY)
+	uint8_t *n = &(sure ? d->index->reported : d->index->reported_far)[i];
+	if (*n == (sure ? PER_KEY : PER_KEY_FAR))
 		return true;
-	d->index->reported[i]++;
-	return d->near(d->ctx, i, addr);
+	(*n)++;
+	return d->near(d->ctx, i, addr, sure);
 }
 
 /* Is v a pointer to an object that holds a schedule? Reports each schedule within reach. */
 static bool pointer(struct deep *d, uint64_t v, uint64_t addr)
 {
-	const struct place *p = d->index->by_addr;
-	uint32_t lo = 0, hi = d->n;
+	const struct scan_place *p = d->places;
+	uint32_t lo = 0, hi = d->nplaces;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 		if (p[mid].addr < v)
@@ -101,8 +97,8 @@ static bool pointer(struct deep *d, uint64_t v, uint64_t addr)
 		else
 			hi = mid;
 	}
-	for (; lo < d->n && p[lo].addr - v <= BEFORE; lo++)
-		if (!report(d, p[lo].key, addr))
+	for (; lo < d->nplaces && p[lo].addr - v <= BEFORE; lo++)
+		if (!report(d, p[lo].key, addr, p[lo].addr - v <= CLOSE))
 			return false;
 	return true;
 }
@@ -124,7 +120,7 @@ static bool copy(struct deep *d, uint32_t w, const uint8_t *p, size_t left, uint
 		if (first_word(k) != w)
 			break;
 		size_t n = k->len < left ? k->len : left; /* the last bytes of a block: what is there */
-		if (k->addr != addr && !memcmp(k->key, p, n) && !report(d, x->by_word[lo], addr))
+		if (k->addr != addr && !memcmp(k->key, p, n) && !report(d, x->by_word[lo], addr, true))
 			return false;
 	}
 	return true;
@@ -157,7 +153,7 @@ bool deep_look(void *deep, uint64_t addr, struct span b)
 {
 	struct deep *d = deep;
 	const struct deep_index *x = d->index;
-	uint64_t lo = d->n ? x->by_addr[0].addr - BEFORE : 1, hi = d->n ? x->by_addr[d->n - 1].addr : 0;
+	uint64_t lo = d->nplaces ? d->places[0].addr - BEFORE : 1, hi = d->nplaces ? d->places[d->nplaces - 1].addr : 0;
 	for (size_t i = 0; i + 16 <= b.n; i += 4) {
 		uint32_t w, next;
 		uint64_t v;
@@ -182,11 +178,11 @@ void deep_end(struct deep *d)
 	struct deep_index *x = d->index;
 	if (!x)
 		return;
-	if (x->by_word && x->by_addr && x->reported)
+	if (x->by_word && x->reported && x->reported_far)
 		flush(d);
-	free(x->by_addr);
 	free(x->by_word);
 	free(x->reported);
+	free(x->reported_far);
 	secmem_wipe(x, sizeof(*x));
 	free(x);
 	d->index = NULL;

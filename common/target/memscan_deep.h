@@ -17,11 +17,19 @@ struct scan_key {
 	uint8_t len, swapped, pad[6];
 };
 
+/* Where a schedule of key stands; a key may have several. */
+struct scan_place {
+	uint64_t addr;
+	uint32_t key, unsure;
+};
+
 struct deep {
 	const struct scan_key *keys;
-	uint32_t n;
-	/* A pointer to key i's object, or a copy of the key, stands at addr. False to stop. */
-	bool (*near)(void *ctx, uint32_t i, uint64_t addr);
+	uint32_t n, nplaces;
+	struct scan_place *places; /* deep_begin sorts them */
+	/* A pointer to key i's object, or a copy of the key, stands at addr; sure: hardly to another object. False to
+	 * stop. */
+	bool (*near)(void *ctx, uint32_t i, uint64_t addr, bool sure);
 	/* n bytes of 4-byte words, each before a small big-endian 64-bit number. */
 	bool (*salts)(void *ctx, const uint8_t *salts, size_t n);
 	void *ctx;

@@ -29,3 +29,13 @@ int plan_resolve(int fd, const char *path, struct plan *out, struct err *e)
 	elf_close(elf);
 	return 0;
 }
+
+bool symbol_resolve(int fd, uint64_t off, char *name, size_t n, uint64_t *into)
+{
+	struct elf *elf = elf_open(fd, NULL);
+	bool found = elf && elf_func_at(elf, off, name, n, into);
+
+	if (elf)
+		elf_close(elf);
+	return found;
+}

@@ -201,6 +201,16 @@ struct tcp_conn *tcp_conns_event(struct tcp_conns *t, const struct ev_win *ev, s
 	return add(t, at, ev);
 }
 
+struct tcp_conn *tcp_conns_find(struct tcp_conns *t, __u32 netns, const struct ev_addr *ends)
+{
+	const struct ev_win key = {.netns = netns, .addr = *ends};
+
+	for (struct tcp_conn *c = *slot_of(t, &key); c; c = c->next)
+		if (same_ends(&c->now, &key))
+			return c;
+	return NULL;
+}
+
 void tcp_conns_drop(struct tcp_conns *t, struct tcp_conn *c)
 {
 	struct tcp_conn **at = slot_of(t, &c->now);

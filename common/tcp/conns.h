@@ -34,6 +34,8 @@ struct tcp_conns *tcp_conns_new(const struct analyzer_env *env, size_t user_size
  * must end and drop (NULL: none). NULL: malformed, rejected by FILTER, too many, or a WIN_CLOSE or WIN_POLL of a
  * connection that nothing else was heard of. */
 struct tcp_conn *tcp_conns_event(struct tcp_conns *t, const struct ev_win *ev, struct tcp_conn **stale);
+/* The connection that is there now between these ends. NULL: none. */
+struct tcp_conn *tcp_conns_find(struct tcp_conns *t, __u32 netns, const struct ev_addr *ends);
 void tcp_conns_drop(struct tcp_conns *t, struct tcp_conn *c);
 /* Calls fn for each; fn may drop the one that it is given. */
 void tcp_conns_each(struct tcp_conns *t, void (*fn)(void *ctx, struct tcp_conn *c), void *ctx);

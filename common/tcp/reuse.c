@@ -59,6 +59,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 		struct rconn *old = c;
 		if ((c = conn_add(a, ev->h.conn_id))) {
 			c->number = old->number;
+			c->asked = old->asked;
 			c->admitted = old->admitted;
 			c->pool = old->pool;
 			c->local = old->local;
@@ -71,6 +72,8 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 			c->ct = old->ct;
 		}
 		conn_drop(a, old);
+	} else if (!c && ev->what == CONN_ENDED && ev->t.flags & TURN_OWN) {
+		return true; /* its end was told by on_gone */
 	} else if (!c) {
 		c = conn_add(a, ev->h.conn_id);
 	}
@@ -80,7 +83,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 	c->t.comm[sizeof(c->t.comm) - 1] = 0;
 	c->slot = ev->what == CONN_ENDED ? 0 : ev->slot;
 	c->ino = ev->ino;
-	if (!c->number && ev->addr.family != AF_UNIX) {
+	if (!c->asked && ev->addr.family != AF_UNIX) {
 		c->local = addr_of(&ev->addr, ev->addr.laddr, ev->addr.lport);
 		c->remote = addr_of(&ev->addr, ev->addr.raddr, ev->addr.rport);
 		conn_admit(a, c);
@@ -89,7 +92,7 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 		ct_ask(a, c, ev->h.ts_ns);
 		return true;
 	}
-	if (!c->number) /* Unix without names */
+	if (!c->asked) /* Unix without names */
 		conn_admit(a, c);
 	if (a->decode && c->t.exchanges)
 		c->ended_ns = ev->h.ts_ns;
@@ -98,12 +101,28 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 	return true;
 }
 
+/* A Unix connection was closed, up to two seconds ago. TCP connections tell of their end themselves. */
+static void on_gone(struct reuse *a, uint64_t id, uint64_t now)
+{
+	struct rconn *c = conn_of(a, id);
+
+	if (!c || !(c->t.flags & TURN_OWN) || c->ended_ns)
+		return;
+	conn_fresh(a, c);
+	c->slot = 0;
+	c->vague = true;
+	if (a->decode && c->t.exchanges)
+		c->ended_ns = now;
+	else
+		conn_end(a, c, false, now);
+}
+
 static bool on_unix(struct reuse *a, const struct ev_unix *ev)
 {
 	struct rconn *c = conn_of(a, ev->h.conn_id);
 	size_t nl = ev->llen, nr = ev->rlen;
 
-	if (!c || c->number || nl > sizeof(ev->lpath) || nr > sizeof(ev->rpath))
+	if (!c || c->asked || nl > sizeof(ev->lpath) || nr > sizeof(ev->rpath))
 		return true;
 	c->names = malloc(nl + nr + 1);
 	if (!c->names)
@@ -121,20 +140,18 @@ static bool on_unix(struct reuse *a, const struct ev_unix *ev)
 static bool on_turn(struct reuse *a, const struct ev_turn *ev)
 {
 	struct rconn *c = conn_of(a, ev->h.conn_id);
-	char comm[sizeof(ev->h.comm)];
 
 	if (!c || c->told >= ev->nth)
 		return true;
-	memcpy(comm, ev->h.comm, sizeof(comm));
 	struct turn_rec x = {.nth = ev->nth,
 	                     .req_ns = ev->req_ns,
 	                     .end_ns = ev->h.ts_ns,
 	                     .idle_ns = ev->idle_ns,
 	                     .bytes = {ev->bytes[0], ev->bytes[1]},
 	                     .pid = ev->h.pid,
-	                     .tid = ev->h.tid,
-	                     .comm = comm};
-	if (!c->number)
+	                     .tid = ev->h.tid};
+	memcpy(x.comm, ev->h.comm, sizeof(x.comm));
+	if (!c->asked)
 		conn_admit(a, c);
 	conn_exchange(a, c, &x);
 	c->told = ev->nth;
@@ -183,6 +200,9 @@ static bool event(void *st, const struct ev_hdr *ev, size_t size)
 		return size >= sizeof(struct ev_turn) && on_turn(a, (const struct ev_turn *)ev);
 	case EV_SOCK:
 		return size >= sizeof(struct ev_sock) && on_sock(a, (const struct ev_sock *)ev);
+	case EV_CLOSE:
+		on_gone(a, ev->conn_id, ev->ts_ns);
+		return false;
 	case EV_CT:
 		if (size < sizeof(struct ev_ct))
 			return false;
@@ -221,11 +241,7 @@ static struct rconn *conn_of_record(struct reuse *a, const struct rec_base *b)
 {
 	if (!a->env->offline)
 		return conn_of(a, b->source);
-	for (struct rconn *c = a->last; c; c = c->prev)
-		if (!memcmp(c->local.ip, b->local.ip, 16) && !memcmp(c->remote.ip, b->remote.ip, 16) &&
-		    c->local.port == b->local.port && c->remote.port == b->remote.port)
-			return c;
-	return NULL;
+	return seg_conn(a, &b->local, &b->remote);
 }
 
 /* Counts an exchange; *idle_us: silence before it, *wait_us: how long it stood behind the one before. */
@@ -245,13 +261,12 @@ static void decoded(struct rconn *c, const struct exchange *x, uint64_t *idle_us
 		if (*wait_us > c->x_slow_us)
 			c->x_slow_us = *wait_us;
 	}
-	c->decoded = true;
 	c->x_n++;
-	if (first) {
-		c->x_first = true;
-		c->x_first_us = latency;
-	} else {
-		c->x_rest_us += latency;
+	if (x->latency_us != REC_UNKNOWN) {
+		c->x_first |= first;
+		c->x_first_us = first ? latency : c->x_first_us;
+		c->x_rest_us += first ? 0 : latency;
+		c->x_rest_n += !first;
 	}
 	if (at != REC_UNKNOWN && at + latency * 1000 > c->x_end_ns)
 		c->x_end_ns = at + latency * 1000;
@@ -267,9 +282,12 @@ static bool record(void *st, struct record *rec)
 	struct reuse_rec r;
 	struct record own = {&reuse_schema, &r};
 
-	if (!c || !c->admitted || (x->error && !strcmp(x->error, "lost")))
+	if (!c || !c->admitted)
 		return false;
-	if (x->ongoing || x->latency_us == REC_UNKNOWN) /* unanswered: the connection's own record tells */
+	c->decoded = true;
+	c->nheld = 0;
+	/* Unanswered: the connection's own record tells. */
+	if (x->ongoing || (x->latency_us == REC_UNKNOWN && x->status == REC_UNKNOWN))
 		return false;
 	if (!a->env->offline)
 		conn_fresh(a, c);
@@ -300,9 +318,22 @@ static bool record(void *st, struct record *rec)
 	return false;
 }
 
-/* Ended connections whose decoders had their time; the kernel's forgotten ones; text: exchanges that are over. */
+/* The kernel has forgotten a connection. Its end is on its way, or was lost to a full ring. */
+static void forgotten(struct reuse *a, struct rconn *c, uint64_t now)
+{
+	if (!c->gone_ns) {
+		c->gone_ns = now;
+	} else if (now - c->gone_ns >= SEC_NS) {
+		c->lost = true;
+		conn_end(a, c, false, now);
+	}
+}
+
+/* Ended connections whose decoders had their time; ends that were lost; text: exchanges that are over. */
 static void scan(struct reuse *a, uint64_t now)
 {
+	bool show = a->env->text && a->cfg->requests, look = a->scans++ % 4 == 0;
+
 	for (struct rconn *c = a->first, *next; c; c = next) {
 		next = c->next;
 		if (c->ended_ns) {
@@ -310,19 +341,13 @@ static void scan(struct reuse *a, uint64_t now)
 				conn_end(a, c, false, c->ended_ns);
 			continue;
 		}
-		if (!c->slot || (!(a->env->text && a->cfg->requests) && now % (4 * SCAN_NS) > SCAN_NS))
+		if (!c->slot || !(show || look))
 			continue;
-		if (!conn_fresh(a, c)) {
-			/* Its end is on its way, or was lost; give the rings a second. */
-			if (now - a->scan_ns < SEC_NS && c->t.last_ns + SEC_NS > now)
-				continue;
-			c->slot = 0;
-			continue;
-		}
-		if (!a->env->text || !a->cfg->requests || c->t.phase != TURN_ANSWERED || c->told >= c->t.exchanges ||
-		    now - c->t.last_ns < SETTLED_NS)
-			continue;
-		conn_last_exchange(a, c, 0);
+		if (!conn_fresh(a, c))
+			forgotten(a, c, now);
+		else if (show && c->t.phase == TURN_ANSWERED && c->told < c->t.exchanges &&
+		         now - c->t.last_ns >= SETTLED_NS)
+			conn_last_exchange(a, c, 0);
 	}
 }
 
@@ -342,7 +367,7 @@ static void tick(void *st, uint64_t now)
 		a->scan_ns = now;
 	}
 	if (a->cfg->pools_ns && now - a->pools_ns >= a->cfg->pools_ns && a->kinds & REUSE_POOL) {
-		pools_emit(a, now, now - a->pools_ns, a->cfg->top);
+		pools_emit(a, now, now - a->pools_ns, a->cfg->top, false);
 		a->pools_ns = now;
 	}
 }
@@ -362,15 +387,15 @@ static void finish(void *st, uint64_t now)
 	/* What is over, first, so that pools count it as closed. */
 	for (struct rconn *c = a->first, *next; c; c = next) {
 		next = c->next;
-		if (!c->number)
+		if (!c->asked)
 			conn_admit(a, c);
-		conn_fresh(a, c);
+		c->lost = !conn_fresh(a, c);
 		c->slot = 0;
-		if (c->ended_ns || is_over(&c->t))
+		if (c->ended_ns || c->lost || is_over(&c->t))
 			conn_end(a, c, false, c->ended_ns ? c->ended_ns : now);
 	}
 	if (a->kinds & REUSE_POOL)
-		pools_emit(a, now, a->cfg->pools_ns ? now - a->pools_ns : now - a->start_ns, a->cfg->top);
+		pools_emit(a, now, a->cfg->pools_ns ? now - a->pools_ns : now - a->start_ns, a->cfg->top, true);
 	else if (a->cfg->top)
 		pools_report(a, &a->report, now, a->cfg->top);
 	while (a->first)
@@ -380,8 +405,8 @@ static void finish(void *st, uint64_t now)
 static bool summary(const void *st, struct buf *b)
 {
 	const struct reuse *a = st;
-	bool ok = buf_addf(b, "; %llu exchanges on %llu connections", (unsigned long long)a->exchanges,
-	                   (unsigned long long)a->numbers);
+	bool ok = buf_addf(b, "; %llu exchange%s on %llu connection%s", (unsigned long long)a->exchanges,
+	                   a->exchanges == 1 ? "" : "s", (unsigned long long)a->numbers, a->numbers == 1 ? "" : "s");
 
 	if (a->stale)
 		ok = ok && buf_addf(b, ", %llu stale reuse%s", (unsigned long long)a->stale, a->stale == 1 ? "" : "s");

@@ -20,6 +20,7 @@ struct reuse_cfg {
 	uint64_t pools_ns;    /* a record per pool so often; 0: at the end only, text: none */
 	uint64_t leak_ns;     /* open and idle for longer is a leak; 0: 60 s */
 	uint64_t top;         /* worst pools at the end; 0: records of all, text: none */
+	const char *role;     /* "client", "server": only those; NULL: both */
 	const char *protocol; /* "turns" or NULL; "http": exchanges are the decoder's, where it knows the protocol */
 };
 

@@ -90,12 +90,16 @@ void conn_drop(struct reuse *a, struct rconn *c)
 	*(c->next ? &c->next->prev : &a->last) = c->prev;
 	a->nconns--;
 	free(c->names);
+	free(c->held);
 	free(c);
 }
 
 void conn_admit(struct reuse *a, struct rconn *c)
 {
+	c->asked = true;
 	c->admitted = a->env->admit(a->env->ctx, &c->local, &c->remote);
+	if (a->cfg->role && strcmp(a->cfg->role, c->t.flags & TURN_CLIENT ? "client" : "server") != 0)
+		c->admitted = false;
 	if (!c->admitted)
 		return;
 	c->number = ++a->numbers;
@@ -133,7 +137,7 @@ void conn_base(const struct rconn *c, const struct reuse *a, struct rec_base *b)
 		b->role = c->t.flags & TURN_CLIENT ? "client" : "server";
 }
 
-void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
+static void show_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
 {
 	struct reuse_rec r;
 	struct record rec = {&reuse_schema, &r};
@@ -169,6 +173,29 @@ void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
 	a->env->emit(a->env->ctx, &rec);
 }
 
+void conn_release(struct reuse *a, struct rconn *c)
+{
+	for (unsigned i = 0; i < c->nheld; i++)
+		show_exchange(a, c, &c->held[i]);
+	c->nheld = 0;
+}
+
+void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x)
+{
+	if (!a->decode || c->decoded) {
+		show_exchange(a, c, x);
+		return;
+	}
+	if (!c->held)
+		c->held = calloc(HELD_MAX, sizeof(*c->held));
+	if (!c->held || c->nheld == HELD_MAX) /* nothing that is decoded takes so long */
+		conn_release(a, c);
+	if (c->held)
+		c->held[c->nheld++] = *x;
+	else
+		show_exchange(a, c, x);
+}
+
 void conn_last_exchange(struct reuse *a, struct rconn *c, uint64_t now)
 {
 	const struct turns *t = &c->t;
@@ -177,10 +204,10 @@ void conn_last_exchange(struct reuse *a, struct rconn *c, uint64_t now)
 	                     .idle_ns = t->idle_ns,
 	                     .pid = t->pid,
 	                     .tid = t->tid,
-	                     .comm = t->comm,
 	                     .bytes = {t->xbytes[0], t->xbytes[1]}};
 	enum answer how = conn_answer(t);
 
+	memcpy(x.comm, t->comm, sizeof(x.comm));
 	if (t->phase == TURN_ANSWERED && t->exchanges > c->told) {
 		x.end_ns = t->last_ns;
 		conn_exchange(a, c, &x);
@@ -193,8 +220,8 @@ void conn_last_exchange(struct reuse *a, struct rconn *c, uint64_t now)
 		                      .req_ns = t->fail_ns,
 		                      .pid = t->pid,
 		                      .tid = t->tid,
-		                      .comm = t->comm,
 		                      .idle_ns = t->last_ns ? t->fail_ns - t->last_ns : TURN_UNKNOWN};
+		memcpy(x.comm, t->comm, sizeof(x.comm));
 		conn_exchange(a, c, &x);
 	}
 	c->told = t->exchanges;
@@ -226,7 +253,7 @@ uint64_t conn_idle_max(const struct rconn *c, uint64_t now)
 	const struct turns *t = &c->t;
 	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now, idle = 0, last = conn_last_ns(c);
 
-	if (t->phase != TURN_ASKED && last && end > last)
+	if (t->phase != TURN_ASKED && last && end > last && !c->vague)
 		idle = end - last;
 	return idle > t->idle_max_ns ? idle : t->idle_max_ns;
 }
@@ -245,8 +272,8 @@ static void put_latencies(const struct rconn *c, struct reuse_rec *r)
 	if (c->decoded) {
 		if (c->x_first)
 			r->first_us = c->x_first_us;
-		if (c->x_n > c->x_first)
-			r->reused_us = c->x_rest_us / (c->x_n - c->x_first);
+		if (c->x_rest_n)
+			r->reused_us = c->x_rest_us / c->x_rest_n;
 		return;
 	}
 	if (first)
@@ -262,6 +289,7 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 	const struct turns *t = &c->t;
 	uint64_t end = t->out_ns ? t->out_ns : t->rst_ns ? t->rst_ns : now;
 	bool start = !strcmp(event, "start"), open = strcmp(event, "close") != 0;
+	static const char lost[] = "how it ended was lost: the ring was full";
 	char tuple[CT_TUPLE_MAX];
 
 	if (!c->admitted || !(a->kinds & REUSE_CONN))
@@ -271,18 +299,23 @@ void conn_record(struct reuse *a, struct rconn *c, const char *event, uint64_t n
 	r.base.time_ns = start ? now : open ? now : end;
 	r.base.kind = "conn";
 	r.event = event;
-	r.tx_bytes = t->bytes[DIR_OUT];
-	r.rx_bytes = t->bytes[DIR_IN];
 	r.joined = !!(t->flags & TURN_JOINED);
 	r.tls = !!(t->flags & TURN_TLS);
+	if (c->lost) {
+		r.base.note = (struct rec_str){lost, sizeof(lost) - 1};
+		a->env->emit(a->env->ctx, &rec);
+		return;
+	}
+	r.tx_bytes = t->bytes[DIR_OUT];
+	r.rx_bytes = t->bytes[DIR_IN];
 	r.closed_by = conn_closed_by(t);
-	if (t->flags & TURN_OWN && !(t->flags & TURN_FIN_IN))
-		r.closed_by = NULL; /* nothing tells when a Unix socket is closed here */
+	if ((t->flags & TURN_OWN && !(t->flags & TURN_FIN_IN)) || (!open && !strcmp(r.closed_by, "open")))
+		r.closed_by = NULL; /* by a close that was not seen: of a Unix socket here, or missing in a capture */
 	if (!start) {
 		r.exchanges = conn_exchanges(c);
 		put_latencies(c, &r);
 	}
-	if (!(t->flags & TURN_JOINED) && t->start_ns)
+	if (!(t->flags & TURN_JOINED) && t->start_ns && !c->vague)
 		r.age_us = us_of(end - t->start_ns);
 	if (conn_last_ns(c) || t->idle_max_ns)
 		r.idle_max_us = us_of(conn_idle_max(c, now));
@@ -300,8 +333,13 @@ void conn_end(struct reuse *a, struct rconn *c, bool open, uint64_t now)
 {
 	enum answer how = conn_answer(&c->t);
 
-	if (c->admitted) {
+	if (c->admitted && c->lost) {
+		conn_record(a, c, "close", now);
+		if (c->pool)
+			c->pool->closed++;
+	} else if (c->admitted) {
 		conn_last_exchange(a, c, open ? now : 0);
+		conn_release(a, c);
 		turn_sum(&c->t);
 		c->t.phase = c->t.phase == TURN_ANSWERED ? TURN_NONE : c->t.phase;
 		conn_record(a, c, open ? "end" : "close", now);

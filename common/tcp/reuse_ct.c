@@ -24,11 +24,14 @@ void ct_ask(struct reuse *a, struct rconn *c, uint64_t now)
 		return;
 	a->ct_left--;
 	c->ct_asked_ns = now;
-	q.addr.family = c->local.family;
+	static const __u8 mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool v4 = c->local.family == AF_INET6 && !memcmp(c->local.ip, mapped, 12) && !memcmp(c->remote.ip, mapped, 12);
+	/* What a dual-stack socket calls IPv6 may be IPv4 on the wire. */
+	q.addr.family = v4 ? AF_INET : c->local.family;
 	q.addr.lport = c->local.port;
 	q.addr.rport = c->remote.port;
-	memcpy(q.addr.laddr, c->local.ip, sizeof(q.addr.laddr));
-	memcpy(q.addr.raddr, c->remote.ip, sizeof(q.addr.raddr));
+	memcpy(q.addr.laddr, c->local.ip + (v4 ? 12 : 0), v4 ? 4 : 16);
+	memcpy(q.addr.raddr, c->remote.ip + (v4 ? 12 : 0), v4 ? 4 : 16);
 	a->env->ask_ct(a->env->ctx, &q);
 }
 

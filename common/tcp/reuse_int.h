@@ -27,6 +27,16 @@
 
 struct rpool;
 
+/* An exchange of turns; nth, idle: since it is watched. */
+struct turn_rec {
+	uint64_t nth, req_ns, end_ns, idle_ns, bytes[2];
+	uint32_t pid, tid;
+	char comm[16];
+	bool ongoing;
+};
+
+#define HELD_MAX 16
+
 /* A connection. */
 struct rconn {
 	struct rconn *hnext;       /* in its bucket, by id */
@@ -36,15 +46,21 @@ struct rconn {
 	uint64_t ended_ns; /* it ended, and is kept until the decoders are done with it */
 	uint32_t slot;     /* 1 + index of the kernel's copy of t; 0 none */
 	uint32_t ino;
-	uint32_t told; /* exchanges already shown */
-	bool admitted, decoded, listed;
-	bool ct_seen;         /* connection tracking had an entry */
-	uint64_t old_last_ns; /* of a listed one: its last byte, 0 unknown */
+	uint32_t told;                         /* exchanges already shown */
+	bool asked, admitted, decoded, listed; /* asked: whether it is admitted */
+	bool lost;                             /* its end was: what is known of it is old */
+	bool vague;                            /* when it ended is not known to the second */
+	bool ct_seen;                          /* connection tracking had an entry */
+	uint64_t gone_ns;                      /* since when the kernel has it no more; 0: it has */
+	uint64_t old_last_ns;                  /* of a listed one: its last byte, 0 unknown */
 	struct rec_addr local, remote;
 	char *names; /* owned: paths of a Unix connection's ends */
 	struct turns t;
 	struct rpool *pool;
-	/* with a decoder */
+	/* with decoders at work: turns that wait until it is known whether one understands the connection */
+	struct turn_rec *held; /* HELD_MAX; owned, NULL: none yet */
+	unsigned nheld;
+	uint64_t x_rest_n;
 	uint64_t x_n, x_first_us, x_rest_us, x_end_ns, x_slow_us, x_waits;
 	bool x_first;
 	/* connection tracking */
@@ -102,6 +118,7 @@ struct reuse {
 	uint64_t npools;
 	uint64_t now_ns, start_ns, scan_ns, pools_ns, ct_second;
 	uint64_t shown_conns, exchanges, stale, unanswered;
+	unsigned scans;
 	unsigned ct_left; /* questions that may be asked in this second */
 	struct buf note, report;
 };
@@ -123,14 +140,9 @@ void conn_put_ino(struct reuse *a, struct rconn *c);
 void conn_admit(struct reuse *a, struct rconn *c);
 /* c->t as the kernel has it now. False: the kernel has forgotten the connection; its end was lost. */
 bool conn_fresh(struct reuse *a, struct rconn *c);
-/* An exchange of turns; nth, idle: since it is watched. */
-struct turn_rec {
-	uint64_t nth, req_ns, end_ns, idle_ns, bytes[2];
-	uint32_t pid, tid;
-	const char *comm;
-	bool ongoing;
-};
 void conn_exchange(struct reuse *a, struct rconn *c, const struct turn_rec *x);
+/* The held turns: shown, or dropped where a decoder has the connection. */
+void conn_release(struct reuse *a, struct rconn *c);
 /* The last exchange of a connection that ends, or is open as the tool does. */
 void conn_last_exchange(struct reuse *a, struct rconn *c, uint64_t now);
 /* The record of a connection: event "start", "close", "end". */
@@ -172,8 +184,9 @@ struct rpool *pool_of(struct reuse *a, const struct rconn *c);
 void pool_opened(struct reuse *a, struct rpool *p, const struct rconn *c);
 void pool_ended(struct reuse *a, struct rpool *p, const struct rconn *c, uint64_t now);
 uint64_t pool_time_wait(const struct rpool *p, uint64_t now);
-/* A record of each pool, worst first; max 0: all. span_ns: since the last time. */
-void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max);
+/* A record of each pool, worst first; max 0: all. span_ns: since the last time. Unless it is the last time, of those
+ * that have open connections or had any since. */
+void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max, bool last);
 bool pools_report(struct reuse *a, struct buf *b, uint64_t now, uint64_t max);
 /* After how long idle the peer closes, as far as seen; 0 unknown. */
 uint64_t pool_cut_ns(const struct rpool *p);
@@ -193,6 +206,8 @@ bool ct_gone(const struct rconn *c);
 uint64_t ct_timeout_s(const struct rconn *c);
 
 /* ---- reuse_seg.c ---- */
+/* The connection between two ends, NULL. */
+struct rconn *seg_conn(struct reuse *a, const struct rec_addr *local, const struct rec_addr *remote);
 void reuse_segment(void *st, const struct tcp_seg *seg, uint64_t ts_ns);
 
 #endif

@@ -92,8 +92,8 @@ void pool_opened(struct reuse *a, struct rpool *p, const struct rconn *c)
 {
 	const struct turns *t = &c->t;
 
-	(void)a;
-	if (!is_up(c))
+	/* A capture shows the attempt first. */
+	if (!is_up(c) && !a->env->offline)
 		return;
 	p->opened++;
 	if (t->flags & TURN_CLIENT && t->start_ns && t->open_ns > t->start_ns)
@@ -121,7 +121,7 @@ static void add_latencies(const struct rconn *c, uint64_t *first_ns, uint64_t *f
 		*first_ns += c->x_first_us * 1000;
 		*first_n += c->x_first;
 		*rest_ns += c->x_rest_us * 1000;
-		*rest_n += c->x_n - c->x_first;
+		*rest_n += c->x_rest_n;
 		return;
 	}
 	turn_sum(&t);
@@ -139,8 +139,8 @@ void pool_ended(struct reuse *a, struct rpool *p, const struct rconn *c, uint64_
 	const char *by = conn_closed_by(t);
 	enum answer how = conn_answer(t);
 
-	(void)a;
 	if (!is_up(c)) {
+		p->opened -= a->env->offline;
 		p->failed++;
 		return;
 	}
@@ -303,12 +303,15 @@ static void emit_one(struct reuse *a, struct rpool *p, uint64_t now, uint64_t sp
 	a->env->emit(a->env->ctx, &rec);
 }
 
-void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max)
+void pools_emit(struct reuse *a, uint64_t now, uint64_t span_ns, uint64_t max, bool last)
 {
 	take_stock(a, now);
 	struct rpool **v = ranked(a);
+	if (a->npools > 1 && a->env->table)
+		a->env->table(a->env->ctx);
 	for (size_t i = 0; v && i < a->npools && (!max || i < max); i++)
-		emit_one(a, v[i], now, span_ns);
+		if (last || v[i]->n_open || v[i]->opened != v[i]->opened_told || v[i]->closed != v[i]->closed_told)
+			emit_one(a, v[i], now, span_ns);
 	free(v);
 }
 

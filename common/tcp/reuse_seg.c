@@ -56,6 +56,13 @@ static struct rconn *find(struct reuse *a, const struct rec_addr *from, const st
 	return NULL;
 }
 
+struct rconn *seg_conn(struct reuse *a, const struct rec_addr *local, const struct rec_addr *remote)
+{
+	int dir;
+
+	return find(a, local, remote, &dir);
+}
+
 static struct rconn *begin(struct reuse *a, const struct tcp_seg *s, const struct rec_addr *from,
                            const struct rec_addr *to, int *dir, uint64_t ts)
 {

@@ -25,6 +25,7 @@ struct stat_conn {
 	struct stat_conn *hnext, *prev, *next; /* prev, next: by last news */
 	struct ev_addr addr;
 	uint32_t netns, srtt_us;
+	uint64_t done_ns; /* end of the last exchange that has ended */
 	size_t n, cap;
 	struct mark *mark;
 };
@@ -154,17 +155,26 @@ static bool same_counts(const struct mark *a, const struct mark *b)
 	return a->rwnd_us == b->rwnd_us && a->zero_us == b->zero_us && a->retrans == b->retrans;
 }
 
-/* Makes room: every second mark goes, but for the newest. */
+/*
+ * Makes room. What lies before the end of the last exchange goes first: the next one begins after it. Then every second
+ * of the newer half, but for the newest: around the start of the present exchange nothing is left out.
+ */
 static void thin(struct stat_conn *c)
 {
-	size_t n = 0;
+	size_t from = 0, n = TCPSTAT_MARKS / 2;
 
-	for (size_t i = 0; i < c->n; i++) {
-		if (i % 2 == 1 && i + 1 < c->n) {
+	while (from + 1 < c->n && c->mark[from + 1].ts_ns <= c->done_ns)
+		from++;
+	if (from) {
+		memmove(c->mark, c->mark + from, (c->n - from) * sizeof(*c->mark));
+		c->n -= from;
+		return;
+	}
+	for (size_t i = n; i < c->n; i++) {
+		if (i % 2 == 1 && i + 1 < c->n)
 			c->mark[n - 1].gap = true;
-			continue;
-		}
-		c->mark[n++] = c->mark[i];
+		else
+			c->mark[n++] = c->mark[i];
 	}
 	c->n = n;
 }
@@ -306,6 +316,8 @@ static bool tcpstat_record(void *st, struct record *r)
 	rec_u64 us = *value(r, t->latency);
 	uint64_t end = us == REC_UNKNOWN ? UINT64_MAX : b->time_ns + us * 1000 + 999;
 	const struct mark *from = mark_at(c, b->time_ns), *to = mark_at(c, end);
+	if (us != REC_UNKNOWN && end > c->done_ns)
+		c->done_ns = end;
 	if (c->srtt_us)
 		*value(r, t->srtt) = c->srtt_us;
 	if (!from || !is_sure(c, from, b->time_ns) || !is_sure(c, to, end))

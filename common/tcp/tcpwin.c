@@ -4,12 +4,15 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tcp/say.h"
 #include "tcp/tcpwin.h"
 #include "tcp/track.h"
 
 #define NOTE_MAX 1024
+#define TH_SYN   2
+#define TH_RST   4
 
 #define OFF(member) REC_OFF(struct tcpwin_rec, member)
 
@@ -28,15 +31,16 @@ static const struct field fields[] = {
     {"wscale", "WSCALE", "window scaling was negotiated", FT_BOOL, 6, FF_TEXT | FF_WIDE, OFF(wscale)},
     {"noscale", "NOSCALE", "who did not offer scaling: local, peer, both, unknown", FT_NAME, 7, 0, OFF(noscale)},
     {"mss", "MSS", "maximum segment size", FT_NUM, 5, FF_RIGHT, OFF(mss)},
-    {"cwnd", "CWND", "congestion window, in segments", FT_NUM, 5, FF_RIGHT, OFF(cwnd)},
+    {"cwnd", "CWND", "congestion window, in segments", FT_NUM, 5, FF_RIGHT | FF_WIDE, OFF(cwnd)},
     {"srtt_us", "SRTT", "smoothed round trip", FT_US, 8, FF_TEXT | FF_RIGHT | FF_WIDE, OFF(srtt_us)},
-    {"inflight_bytes", "INFLIGHT", "sent and not acknowledged", FT_BYTES, 8, FF_RIGHT, OFF(inflight_bytes)},
+    {"inflight_bytes", "INFLIGHT", "sent and not acknowledged", FT_BYTES, 8, FF_RIGHT | FF_WIDE, OFF(inflight_bytes)},
     {"rcvq_bytes", "RCVQ", "received and not read", FT_BYTES, 6, FF_TEXT | FF_RIGHT | FF_WIDE, OFF(rcvq_bytes)},
     {"sndq_bytes", "SNDQ", "waits here to be sent or acknowledged", FT_BYTES, 6, FF_TEXT | FF_RIGHT | FF_WIDE,
      OFF(sndq_bytes)},
     {"rcvbuf_bytes", "RCVBUF", "receive buffer, as the kernel counts it (with overhead)", FT_BYTES, 6, FF_RIGHT,
      OFF(rcvbuf_bytes)},
-    {"retrans", "RETRANS", "segments sent again, in the connection's life", FT_NUM, 7, FF_RIGHT, OFF(retrans)},
+    {"retrans", "RETRANS", "segments sent again, in the connection's life", FT_NUM, 7, FF_RIGHT | FF_WIDE,
+     OFF(retrans)},
     {"rwnd_limited_us", "LIMITED", "time that sending was held up by the peer's window, in the connection's life",
      FT_US, 8, FF_RIGHT, OFF(rwnd_limited_us)},
     {"rwnd_limited_pct", "LIM%", "the same as a share of the last --interval", FT_NUM, 4, FF_RIGHT,
@@ -146,7 +150,8 @@ static void fill_numbers(struct tcpwin_rec *r, const struct ev_win *n)
 	r->rcvbuf_bytes = win_num(n->rcvbuf);
 	r->retrans = win_num(n->retrans);
 	r->rwnd_limited_us = n->rwnd_limited_us;
-	if (n->zero_ns[DIR_IN])
+	/* With data on its way the timer's exponent is that of retransmissions. */
+	if (n->zero_ns[DIR_IN] && (!n->inflight || n->inflight == WIN_UNKNOWN))
 		r->probes = n->probes > n->backoff ? n->probes : n->backoff;
 	if (n->read_ns && n->h.ts_ns > n->read_ns)
 		r->reader_idle_us = (n->h.ts_ns - n->read_ns) / 1000;
@@ -178,7 +183,7 @@ static void emit(struct tcpwin *t, struct tcp_conn *c, const char *event)
 	fill_numbers(&rec, n);
 	if (sides) {
 		rec.side = dir == DIR_OUT ? "local" : "peer";
-		if (n->zero_ns[dir] && n->what != WIN_ZERO)
+		if (n->zero_ns[dir] && n->what != WIN_ZERO && n->what != WIN_OLD) /* which begin it, or find it */
 			rec.zero_us = n->h.ts_ns > n->zero_ns[dir] ? (n->h.ts_ns - n->zero_ns[dir]) / 1000 : 0;
 	}
 	rec.joined = n->what == WIN_OLD;
@@ -212,6 +217,8 @@ static bool is_shown(const struct tcpwin *t, const struct tcp_conn *c)
 		return false;
 	if (!t->cfg.zero)
 		return true;
+	if (n->what == WIN_CHANGE)
+		return false;
 	return n->what == WIN_ZERO || n->what == WIN_RECOVER || n->zero_ns[DIR_IN] || n->zero_ns[DIR_OUT];
 }
 
@@ -365,10 +372,37 @@ static bool tcpwin_event(void *st, const struct ev_hdr *ev, size_t size)
 	return true;
 }
 
+/* --hist, offline: which way a segment goes is known of connections that are followed. */
+static void count_segment(struct tcpwin *t, const struct tcp_seg *seg)
+{
+	struct ev_addr there = {
+	    .family = seg->family_v6 ? AF_INET6 : AF_INET, .lport = seg->sport, .rport = seg->dport};
+	struct ev_addr back = {.family = there.family, .lport = seg->dport, .rport = seg->sport};
+	struct tcp_conn *c;
+	int dir = DIR_OUT;
+
+	memcpy(there.laddr, seg->saddr, sizeof(there.laddr));
+	memcpy(there.raddr, seg->daddr, sizeof(there.raddr));
+	memcpy(back.laddr, seg->daddr, sizeof(back.laddr));
+	memcpy(back.raddr, seg->saddr, sizeof(back.raddr));
+	c = tcp_conns_find(t->conns, 0, &there);
+	if (!c) {
+		c = tcp_conns_find(t->conns, 0, &back);
+		dir = DIR_IN;
+	}
+	if (!c || seg->flags & (TH_SYN | TH_RST))
+		return;
+	bool known = c->now.flags & WINF_WSCALE_KNOWN;
+	unsigned shift = c->now.flags & WINF_WSCALE ? c->now.wscale[dir] & 15 : 0;
+	winhist_segment(&t->hist, dir, (uint32_t)seg->wire_len, (uint32_t)seg->window << shift, known);
+}
+
 static void tcpwin_segment(void *st, const struct tcp_seg *seg, uint64_t ts_ns)
 {
 	struct tcpwin *t = st;
 
+	if (t->cfg.hist)
+		count_segment(t, seg);
 	track_segment(t->track, seg, ts_ns);
 }
 

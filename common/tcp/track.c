@@ -602,6 +602,7 @@ void track_segment(struct track *t, const struct tcp_seg *s, uint64_t ts_ns)
 	if (o->zero_ns && is_probe(e, s)) {
 		o->probes++;
 		o->awaited = true;
+		say(t, c, WIN_POLL, !from);
 	} else if (!is_keepalive(e, s)) {
 		sent(t, c, from, s);
 	}

@@ -45,6 +45,12 @@ static void put_one(const uint64_t *n, const char *what, struct buf *b)
 		return;
 	buf_addf(b, "%s\n", what);
 	for (unsigned i = first; i <= last; i++) {
+		if (!n[i] && !n[i - 1]) /* of empty ones the first stands for all */
+			continue;
+		if (!n[i]) {
+			buf_adds(b, "     ...\n");
+			continue;
+		}
 		uint64_t bar = (n[i] * BAR + max - 1) / max;
 		put_low(b, i);
 		buf_addf(b, " %10llu ", (unsigned long long)n[i]);

@@ -65,8 +65,16 @@ struct sides {
 	uint32_t wnd_max[2];
 };
 
+/* Stacks in words, by id: a later one takes an earlier one's place. */
+#define STACKS 256
+struct stack {
+	uint32_t pid, id, len;
+	char text[STACK_TEXT_MAX];
+};
+
 struct zerowin {
 	const struct analyzer_env *env;
+	struct stack *stacks; /* STACKS; NULL: not wanted */
 	struct zerowin_cfg cfg;
 	struct tcp_conns *conns;
 	struct track *track;
@@ -97,7 +105,8 @@ static int zerowin_init(void *st, const struct analyzer_env *env, struct err *e)
 		z->cfg.interval_ns = ZEROWIN_INTERVAL_NS;
 	z->conns = tcp_conns_new(env, sizeof(struct sides));
 	z->track = env->offline ? track_new(&tc) : NULL;
-	if (!z->conns || (env->offline && !z->track))
+	z->stacks = z->cfg.stack && !env->offline ? calloc(STACKS, sizeof(*z->stacks)) : NULL;
+	if (!z->conns || (z->cfg.stack && !env->offline && !z->stacks) || (env->offline && !z->track))
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	return 0;
 }
@@ -107,6 +116,7 @@ static void zerowin_fini(void *st)
 	struct zerowin *z = st;
 
 	tcp_conns_free(z->conns);
+	free(z->stacks);
 	track_free(z->track);
 }
 
@@ -155,6 +165,17 @@ static struct stall_facts facts_of(const struct zerowin *z, const struct tcp_con
 	};
 }
 
+/* Where the last read before the longest time without one was made. */
+static struct rec_str stack_of(const struct zerowin *z, const struct tcp_conn *c, const struct episode *e)
+{
+	uint32_t id = c->now.read_gap_ns ? c->now.stack : e->stack;
+	const struct stack *s = z->stacks && id ? &z->stacks[id % STACKS] : NULL;
+
+	if (!s || s->id != id || s->pid != c->now.h.pid)
+		return (struct rec_str){0};
+	return (struct rec_str){s->text, s->len};
+}
+
 static void emit_stall(struct zerowin *z, struct tcp_conn *c, int dir, uint64_t end, bool ongoing, const char *kind)
 {
 	const struct episode *e = &((const struct sides *)c->user)->e[dir];
@@ -174,6 +195,8 @@ static void emit_stall(struct zerowin *z, struct tcp_conn *c, int dir, uint64_t 
 	st.rcvbuf_bytes = win_num(c->now.rcvbuf);
 	st.reader_idle_us = f.idle_us == FACT_UNKNOWN64 ? REC_UNKNOWN : f.idle_us;
 	st.reader_tid = dir == DIR_OUT ? (c->now.read_gap_ns ? c->now.read_tid : e->read_tid) : 0;
+	if (dir == DIR_OUT)
+		st.stack = stack_of(z, c, e);
 	st.srtt_us = win_num(c->now.srtt_us);
 	st.wscale = f.scaling == SCALING_UNKNOWN ? 2 : f.scaling == SCALING_ON;
 	st.ongoing = ongoing;
@@ -302,8 +325,22 @@ static void on_win(struct zerowin *z, const struct ev_win *ev)
 		end_conn(z, c, ev->h.ts_ns);
 }
 
+static void on_stack(struct zerowin *z, const struct ev_stack *ev)
+{
+	struct stack *s = z->stacks ? &z->stacks[ev->id % STACKS] : NULL;
+
+	if (!s || ev->len > sizeof(ev->text))
+		return;
+	*s = (struct stack){.pid = ev->h.pid, .id = ev->id, .len = ev->len};
+	memcpy(s->text, ev->text, ev->len);
+}
+
 static bool zerowin_event(void *st, const struct ev_hdr *ev, size_t size)
 {
+	if (ev->type == EV_STACK && size >= sizeof(struct ev_stack)) {
+		on_stack(st, (const struct ev_stack *)ev);
+		return true;
+	}
 	if (ev->type != EV_WIN || size < sizeof(struct ev_win))
 		return false;
 	on_win(st, (const struct ev_win *)ev);

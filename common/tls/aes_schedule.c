@@ -15,7 +15,7 @@
 
 /* The S-box from its definition (FIPS 197 section 5.1.1): generators of the field and its inverses, side by side. */
 struct boxes {
-	uint8_t sbox[256], inv[256];
+	uint8_t sbox[256];
 };
 
 static const struct boxes *boxes(void)
@@ -37,20 +37,8 @@ static const struct boxes *boxes(void)
 		b.sbox[p] = x ^ 0x63;
 	} while (p != 1);
 	b.sbox[0] = 0x63;
-	for (int i = 0; i < 256; i++)
-		b.inv[b.sbox[i]] = (uint8_t)i;
 	__atomic_store_n(&ready, 1, __ATOMIC_RELEASE); /* twice by two threads: the same bytes */
 	return &b;
-}
-
-uint8_t aes_sbox(uint8_t v)
-{
-	return boxes()->sbox[v];
-}
-
-uint8_t aes_sbox_inv(uint8_t v)
-{
-	return boxes()->inv[v];
 }
 
 /* SubWord on a word held as little endian: byte 0 is FIPS 197's first. */

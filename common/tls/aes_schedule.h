@@ -28,8 +28,4 @@ bool aes_schedule_next(struct span mem, size_t *at, struct aes_found *out);
 
 /* Round keys of a 16- or 32-byte key, as bytes in memory order. Returns the number of words, 44 or 60. */
 size_t aes_expand(const uint8_t *key, size_t len, uint32_t w[AES_WORDS_MAX]);
-/* FIPS 197's S-box and its inverse. */
-uint8_t aes_sbox(uint8_t b);
-uint8_t aes_sbox_inv(uint8_t b);
-
 #endif

@@ -134,10 +134,7 @@ void tlsd_close(struct tlsd_conn *c)
 		return;
 	for (int dir = 0; dir < 2; dir++) {
 		struct half *h = &c->h[dir];
-		/* The end of a record that was cut off is not here to be authenticated. */
-		if (h->have && !c->dead)
-			record_lost(c, dir, h->have, 0, TLSD_WHY_GAP);
-		frame_drop(c->d, h);
+		frame_end(c, dir);
 		queue_give_up(c, dir);
 		if (!c->dead)
 			loss_tell(c, dir, UINT64_MAX, NULL);

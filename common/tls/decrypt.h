@@ -158,6 +158,8 @@ void tlsd_flush(struct tlsd_conn *c);
 void tlsd_close(struct tlsd_conn *c);
 
 const struct tlsd_facts *tlsd_facts(const struct tlsd_conn *c);
+/* RFC 8446 section 6: "handshake_failure"; NULL for a code without a name. */
+const char *tlsd_alert_name(unsigned code);
 
 /* Where dir stands: everything of the stream below *cipher is decrypted (or lost), and the plaintext byte decrypted
  * next has position *plain. False while there are no keys, or where records of this suite cannot be read trimmed (CBC).
@@ -193,7 +195,7 @@ size_t tlsd_secrets_of(const struct tlsd *d, const uint8_t client_random[TLS_RAN
 /* A session as learnt from a target's memory. What is unknown is left zero. */
 struct tlsd_session {
 	uint16_t version; /* 0x0303: master and both randoms are set; 0x0304: app */
-	uint16_t cipher;  /* 0: each suite that fits is tried */
+	uint16_t cipher;  /* 0: each suite that fits is tried, but CBC with etm: its MAC does not tell the cipher */
 	bool etm;
 	uint8_t secret_len;             /* of app[]: 32 or 48; 0: both are tried */
 	uint8_t master[TLS_SECRET_MAX]; /* TLS 1.2 */

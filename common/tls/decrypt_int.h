@@ -101,6 +101,7 @@ struct half {
 	/* records.c, epochs.c */
 	uint8_t epoch; /* enum epoch */
 	bool unplaced; /* keys found by trial: which of them comes next is not known */
+	bool recut;    /* the waiting records were cut wrongly */
 	bool told_need, told_keys, closed, data_seen, finished;
 	uint8_t gen;             /* TLS 1.2: handshakes done, the present one counted */
 	uint32_t waits;          /* how often a record had to wait */
@@ -179,6 +180,10 @@ enum proc { PROC_DONE, PROC_WAIT };
 /* ---- framing.c ---- */
 void frame_feed(struct tlsd_conn *c, int dir, struct span b, const struct tlsd_meta *m);
 void frame_gap(struct tlsd_conn *c, int dir, uint64_t n, const struct tlsd_meta *m);
+/* Begins anew to look for records; what was begun is handed over: rest, in a buffer to be freed (NULL: nothing). */
+uint8_t *frame_take(struct tlsd_conn *c, int dir, struct span *rest);
+/* dir ends: a record begun will not be completed. */
+void frame_end(struct tlsd_conn *c, int dir);
 /* Gives the record buffer up. */
 void frame_drop(struct tlsd *d, struct half *h);
 /* RFC 8446 section 5.1: could these five bytes be a record's header? */
@@ -251,6 +256,8 @@ bool trial_seq(struct tlsd *d, struct epoch_keys *k, const struct rec_in *r, uin
 
 /* The ServerHello was not seen, the ClientHello was: do the secrets of its random fit by trial? */
 void trial_by_random(struct tlsd_conn *c, int dir);
+/* Does a record of these keys tell its number, whatever it is? */
+bool trial_reads_seq(const struct epoch_keys *k);
 uint64_t be64_of(const uint8_t *p);
 
 /* ---- keyset.c ---- */

@@ -116,6 +116,26 @@ static void shift_on(struct tlsd_conn *c, int dir)
 	shift(c, dir, i);
 }
 
+/* Goes on in step with what the buffer holds behind the record just taken: a wrong candidate was longer than it. */
+static void go_on(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
+{
+	struct half *h = &c->h[dir];
+	uint64_t next = h->next;
+	uint32_t n = h->have - h->want;
+	uint8_t *rest = n ? malloc(n) : NULL;
+
+	if (rest)
+		memcpy(rest, h->rec + h->want, n);
+	h->next = h->rec_off + h->have;
+	rec_done(c, h);
+	if (rest)
+		frame_feed(c, dir, span_of(rest, n), m);
+	else if (n)
+		frame_gap(c, dir, n, m);
+	h->next = next;
+	free(rest);
+}
+
 /* A whole candidate is in the buffer. */
 static void candidate(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
 {
@@ -132,6 +152,51 @@ static void candidate(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
 		r.guess = true;
 		record_take(c, dir, &r);
 	}
+	go_on(c, dir, m);
+}
+
+/* No more bytes will complete what was taken for a record: is there one behind its header? */
+static void drain(struct tlsd_conn *c, int dir, const struct tlsd_meta *m)
+{
+	struct half *h = &c->h[dir];
+
+	while (h->sync == SYNC_NO && h->have && !c->dead) {
+		if (!h->want && h->have >= REC_HEADER && may_begin(span_of(h->rec, h->have)))
+			h->want = record_len(h->rec);
+		if (h->want && h->have >= h->want)
+			candidate(c, dir, m);
+		else
+			shift_on(c, dir);
+	}
+}
+
+uint8_t *frame_take(struct tlsd_conn *c, int dir, struct span *rest)
+{
+	struct half *h = &c->h[dir];
+	const uint8_t *from = h->sync != SYNC_NO && !h->want ? h->head : h->rec;
+	uint8_t *b = h->have && from && !h->nholes && !h->dropping ? malloc(h->have) : NULL;
+
+	*rest = (struct span){0};
+	if (b) {
+		memcpy(b, from, h->have);
+		*rest = span_of(b, h->have);
+	} else if (h->have) {
+		record_lost(c, dir, h->have, 0, TLSD_WHY_GAP);
+	}
+	rec_done(c, h);
+	h->sync = SYNC_NO;
+	return b;
+}
+
+void frame_end(struct tlsd_conn *c, int dir)
+{
+	static const struct tlsd_meta none;
+	struct half *h = &c->h[dir];
+
+	drain(c, dir, &none);
+	/* The end of a record that was cut off is not here to be authenticated. */
+	if (h->have && !c->dead)
+		record_lost(c, dir, h->have, 0, TLSD_WHY_GAP);
 	rec_done(c, h);
 }
 
@@ -296,6 +361,7 @@ void frame_gap(struct tlsd_conn *c, int dir, uint64_t n, const struct tlsd_meta 
 {
 	struct half *h = &c->h[dir];
 
+	drain(c, dir, m);
 	if (h->sync != SYNC_NO && h->want) {
 		uint32_t in = n < h->want - h->have ? (uint32_t)n : h->want - h->have;
 		add_hole(h, in);

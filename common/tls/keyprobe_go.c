@@ -14,6 +14,7 @@
 
 #define NAME       "crypto/tls.(*Config).writeKeyLog"
 #define MAX_HITS   8
+#define MAX_TRIES  256
 #define MAX_FUNCS  (8u << 20)
 #define MODULE_MAX 1024 /* bytes of moduledata looked at */
 
@@ -111,21 +112,42 @@ static uint64_t index_of(const struct elf *elf, const struct table *t, uint64_t 
 	return same ? lo : t->nfunc;
 }
 
+/* A search for the description that names the function: candidates are judged as they come, there may be many. */
+struct desc {
+	const struct elf *elf;
+	const struct table *t;
+	uint32_t name; /* offset of its name */
+	unsigned tried;
+	uint64_t index;
+};
+
+static bool find_desc(void *ctx, uint64_t addr, struct span b)
+{
+	struct desc *d = ctx;
+	const uint8_t *p = b.p, *hit;
+	while ((hit = memmem(p, b.n - (size_t)(p - b.p), &d->name, sizeof(d->name)))) {
+		uint64_t at = addr + (uint64_t)(hit - b.p);
+		p = hit + 1;
+		if (at % 4 || at < d->t->functab)
+			continue;
+		/* A description begins with the function's address, then the name's offset. */
+		d->index = index_of(d->elf, d->t, at - d->t->esize);
+		if (d->index < d->t->nfunc || ++d->tried == MAX_TRIES)
+			return false;
+	}
+	return true;
+}
+
 /* Index of the function with that name. */
 static uint64_t find_func(const struct elf *elf, const struct table *t)
 {
 	struct hits names = {NAME, sizeof(NAME), {0}, 0, t->names, t->names_end};
 	elf_scan(elf, ELF_ANY, sizeof(NAME) - 1, find_bytes, &names);
 	for (size_t i = 0; i < names.nhits; i++) {
-		/* A description begins with the function's address, then the name's offset. */
-		uint32_t off = (uint32_t)(names.at[i] - t->names);
-		struct hits descs = {&off, sizeof(off), {0}, 0, t->functab, UINT64_MAX};
-		elf_scan(elf, ELF_ANY, sizeof(off) - 1, find_bytes, &descs);
-		for (size_t k = 0; k < descs.nhits; k++) {
-			uint64_t at = index_of(elf, t, descs.at[k] - t->esize);
-			if (at < t->nfunc)
-				return at;
-		}
+		struct desc d = {elf, t, (uint32_t)(names.at[i] - t->names), 0, t->nfunc};
+		elf_scan(elf, ELF_ANY, sizeof(d.name) - 1, find_desc, &d);
+		if (d.index < t->nfunc)
+			return d.index;
 	}
 	return t->nfunc;
 }

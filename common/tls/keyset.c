@@ -13,7 +13,7 @@
 #include "tls/gcm.h"
 
 #define NEAR_MAX   (8 * 1024) /* per call */
-#define NEAR_PARTS 4          /* calls per key */
+#define NEAR_PARTS 8          /* calls per key */
 #define SALTS_MAX  (256 * 1024)
 #define HINTS      8
 #define BATCH      256

@@ -78,16 +78,21 @@ static void find_in(struct learner *l, const uint8_t *p, size_t n, struct field_
                     unsigned fresh)
 {
 	uint32_t *off = &at.off[at.depth - 1];
-	for (size_t i = 0; i + 8 <= n; i += 4) {
-		*off = (uint32_t)i;
-		for (int f = 0; f < FIELD_SEQ_IN; f++) {
-			struct span v = k->value[f];
-			if ((fresh >> f & 1) && v.n <= n - i && !memcmp(p + i, v.p, v.n))
-				add_place(&l->field[f], at);
+	/* BoringSSL packs them: any byte may be the first. */
+	for (int f = 0; f < FIELD_SEQ_IN; f++) {
+		const uint8_t *from = p, *hit;
+		struct span v = k->value[f];
+		while ((fresh >> f & 1) && (hit = memmem(from, n - (size_t)(from - p), v.p, v.n))) {
+			*off = (uint32_t)(hit - p);
+			add_place(&l->field[f], at);
+			from = hit + 1;
 		}
-		for (int w = 0; w < 2 && i % 8 == 0; w++) {
-			uint64_t v = word_at(p + i);
-			if (!(fresh >> (FIELD_SEQ_IN + w) & 1) || !v)
+	}
+	for (size_t i = 0; i + 8 <= n; i += 8) {
+		uint64_t v = word_at(p + i);
+		*off = (uint32_t)i;
+		for (int w = 0; w < 2 && v; w++) {
+			if (!(fresh >> (FIELD_SEQ_IN + w) & 1))
 				continue;
 			for (int be = 0; be < 2; be++) {
 				at.big_endian = (uint8_t)be;
@@ -327,7 +332,7 @@ static bool parse_line(const char *line, struct offsets *o)
 		o->sig[o->nsig++] = rel;
 		return true;
 	}
-	if (sscanf(line, "%15s %u %u %u %u", name, &v[0], &v[1], &v[2], &v[3]) != 5 || v[0] > 2 || v[1] > 1)
+	if (sscanf(line, "%15s %u %u %u %u", name, &v[0], &v[1], &v[2], &v[3]) != 5 || v[0] < 1 || v[0] > 2 || v[1] > 1)
 		return false;
 	for (int f = 0; f < SESSION_FIELDS; f++)
 		if (!strcmp(name, names[f])) {

@@ -45,5 +45,8 @@ struct plan {
 /* target/resolve.c: reads the ELF file (through checked accessors; hostile files are fine) and fills out from the tls
  * table. 0, or -1 with e when it is not a readable ELF file. */
 int plan_resolve(int fd, const char *path, struct plan *out, struct err *e);
+/* Which function of the ELF file holds the byte at that offset, and how far into it that is; as elf_func_at. Runs in
+ * the worker. resolve.c */
+bool symbol_resolve(int fd, uint64_t off, char *name, size_t n, uint64_t *into);
 
 #endif

@@ -450,6 +450,8 @@ static bool later_seq(struct tlsd_conn *c, int dir, const struct rec_in *r, stru
 
 	if (limit > c->d->cfg.max_trials)
 		limit = c->d->cfg.max_trials;
+	if (trial_reads_seq(h->keys))
+		return trial_seq(c->d, h->keys, r, h->seq, 2, &h->loss.budget, &o->seq, &o->n, &o->type);
 	if (trial_seq(c->d, h->keys, r, h->seq + h->loss.tried, limit, &h->loss.budget, &o->seq, &o->n, &o->type))
 		return true;
 	h->loss.tried += limit;
@@ -659,7 +661,10 @@ static enum proc sealed(struct tlsd_conn *c, int dir, const struct rec_in *r)
 			loss_add(h, r->n, 1, TLSD_WHY_REJECTED);
 		else if (may_be_later(c, dir))
 			return wait_keys(c, dir, r);
-		else
+		else if (r->guess && h->first && r == &h->first->r) {
+			h->recut = true;
+			return PROC_WAIT;
+		} else
 			bad(c, dir, r);
 		return PROC_DONE;
 	}
@@ -811,6 +816,36 @@ void record_take(struct tlsd_conn *c, int dir, const struct rec_in *r)
 		record_lost(c, dir, r->n, 1, TLSD_WHY_NO_KEYS);
 }
 
+/* The records that wait were cut at what looked like a header and was none: their bytes are cut again, now that keys
+ * tell which header is one. */
+static void recut(struct tlsd_conn *c, int dir)
+{
+	struct half *h = &c->h[dir];
+	struct waiting *list = h->first;
+	const struct tlsd_meta last = h->last->r.m;
+	uint64_t next = h->next;
+	struct span rest;
+	uint8_t *begun = frame_take(c, dir, &rest);
+
+	h->first = h->last = NULL;
+	h->next = list->lost ? next : list->r.off;
+	for (struct waiting *w = list, *after; w; w = after) {
+		after = w->next;
+		h->queued -= room_for(&w->r);
+		c->d->stats.queued -= room_for(&w->r);
+		h->next += w->lost ? w->lost : w->r.n;
+		if (w->lost || w->r.nholes)
+			frame_gap(c, dir, w->lost ? w->lost : w->r.n, &w->r.m);
+		else
+			frame_feed(c, dir, span_of(w->r.p, w->r.n), &w->r.m);
+		free(w);
+	}
+	h->next = next;
+	if (rest.n)
+		frame_feed(c, dir, rest, &last);
+	free(begun);
+}
+
 /* True when something moved. */
 static bool run_half(struct tlsd_conn *c, int dir)
 {
@@ -826,8 +861,14 @@ static bool run_half(struct tlsd_conn *c, int dir)
 			moved = true;
 			continue;
 		}
-		if (record_process(c, dir, &w->r) == PROC_WAIT)
-			break;
+		if (record_process(c, dir, &w->r) == PROC_WAIT) {
+			if (!h->recut)
+				break;
+			h->recut = false;
+			recut(c, dir);
+			moved = true;
+			continue;
+		}
 		queue_pop(c, h);
 		moved = true;
 	}

@@ -20,6 +20,11 @@ static bool is_aes_gcm(const struct tls_keys *k)
 	return k->enc == ENC_AES_128_GCM || k->enc == ENC_AES_256_GCM;
 }
 
+bool trial_reads_seq(const struct epoch_keys *k)
+{
+	return is_aes_gcm(&k->k) && !k->bare;
+}
+
 uint64_t be64_of(const uint8_t *p)
 {
 	uint64_t v = 0;
@@ -104,6 +109,9 @@ static bool session_keys(const struct tlsd_session *s, size_t i, struct epoch_ke
 		return false;
 	bool v13 = suite_is_13(suite);
 	*usable = (!s->cipher || s->cipher == suite->id) && v13 == (s->version == 0x0304);
+	/* With encrypt-then-MAC a right MAC says nothing of the cipher inside. */
+	if (!s->cipher && s->etm && suite->mac != MAC_AEAD)
+		*usable = false;
 	if (!*usable)
 		return true;
 	*k = (struct epoch_keys){.suite = suite};
@@ -245,7 +253,7 @@ unsigned tlsd_try_secrets(struct tlsd_conn *c)
 	struct tlsd_session s;
 	unsigned dirs = 0;
 
-	for (int dir = 0; dir < 2; dir++) {
+	for (int dir = 0; dir < 2 && !c->dead; dir++) {
 		struct half *h = &c->h[dir];
 		if (!lacks_keys(h))
 			continue;

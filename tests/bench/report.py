@@ -9,6 +9,7 @@ WHAT = {
     "empty": "httpsnoop's probes, nothing copied",
     "text": "httpsnoop, text",
     "json": "httpsnoop, JSON",
+    "reuse": "conntrack-reuse, text",
     "bpftrace": "bpftrace, 200 bytes per call",
     "sslsniff": "bcc sslsniff",
     "strace": "strace, network calls",

@@ -86,8 +86,8 @@ static uint64_t now_ns(void)
 
 int main(int argc, char **argv)
 {
-	unsigned n = argc > 2 ? (unsigned)atoi(argv[2]) : 10000;
-	size_t copied = argc > 3 ? (size_t)atoi(argv[3]) : BODY;
+	unsigned n = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 10000;
+	size_t copied = argc > 3 ? (size_t)strtoul(argv[3], NULL, 10) : BODY;
 	struct ev_data *in[CONNS], *out[CONNS];
 	struct run_cfg rc = {.json = argc > 1 && !strcmp(argv[1], "json")};
 	struct flow_cfg fc = {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "elf/elf.h"
+#include "tls/keyprobe.h"
 #include "tls/plan.h"
 #include "tls/sites.h"
 
@@ -33,6 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!elf)
 		return 0;
 	elf_needed(elf, need, &n);
+	struct plan_key key;
+	if (keyprobe_find(elf, &key) != (key.prog[0] != 0))
+		abort();
 	/* The walk as if a function of any size stood anywhere. */
 	struct site_calls c;
 	struct elf_sym fn = {0};

@@ -26,6 +26,13 @@ static void on_skip(void *ctx, uint64_t id, int dir, uint64_t upto)
 	skips++;
 }
 
+static void on_shape(void *ctx, uint64_t id, int dir, struct dec_shape shape)
+{
+	(void)ctx, (void)id, (void)dir;
+	if (shape.head && shape.length_at >= shape.head)
+		abort();
+}
+
 static void on_verdict(void *ctx, uint64_t id, bool wanted)
 {
 	(void)ctx, (void)id, (void)wanted;
@@ -38,16 +45,22 @@ static uint64_t at[CONNS][2], high[CONNS][2];
 
 static void one_event(struct flow *f, struct cursor *c, uint64_t now)
 {
-	static const char *const canned[] = {
-	    "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n",
-	    "HTTP/1.1 204 No Content\r\n\r\n", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"};
+	static const char *const canned[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+	                                     "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n",
+	                                     "HTTP/1.1 204 No Content\r\n\r\n",
+	                                     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+	                                     "\x16\x03\x01\x02\x05\x01\x01\x01\x01",
+	                                     "\x17\x03\x03\x01\x05some record",
+	                                     "\x15\x03\x03\x01\x02",
+	                                     "\x14\x03\x03\x01\x01"};
 	uint8_t what = cur_u8(c), mode = cur_u8(c), step = cur_u8(c);
 	unsigned conn = what % CONNS;
 	int dir = what >> 7;
 	struct flow_data d = {.conn_id = conn + 1, .ts_ns = now, .dir = dir, .flags = mode & 15, .lost = cur_u8(c)};
 	size_t n = cur_u8(c) & 63;
 
-	d.bytes = mode & 128 ? span_str(canned[step & 3]) : cur_take(c, n < cur_left(c) ? n : cur_left(c));
+	d.bytes = mode & 128 ? span_str(canned[step & 7]) : cur_take(c, n < cur_left(c) ? n : cur_left(c));
+	d.flags |= what & 64 ? FLOW_SKIPPED : 0;
 	d.want = d.bytes.n + (mode & 64 ? (uint64_t)step << (step & 15) : 0);
 	d.off = at[conn][dir] + (mode & 16 ? step : 0) - (mode & 32 && step < at[conn][dir] ? step : 0);
 	d.local.family = d.remote.family = AF_INET;
@@ -75,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct flow_cfg cfg = {.decoders = decoders,
 	                       .emit = on_emit,
 	                       .skip = on_skip,
+	                       .shape = on_shape,
 	                       .verdict = on_verdict,
 	                       .max_conns = 4,
 	                       .body_max = 64,
@@ -87,7 +101,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(at, 0, sizeof(at));
 	memset(high, 0, sizeof(high));
 	cfg.dec.body_max = 64;
-	cfg.offline = cur_u8(&c) & 1;
+	uint8_t mode = cur_u8(&c);
+	cfg.offline = mode & 1;
+	cfg.decrypt = mode & 2;
 	struct flow *f = flow_new(&cfg);
 	while (cur_left(&c) > 5) {
 		uint8_t op = cur_u8(&c);

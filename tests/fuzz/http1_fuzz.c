@@ -63,6 +63,10 @@ static struct buf play(const struct step *s, size_t n, const struct dec_opts *o,
 		if (skip > UINT64_MAX / 2)
 			abort();
 	}
+	for (int dir = DIR_IN; dir <= DIR_OUT; dir++) {
+		struct dec_shape shape = http1_decoder.shape(r.st, dir);
+		buf_addf(&r.text, "shape %u %u\n", shape.head, shape.length_at);
+	}
 	struct buf text = r.text;
 	r.text = (struct buf){0};
 	run_free(&r);

@@ -70,12 +70,13 @@ class Tcp:
         self.cap, self.mss = cap, mss
         self.ends = [(addr(client[0]), client[1]), (addr(server[0]), server[1])]
         self.seq = list(isn)
+        self.window = [502, 502]
         self.ident = 0
 
     def raw(self, side, flags, seq, ack, data=b"", wait=1, options=b""):
         (src, sport), (dst, dport) = self.ends[side], self.ends[1 - side]
         words = 5 + len(options) // 4
-        head = struct.pack(">HHIIBBHHH", sport, dport, seq % 2**32, ack % 2**32, words << 4, flags, 502, 0, 0)
+        head = struct.pack(">HHIIBBHHH", sport, dport, seq % 2**32, ack % 2**32, words << 4, flags, self.window[side], 0, 0)
         seg = head + options + data
         pseudo = src + dst + (struct.pack(">BBH", 0, 6, len(seg)) if len(src) == 4 else struct.pack(">II", len(seg), 6))
         seg = seg[:16] + struct.pack(">H", checksum(pseudo + seg)) + seg[18:]

@@ -75,3 +75,14 @@ golden()
 @test "captures that lost packets: nothing is paired wrongly, and without loss all is there" {
 	python3 loss.py "$tool" 1 2 3 4 5 6 7 8 9 51
 }
+
+@test "connections and exchanges, as conntrack-reuse has them" {
+	tool=../../build/bin/conntrack-reuse
+	bad=0
+	for want in captures/*.reuse.json; do
+		name=$(basename "$want" .reuse.json)
+		golden "$name.reuse.json" captures/"$name".pcap* --protocol http || bad=$((bad + 1))
+	done
+	[ "$bad" = 0 ]
+	[ "$(grep -c '"kind":"exchange"' captures/pipelining.reuse.json)" = 4 ]
+}

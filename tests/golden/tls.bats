@@ -64,6 +64,25 @@ exchanges()
 	python3 compare.py "$tool" "$CORPUS"/*.pcapng
 }
 
+@test "sslsniff: the records' bytes, and what the handshake agreed on" {
+	sniff=${tool%/*}/sslsniff
+	for f in "$CORPUS"/1[23]_*.pcapng; do
+		name=$(basename "$f" .pcapng)
+		# shellcheck disable=SC2046
+		"$sniff" -r "$f" $(keys_of "$f") -q --json --handshake >"$BATS_TEST_TMPDIR/out"
+		jq -se --arg v "TLSv1.${name:1:1}" 'map(select(.kind == "handshake")) | length == 1 and
+			(.[0] | .version == $v and .sni == "peer.example" and .alpn == "http/1.1" and .handshake_us > 0)' \
+			"$BATS_TEST_TMPDIR/out" || { echo "$name"; false; }
+		[ "$name" != 13_lossy ] || continue
+		# Heads and bodies of the answers: no byte more or less than was said.
+		n=$(jq -s 'map(select(.dir == "in" and .kind == "data") | .len) | add' "$BATS_TEST_TMPDIR/out")
+		m=$(jq -sj 'map(select(.dir == "in" and .kind == "data") | .data) | add' "$BATS_TEST_TMPDIR/out" | wc -c)
+		[ "$n" -ge 63700 ] && [ "$n" = "$m" ]
+	done
+	[ "$("$sniff" -r "$CORPUS/12_ccm8.pcapng" -q --json --handshake | jq -r 'select(.cipher).cipher')" = \
+		TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8 ]
+}
+
 @test "--keylog-in is what decrypts; without it, or with another's, nothing is shown" {
 	cap=$CORPUS/12_aes128gcm.pcapng
 	../../build/tests/golden/tlscorpus "$BATS_TEST_TMPDIR" 13_keylog_only

@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 export OUT=$PWD/build/kernels-selftest
 rm -rf "$OUT"
-K="6.1 6.12" RUNG="syscall_exit raw_sys_exit" T="no tracefs" BREAK="6.1 exit_any" bash tests/kernels/run.sh 2>/dev/null
+K="6.1 6.12" RUNG="syscall_exit raw_sys_exit" T="loads and attaches" BREAK="6.1 exit_any" bash tests/kernels/run.sh 2>/dev/null
 got=$(bash tests/kernels/table.sh show | cut -f1,3,4 | tr '\t' ' ' | sort)
 want="6.1 raw_sys_exit failed
 6.1 syscall_exit passed

@@ -30,13 +30,6 @@ fails()
 	fails 3 '.*(root|sudo|CAP_BPF)' setpriv --inh-caps=-all --bounding-set=-all "$T/httpsnoop" -p "$$"
 }
 
-@test "no BTF in the kernel: status 3 and what is missing" {
-	: >"$T/empty"
-	spawn target sleep 60
-	fails 3 '.*(BTF|/sys/kernel/btf)' unshare -m sh -c \
-		"mount --bind $T/empty /sys/kernel/btf/vmlinux && exec $HTTPSNOOP -p $PID"
-}
-
 @test "wrong filter, option, column, cgroup, namespace" {
 	fails 2 '.*(filter|syntax)' "$HTTPSNOOP" -p "$$" 'tcp port nonsense['
 	fails 2 '.*filter' "$HTTPSNOOP" -p "$$" 'tcp[13] & 2 != 0'

@@ -137,3 +137,12 @@ four_connected() { [ "$(ss -tnH state established "sport = :$PORT" | wc -l)" -ge
 		[ "$n" -le 8 ] || { echo "$n unfinished or broken: $(records 'select(.ongoing or .error) | [.path, .status, .error, .ongoing] | @tsv' | head -n 12)" && return 1; }
 	done
 }
+
+@test "a TLS read that never returned: its exchange says that something may be missing, the others are whole" {
+	start_server tls
+	rc=0
+	"$HTTPSNOOP" --json --strict --via calls -- "$PROG/ssljump" "$PORT" 6 2 >"$T/out" 2>"$T/err" || rc=$?
+	is 4 "$rc"
+	is "/jump/0 /jump/1 /jump/3 /jump/4 /jump/5" "$(records 'select(.status == 200 and .error == null) | .path' | sort | paste -sd ' ')"
+	is 1 "$(count_records '.path == "/jump/2" and .error == "lost" and .status == null and .lost_bytes == null')"
+}

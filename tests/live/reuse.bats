@@ -30,6 +30,7 @@ run_tool()
 	return $rc
 }
 
+# bats test_tags=smoke
 @test "curl with many URLs: one connection, every request; nginx counts the same" {
 	start_nginx ""
 	start_snoop --json -p "$NGINX"
@@ -44,6 +45,7 @@ run_tool()
 	is "0" "$(lost_events)"
 }
 
+# bats test_tags=smoke
 @test "TLS: a handshake is no exchange, its time is shown; TLS 1.2, 1.3, client and server" {
 	start_nginx "ssl_protocols TLSv1.2 TLSv1.3;"
 	start_snoop --json -p "$NGINX"
@@ -153,6 +155,13 @@ start_postgres()
 		cp "$T/bench" "$T/out"
 		is "$((200 + start_up)) $((200 + start_up)) $((200 + start_up))" "$(per_conn '.exchanges > 100')"
 	done
+	# the server's end of a Unix connection: that it was closed shows some time later
+	start_snoop --json -p "$PG"
+	"$PGBIN/psql" -h "$T/pg" -p "$PGPORT" -U postgres -q -c "select 1" postgres >/dev/null
+	wait_until 50 some_record '.kind == "conn" and .event == "close"'
+	stop_snoop
+	is 1 "$(count_records '.kind == "conn" and .event == "close" and .role == "server" and (.local | startswith("unix:"))')"
+	is 1 "$(count_records '.kind == "conn"')"
 }
 
 @test "redis-benchmark with and without keep-alive: INFO's commands and connections, exactly" {
@@ -184,6 +193,7 @@ start_postgres()
 	contains "$(summary)" "5 stale reuses"
 }
 
+# bats test_tags=smoke
 @test "the same by resets: the request that cannot be written is named" {
 	start_lines 1 reset
 	run_tool --json -- python3 "$RPEER" stale "$LPORT" 10 0.1 1.5 0.5 2
@@ -204,6 +214,7 @@ start_postgres()
 	is 0 "$(count_records '.note // "" | test("stale")')"
 }
 
+# bats test_tags=smoke
 @test "connections older than the tool: listed at start, bytes as ss has them, counted from there" {
 	start_lines 0
 	mkfifo "$T/go"
@@ -373,4 +384,57 @@ import reuse_peer as r, time
 s = r.connect($LPORT); r.ask(s); time.sleep(3)"
 	some_record '.event == "end" and .closed_by == "open" and (.note | test("leak: idle for .* and never closed"))'
 	some_record '.kind == "pool" and .open == 1 and .idle == 1 and (.note | test("leak: 1 idle"))'
+}
+
+# bats test_tags=host
+@test "10,000 connections per second over several addresses: all of them, bounded memory" {
+	run_tool --json -d 60 -- "$PROG/churn" "${CHURN_SECONDS:-2}" 10000 16
+	n=$(tail -n 1 "$T/cmd")
+	[ "$n" -gt 1000 ]
+	is "$n $n 0" "$(count_records '.kind == "conn" and .role == "client" and .exchanges == 1 and .closed_by == "local"') $(count_records '.kind == "conn" and .role == "server" and .exchanges == 1 and .closed_by == "remote"') $(lost_events)"
+	is "$((2 * n))" "$(count_records '.kind == "exchange"')"
+	contains "$(records 'select(.kind == "pool") | .note // ""' | sort | tail -n 1)" "no reuse: each of .*connections/s, .* in TIME_WAIT here"
+	mem=$(summary | sed -nE 's/.* ([0-9.]+)M memory.*/\1/p')
+	[ "${mem%.*}" -lt 100 ]
+}
+
+# bats test_tags=host
+@test "what finds no room in the ring is counted, and nothing is shown that was not seen" {
+	rc=0
+	run_tool --json --buffer 4K --strict -- "$PROG/churn" 1 100000 8 || rc=$?
+	is 4 "$rc"
+	[ "$(lost_events)" -gt 0 ]
+	is "1 null" "$(records 'select(.kind == "conn") | .exchanges' | sort -u | paste -sd ' ')"
+	is "how it ended was lost: the ring was full" "$(records 'select(.kind == "conn" and .exchanges == null) | .note' | sort -u)"
+	is 0 "$(count_records '.kind == "conn" and .tx_bytes != null and .tx_bytes != 1')"
+}
+
+@test "one thread sends, another reads: exact, although calls end in any order" {
+	start_lines 0
+	run_tool --json -- python3 "$RPEER" threads "$LPORT" 5000
+	is 5000 "$(per_conn)"
+	is 5000 "$(count_records '.kind == "exchange"')"
+}
+
+@test "text: a line per finished connection, --requests, --pools, --top, --role" {
+	start_lines 1
+	run_text() { "$TOOLS/$TOOL" "$@" -- python3 "$RPEER" stale "$LPORT" 10 0.1 1.5 >"$T/out" 2>"$T/err" </dev/null; }
+	run_text --top 3
+	is "2 1" "$(grep -c ' client 127.0.0.1:' "$T/out") $(grep -c 'note=stale reuse: request 2 after 1.5' "$T/out")"
+	is "1 1" "$(grep -c '^ .* client 127.0.0.1:.* 1 stale reuse' "$T/err") $(grep -c '^ *PID COMM' "$T/err")"
+	is "local remote" "$(sed -nE 's/.* (local|remote) .*|.* (local|remote)$/\1\2/p' "$T/out" | sort | paste -sd ' ')"
+	run_text --requests
+	is 6 "$(grep -c ' client 127.0.0.1:' "$T/out")"
+	run_text --pools=500ms
+	[ "$(grep -c ' client 127.0.0.1:' "$T/out")" -ge 2 ]
+	is 0 "$(grep -c ' client .* remote' "$T/out")"
+	run_text --role server
+	is 0 "$(grep -c '127.0.0.1:' "$T/out")"
+	contains "$("$TOOLS/$TOOL" --coverage -p "$LINES_PID")" "$LINES_PID python3 +yes .*its sockets, whatever it speaks"
+	for bad in --role=both --protocol=smtp --kind=turn --top=0 --leak=soon --pools=0; do
+		rc=0
+		"$TOOLS/$TOOL" $bad -p $$ >"$T/out" 2>"$T/err" || rc=$?
+		is "$bad 2" "$bad $rc"
+		contains "$(cat "$T/err")" "option ${bad%=*}"
+	done
 }

@@ -11,11 +11,10 @@ A request is a line, its answer a line; "slow SECONDS" is answered late, "die" b
   pool PORT SIZE COUNT           COUNT requests in SIZE threads, connections taken from and put back into a pool; prints
                                  requests per connection, one line each
   http PORT SIZE COUNT           the same with http.client
+  threads PORT COUNT             COUNT requests on one connection, answers read by another thread
   hold PORT COUNT                COUNT connections with one request each, held until "quit"; other lines
                                  are sent on each; prints "ready", "again"
   halfopen PORT                  one request, then never looks again: the server's close is not answered
-  churn PORT SECONDS RATE HOSTS  RATE connections per second with one request each, to 127.0.0.1 .. 127.0.0.HOSTS;
-                                 prints how many
 """
 import http.client
 import queue
@@ -161,6 +160,24 @@ def http_pool(port, size, count):
     pooled(port, size, count, lambda p: http.client.HTTPConnection("127.0.0.1", p), use)
 
 
+def threads(port, count):
+    """Requests and answers in turn, sent by one thread and read by another."""
+    s, go = connect(int(port)), queue.SimpleQueue()
+
+    def read():
+        for _ in range(int(count)):
+            assert s.recv(4096) == b"pong\n"
+            go.put(True)
+
+    t = threading.Thread(target=read)
+    t.start()
+    for _ in range(int(count)):
+        s.sendall(b"ping\n")
+        go.get()
+    t.join()
+    s.close()
+
+
 def hold(port, count):
     kept = [connect(int(port)) for _ in range(int(count))]
     for s in kept:
@@ -181,21 +198,8 @@ def halfopen(port):
     sys.stdin.read()
 
 
-def churn(port, seconds, rate, hosts):
-    n, end, start = 0, time.monotonic() + float(seconds), time.monotonic()
-    while time.monotonic() < end:
-        s = connect(int(port), "127.0.0.%d" % (1 + n % int(hosts)))
-        ask(s)
-        s.close()
-        n += 1
-        ahead = start + n / float(rate) - time.monotonic()
-        if ahead > 0.001:
-            time.sleep(ahead)
-    print(n)
-
-
 if __name__ == "__main__":
-    run = {"serve": serve, "stale": stale, "pool": pool, "http": http_pool, "hold": hold, "halfopen": halfopen, "churn": churn}
+    run = {"serve": serve, "stale": stale, "pool": pool, "http": http_pool, "hold": hold, "halfopen": halfopen, "threads": threads}
     try:
         run[sys.argv[1]](*sys.argv[2:])
     except KeyboardInterrupt:

@@ -81,11 +81,11 @@ rung() { cat "$SHARED/rung"; }
 @test "every family of calls over IPv4, IPv6 and Unix sockets: both ends, all bytes" {
 	use cmd
 	for f in inet inet6 unix; do
-		for m in $METHODS; do
-			is "$f.$m 4" "$f.$m $(count_records "((.path // \"\") | startswith(\"/$f.$m/\")) and .status == 200 and .req_bytes == 300 and
-				.resp_bytes == 2000 and (.resp_body | length) == 2000 and .error == null")"
-		done
-	done
+		for m in $METHODS; do echo "$f.$m 4"; done
+	done | sort >"$T/want"
+	records 'select(.status == 200 and .req_bytes == 300 and .resp_bytes == 2000 and (.resp_body | length) == 2000 and .error == null) |
+		.path' | grep -vE 'uring|sendfile' | cut -d/ -f2 | sort | uniq -c | awk '{ print $2, $1 }' >"$T/got"
+	same_lines "$T/want" "$T/got"
 }
 
 @test "sendfile: bytes counted, not captured, and said so" {

@@ -3,65 +3,7 @@
 # tcpwin on connections of own processes in two own network namespaces, against captures of the same runs.
 TOOL=tcpwin
 load lib
-
-WND=$BATS_TEST_DIRNAME/wnd.py
-# Between what the capture and the tool say of when an episode began and how long it was.
-TOLERANCE_MS=$((20 * ${WAIT_FACTOR:-1}))
-
-test_setup()
-{
-	A=snoopa$$ B=snoopb$$
-	ip netns add "$A"
-	ip netns add "$B"
-	ip link add eth0 netns "$A" type veth peer name eth0 netns "$B"
-	ip -n "$A" addr add 10.77.0.1/24 dev eth0
-	ip -n "$B" addr add 10.77.0.2/24 dev eth0
-	ip -n "$A" -6 addr add fd77::1/64 dev eth0 nodad
-	ip -n "$B" -6 addr add fd77::2/64 dev eth0 nodad
-	for n in "$A" "$B"; do
-		ip -n "$n" link set lo up
-		ip -n "$n" link set eth0 up
-	done
-	PORT=7001
-}
-
-test_teardown()
-{
-	local p
-	for p in "${PIDS[@]}"; do kill -CONT "$p" 2>/dev/null; done
-	ip netns del "$A"
-	ip netns del "$B"
-}
-
-# start_server [OPTIONS] - in B; pid in $SERVER
-start_server()
-{
-	spawn server ip netns exec "$B" python3 "$WND" serve "$PORT" "$@"
-	SERVER=$PID
-	wait_until 100 grep -q ready "$T/server"
-}
-
-# start_client HOST [OPTIONS] - in A, waiting for $T/go; pid in $CLIENT
-start_client()
-{
-	spawn client ip netns exec "$A" python3 "$WND" client "$1" "$PORT" "$T/go" "${@:2}"
-	CLIENT=$PID
-	wait_until 100 grep -q waiting "$T/client"
-}
-
-start_capture()
-{
-	spawn tcpdump ip netns exec "$A" tcpdump -i eth0 -s 100 -B 16384 --immediate-mode -U -w "$T/cap" tcp
-	CAPTURE=$PID
-	wait_until 100 grep -q listening "$T/tcpdump.err"
-}
-
-stop_capture()
-{
-	sleep 0.2
-	kill -INT "$CAPTURE"
-	wait_until 50 gone "$CAPTURE"
-}
+load wnd
 
 # run_both - lets the client go while tcpwin watches both and tcpdump captures; ends when the client is done.
 run_both()
@@ -76,7 +18,7 @@ run_both()
 	is 0 "$SNOOP_STATUS"
 }
 
-same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS" values; }
+same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS" values | tee -a "${WND_LOG:-/dev/null}"; return "${PIPESTATUS[0]}"; }
 
 # bats test_tags=smoke
 @test "a paused reader: the capture's episodes and windows, from both ends" {
@@ -85,6 +27,9 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	run_both
 	same_as_capture 10.77.0.1
 	same_as_capture 10.77.0.2
+	# The capture through the tool gives what it gave live.
+	"$TOOLS/tcpwin" -r "$T/cap" --json --min-change 1 >"$T/offline" 2>"$T/offline.err"
+	python3 "$WND" compare "$T/cap" "$T/offline" 10.77.0.1 1 values
 	some_record '.event == "zero" and .side == "peer" and .comm == "python3" and .role == "client"'
 	some_record '.event == "recover" and .side == "peer" and .zero_us > 900000 and .pid == '"$CLIENT"
 	some_record '.event == "recover" and .side == "local" and .zero_us > 900000 and .pid == '"$SERVER"
@@ -94,11 +39,12 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 }
 
 @test "a small SO_RCVBUF and a slow reader: many episodes, and who limited the buffer" {
-	start_server rcvbuf=4096 read=2000 every=0.02
-	start_client 10.77.0.2 send=150000 shutdown=1
+	start_server rcvbuf=4096 read=1000 every=0.03
+	start_client 10.77.0.2 send=50000 shutdown=1
 	run_both
 	same_as_capture 10.77.0.1
 	same_as_capture 10.77.0.2
+	[ "$(count_records '.event == "recover" and .side == "local" and .zero_us > 2000')" -ge 5 ]
 	some_record '.event == "open" and (.note // "" | test("receive buffer limited to 8,192 bytes by SO_RCVBUF"))'
 }
 
@@ -307,4 +253,41 @@ c = socket.create_connection(('127.0.0.1', 7002)); time.sleep(30)"
 	stop_snoop
 	is 1 "$(count_records '.event == "open"')"
 	is "$CLIENT" "$(records .pid | sort -u)"
+}
+
+@test "a slow queue between them (tbf)" {
+	tc -n "$A" qdisc add dev eth0 root tbf rate 200mbit burst 64kb latency 30ms 2>"$T/tc" || skip "no tbf: $(head -n 1 "$T/tc")"
+	tc -n "$B" qdisc add dev eth0 root tbf rate 200mbit burst 64kb latency 30ms
+	start_server pause=0.8
+	start_client 10.77.0.2 send=6000000 shutdown=1
+	run_both
+	# Episodes alone: thousands of windows come after one direction has ended, from two CPUs at a time.
+	python3 "$WND" compare "$T/cap" "$T/out" 10.77.0.1 "$TOLERANCE_MS"
+	python3 "$WND" compare "$T/cap" "$T/out" 10.77.0.2 "$TOLERANCE_MS"
+	some_record '.event == "recover" and .side == "local" and .zero_us > 300000'
+}
+
+@test "who accepts is named, not who listens; one that waits to be accepted is the listener's" {
+	start_nginx
+	start_snoop --json -p "$NGINX"
+	curl -s -o "$T/a" "http://127.0.0.1:$PORT/ok"
+	wait_until 50 some_record '.event == "close"'
+	stop_snoop
+	is "$WORKER" "$(records 'select(.event == "open") | .pid')"
+	spawn listener python3 -c "
+import socket, time
+s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(8); print(s.getsockname()[1], flush=True); time.sleep(60)"
+	LISTENER=$PID
+	wait_until 50 test -s "$T/listener"
+	start_snoop --json -p "$LISTENER"
+	spawn talker python3 -c "
+import socket, time
+c = socket.create_connection(('127.0.0.1', $(cat "$T/listener"))); c.settimeout(0.5)
+try:
+    while True: c.send(b'x' * 65536)
+except OSError: pass
+time.sleep(60)"
+	wait_until 50 some_record '.event == "zero"'
+	stop_snoop
+	is "$LISTENER server local" "$(records 'select(.event == "zero") | "\(.pid) \(.role) \(.side)"' | head -n 1)"
 }

@@ -15,7 +15,7 @@ client HOST PORT GO [WORD=VALUE...] connects once file GO is there; prints "conn
   fastopen=1      TCP fast open
   mptcp=1         MPTCP
 compare PCAP JSON LOCAL[,LOCAL] TOLERANCE_MS [values]
-  Each connection that JSON (of tcpwin) tells from address LOCAL: the same zero-window episodes over 1 ms as tshark sees
+  Each connection that JSON (of tcpwin or zerowin) tells from address LOCAL: the same zero-window episodes over 1 ms as tshark sees
   in PCAP, on the same sides; with `values`, the same windows in the same order. Of the peer's, TCP joins those that
   come while its socket is busy (tcp_add_backlog), and takes the last: the capture may have more in between. Prints what
   it compared.
@@ -188,6 +188,11 @@ def tool(path, local):
         c = conns.setdefault((plain(r["local"]), plain(r["remote"])), {})
         t = float(subprocess_time(r["time"]))
         side = r.get("side")
+        if r["tool"] == "zerowin":
+            if "kind" not in r:
+                s = c.setdefault(side, dict(values=[], episodes=[], zero=None))
+                s["episodes"].append((t, r["stall_us"] / 1e6))
+            continue
         if r["event"] in ("zero", "window", "recover"):
             s = c.setdefault(side, dict(values=[], episodes=[], zero=None))
             s["values"].append(r["rcv_wnd" if side == "local" else "snd_wnd"])
@@ -211,7 +216,7 @@ def subprocess_time(text):
 
 
 def compare(pcap, path, local, tol_ms, values):
-    halves, conns, tol, n, bad = capture(pcap), tool(path, local), tol_ms / 1e3, 0, 0
+    halves, conns, tol, n, bad, off = capture(pcap), tool(path, local), tol_ms / 1e3, 0, 0, 0.0
     if not conns:
         sys.exit("the tool told of no connection")
     for (l, r), sides in conns.items():
@@ -232,6 +237,7 @@ def compare(pcap, path, local, tol_ms, values):
                 continue
             for (a, d), (b, e) in zip(want_e, got_e):
                 n += 1
+                off = max(off, abs(a - b), abs(d - e))
                 if abs(a - b) > tol or abs(d - e) > tol:
                     bad += 1
                     print(f"{key} {side}: episode at {a:.6f} for {d:.6f}, told {b:.6f} for {e:.6f}")
@@ -239,7 +245,9 @@ def compare(pcap, path, local, tol_ms, values):
                 g = got["values"]
                 # What stood at the open is not told again.
                 if side == "peer":
+                    # Once a direction has ended they are seen without the socket's lock, two CPUs at a time perhaps.
                     rest = iter(h.values)
+                    g = [v for i, v in enumerate(g) if not i or v != g[i - 1]]
                     same = all(v in rest for v in g) and (not g or g[-1] == h.values[-1])
                 else:
                     same = g in (h.values, h.values[1:])
@@ -248,7 +256,7 @@ def compare(pcap, path, local, tol_ms, values):
                     i = next((i for i, (x, y) in enumerate(zip(reversed(h.values), reversed(g))) if x != y), -1)
                     print(f"{key} {side}: windows differ, {i} before the last; {len(h.values)} and {len(g)}: "
                           f"{h.values[-12:]} told {g[-12:]}")
-    print(f"conns {len(conns)} episodes {n} bad {bad}")
+    print(f"conns {len(conns)} episodes {n} bad {bad} at most {1e3 * off:.3f} ms apart")
     sys.exit(1 if bad else 0)
 
 

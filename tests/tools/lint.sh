@@ -18,7 +18,8 @@ declare -A may=(
 	[event]=""
 	[record]="record"
 	[analyzer]="base record event"
-	[tcp]="tcp analyzer flow base record event"
+	[turn]=""
+	[tcp]="tcp turn analyzer flow proto base record event"
 	[elf]="elf base"
 	[tls]="tls elf base event"
 	[body]="body base"
@@ -28,7 +29,7 @@ declare -A may=(
 	[target]="target tls elf base event record"
 	[core]="core target flow sink tls tcp analyzer base record event"
 	[tools]="core proto tcp analyzer record base"
-	[bpf]="bpf event"
+	[bpf]="bpf event turn"
 )
 # System headers that belong to one part alone: pattern, then the parts that may include it.
 foreign=(
@@ -46,6 +47,7 @@ part_of() # FILE -> part
 	case $1 in
 	common/record.*) echo record ;;
 	common/event.h) echo event ;;
+	common/turn.h) echo turn ;;
 	common/analyzer.h) echo analyzer ;;
 	common/*/*) f=${1#common/} && echo "${f%%/*}" ;;
 	*) echo "${1%%/*}" ;;
@@ -72,6 +74,11 @@ check_includes()
 			*" $target "*) ;;
 			*) echo "$f: $part must not include $target ($inc)" ;;
 			esac
+			# Of TLS, flow knows decryption and nothing of libraries or probes.
+			case $part:$inc in
+			flow:tls/decrypt.h | flow:tls/keylog.h) ;;
+			flow:tls/*) echo "$f: flow must not include $inc" ;;
+			esac
 		done < <(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*"([^"]+)".*/\1/p' "$f")
 		[ "$part" = bpf ] && continue
 		while read -r inc; do
@@ -92,7 +99,7 @@ check_spdx()
 	local f want
 	for f in $(sources) $(scripts) Makefile; do
 		case $f in
-		bpf/* | common/event.h) want='SPDX-License-Identifier: BSD-2-Clause OR GPL-2\.0-only( \*/)?$' ;;
+		bpf/* | common/event.h | common/turn.h) want='SPDX-License-Identifier: BSD-2-Clause OR GPL-2\.0-only( \*/)?$' ;;
 		*) want='SPDX-License-Identifier: BSD-2-Clause( \*/)?$' ;;
 		esac
 		head -n 2 "$f" | grep -qE "$want" || echo "$f: no line \"${want%%(*}\" at the top"

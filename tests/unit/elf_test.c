@@ -244,6 +244,29 @@ TEST(damaged_files)
 	close(good);
 }
 
+/* Which function holds a place in the file: against the dynamic linker's view. */
+TEST(function_at)
+{
+	int fd;
+	struct elf *elf = open_path("/proc/self/exe", &fd);
+	uint64_t off, into = 99;
+	char name[32];
+
+	CHECK(elf && only_in_symtab(1) == 4);
+	if (!elf)
+		return;
+	uint64_t addr = (uint64_t)(uintptr_t)&only_in_symtab - base_of(&marker);
+	CHECK(elf_addr_to_off(elf, addr, &off));
+	CHECK(elf_func_at(elf, off + 1, name, sizeof(name), &into) && into == 1);
+	CHECK_STR(name, "only_in_symtab");
+	CHECK(elf_func_at(elf, off, name, 5, &into) && into == 0);
+	CHECK_STR(name, "only");
+	CHECK(!elf_func_at(elf, 1ULL << 40, name, sizeof(name), &into));
+	CHECK(!elf_func_at(elf, UINT64_MAX, name, sizeof(name), &into));
+	elf_close(elf);
+	close(fd);
+}
+
 int main(void)
 {
 	CHECK(only_in_symtab(1) == 4);
@@ -254,5 +277,6 @@ int main(void)
 	RUN(cut_files);
 	RUN(cut_while_open);
 	RUN(damaged_files);
+	RUN(function_at);
 	return tap_done();
 }

@@ -89,7 +89,8 @@ TEST(blocks)
 	struct pcap_pkthdr *h;
 	const u_char *bytes;
 
-	CHECK(pcapng_section(&b, "hw", "os", "app", NULL) && pcapng_interface(&b, PCAPNG_ETHERNET, "decrypted", "plaintext"));
+	CHECK(pcapng_section(&b, "hw", "os", "app", NULL) &&
+	      pcapng_interface(&b, PCAPNG_ETHERNET, "decrypted", "plaintext"));
 	CHECK(pcapng_interface(&b, PCAPNG_ETHERNET, "eth0", NULL) &&
 	      pcapng_secrets(&b, span_str("CLIENT_RANDOM 00 11\n")));
 	CHECK(pcapng_name(&b, span_of("\x0a\0\0\1", 4), "web") && pcapng_packet(&b, &p) &&

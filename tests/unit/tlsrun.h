@@ -9,13 +9,13 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sh.h"
 #include "tap.h"
 #include "tls/cipher.h"
 #include "tls/keylog.h"
@@ -29,39 +29,38 @@ struct runtime {
 	const char *name, *needs; /* a command that must exist */
 	const char *server;       /* shell: $T is the directory with cert.pem, key.pem and keys.p12, $PORT the port */
 	const char *prepare;
-	int conns; /* that it serves at once */
+	int conns;   /* that it serves at once */
+	bool libssl; /* OpenSSL as a shared library that ours can load */
 };
 
 static const struct runtime runtimes[] = {
     {"openssl", "openssl",
-     "exec openssl s_server -accept 127.0.0.1:$PORT -cert $T/cert.pem -key $T/key.pem -rev -quiet 2>/dev/null", NULL,
-     1},
+     "exec openssl s_server -accept 127.0.0.1:$PORT -cert $T/cert.pem -key $T/key.pem -rev -quiet 2>/dev/null", NULL, 1,
+     true},
+    {"openssl1.1", "build/tests/prog/ossld build/cache/libssl/1.1/libssl.so.1.1",
+     "exec build/tests/prog/ossld build/cache/libssl/1.1/libcrypto.so.1.1 build/cache/libssl/1.1/libssl.so.1.1 "
+     "$T/cert.pem $T/key.pem $PORT",
+     NULL, CONNS, true},
     {"nginx", "nginx", "exec nginx -p $T -c nginx.conf",
      "{ echo 'daemon off; master_process off; pid nginx.pid; error_log stderr crit; events{} http { access_log off;'; "
      "echo "
      "\"server { listen 127.0.0.1:$PORT ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem; ssl_protocols "
      "TLSv1.2 TLSv1.3; return 200 ok; } }\"; } >$T/nginx.conf",
-     CONNS},
-    {"python", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT", NULL, CONNS},
-    {"asyncio", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT asyncio", NULL, CONNS},
+     CONNS, true},
+    {"python", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT", NULL, CONNS, true},
+    {"asyncio", "python3", "exec python3 tests/live/servers/echo.py $T/cert.pem $T/key.pem $PORT asyncio", NULL, CONNS,
+     true},
     {"node", "node", "exec node tests/live/servers/echo.js $T/cert.pem $T/key.pem $PORT", NULL, CONNS},
+    {"bun", "build/cache/runtimes/bun",
+     "exec build/cache/runtimes/bun tests/live/servers/echo.js $T/cert.pem $T/key.pem $PORT", NULL, CONNS},
+    {"deno", "build/cache/runtimes/deno",
+     "exec build/cache/runtimes/deno run -A tests/live/servers/echo_deno.js $T/cert.pem $T/key.pem $PORT", NULL, CONNS},
     {"go", "go", "exec $T/echo_go $T/cert.pem $T/key.pem $PORT",
      "go build -ldflags='-s -w' -o $T/echo_go tests/live/servers/echo.go", CONNS},
     {"gnutls", "build/tests/prog/gnutlsd", "exec build/tests/prog/gnutlsd $T/cert.pem $T/key.pem $PORT NORMAL", NULL,
      CONNS},
     {"java", "java", "exec java tests/live/servers/Echo.java $T/keys.p12 secret $PORT", NULL, CONNS},
 };
-
-static int shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static int shell(const char *fmt, ...)
-{
-	char cmd[2048];
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof(cmd), fmt, ap);
-	va_end(ap);
-	return system(cmd);
-}
 
 static int free_port(void)
 {
@@ -89,7 +88,7 @@ static pid_t start_server(const struct runtime *r, int port)
 	char p[16];
 	snprintf(p, sizeof(p), "%d", port);
 	setenv("PORT", p, 1);
-	if (r->prepare && shell("exec >&2; %s", r->prepare))
+	if (r->prepare && sh("%s", r->prepare))
 		return -1;
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -139,7 +138,7 @@ static void said(struct client *c, char *line)
 	int k = 0;
 	for (char *t = strtok_r(line, " \n", &save); t && k < 6; t = strtok_r(NULL, " \n", &save))
 		w[k++] = t;
-	int nr = k > 1 ? atoi(w[1]) : CONNS;
+	int nr = k > 1 ? (int)strtol(w[1], NULL, 10) : CONNS;
 	if (nr >= CONNS || k < 4)
 		return;
 	struct conn *o = &c->conn[nr];
@@ -223,9 +222,13 @@ static int each_runtime(int argc, char **argv, void (*fn)(const struct runtime *
 	if (!mkdtemp(dir))
 		return 1;
 	setenv("T", dir, 1);
-	if (shell("cd $T && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj "
-	          "/CN=localhost 2>/dev/null && openssl pkcs12 -export -in cert.pem -inkey key.pem -out keys.p12 "
-	          "-passout pass:secret"))
+	/* What a test may have that the machine has not; without a network those are skipped. */
+	sh("timeout 90 sh tests/tools/fetch-libssl.sh >/dev/null 2>&1; timeout 300 sh tests/tools/fetch-runtimes.sh "
+	   ">/dev/null "
+	   "2>&1");
+	if (sh("cd $T && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj "
+	       "/CN=localhost 2>/dev/null && openssl pkcs12 -export -in cert.pem -inkey key.pem -out keys.p12 "
+	       "-passout pass:secret"))
 		return 1;
 	for (size_t i = 0; i < sizeof(runtimes) / sizeof(runtimes[0]); i++) {
 		const struct runtime *r = &runtimes[i];
@@ -234,7 +237,7 @@ static int each_runtime(int argc, char **argv, void (*fn)(const struct runtime *
 			asked |= !strcmp(argv[k], r->name);
 		if (!asked)
 			continue;
-		if (shell("for f in %s; do command -v $f >/dev/null || exit 1; done", r->needs)) {
+		if (sh("for f in %s; do command -v $f >/dev/null || [ -e $f ] || exit 1; done", r->needs)) {
 			printf("ok %d - %s # SKIP needs %s\n", ++tap_n, r->name, r->needs);
 			continue;
 		}
@@ -251,7 +254,7 @@ static int each_runtime(int argc, char **argv, void (*fn)(const struct runtime *
 		tap_bad += tap_failed_now != 0;
 		fflush(stdout);
 	}
-	shell("rm -rf $T");
+	sh("rm -rf $T");
 	return tap_done();
 }
 

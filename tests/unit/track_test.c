@@ -22,9 +22,11 @@ static void keep(void *ctx, const struct ev_win *e)
 		ev[n++] = *e;
 }
 
+static uint64_t kinds = ~(1ULL << WIN_POLL);
+
 static void start_with(uint32_t min_change, size_t max)
 {
-	const struct track_cfg cfg = {.max_conns = max, .min_change = min_change, .kinds = ~0ULL, .emit = keep};
+	const struct track_cfg cfg = {.max_conns = max, .min_change = min_change, .kinds = kinds, .emit = keep};
 
 	track_free(t);
 	t = track_new(&cfg);
@@ -199,6 +201,21 @@ TEST(episodes)
 	CHECK(n == 3); /* closed: late packets are nothing */
 }
 
+TEST(probes_are_told)
+{
+	kinds = 1ULL << WIN_POLL;
+	start_with(0, 0);
+	open_conn(7, 0);
+	seg(S, SEG_ACK, 500, 100, 1000, 64000);
+	seg(C, SEG_ACK, 100, 1500, 0, 0);
+	seg(S, SEG_ACK, 1499, 100, 0, 64000);
+	seg(C, SEG_ACK, 100, 1500, 0, 0);
+	seg(S, SEG_ACK, 1499, 100, 0, 64000);
+	CHECK(n == 2 && is(0, WIN_POLL, DIR_OUT) && is(1, WIN_POLL, DIR_OUT));
+	CHECK(ev[0].probes == 1 && ev[1].probes == 2 && ev[1].flags & WINF_WAITING && ev[1].zero_ns[DIR_OUT]);
+	kinds = ~(1ULL << WIN_POLL);
+}
+
 /* The window was not filled, nothing is in flight, nobody asks: nothing waits for it. */
 TEST(nothing_waits)
 {
@@ -346,6 +363,7 @@ int main(void)
 	RUN(older_than_the_capture);
 	RUN(window_changes);
 	RUN(episodes);
+	RUN(probes_are_told);
 	RUN(nothing_waits);
 	RUN(retransmissions_and_round_trips);
 	RUN(sequence_numbers_wrap);

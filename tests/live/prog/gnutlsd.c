@@ -41,8 +41,9 @@ int main(int argc, char **argv)
 {
 	if (argc != 5)
 		return 2;
-	struct sockaddr_in a = {
-	    .sin_family = AF_INET, .sin_port = htons(atoi(argv[3])), .sin_addr.s_addr = htonl(0x7f000001)};
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	                        .sin_port = htons((int)strtol(argv[3], NULL, 10)),
+	                        .sin_addr.s_addr = htonl(0x7f000001)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 	priority = argv[4];
 	gnutls_certificate_allocate_credentials(&cred);

@@ -112,7 +112,7 @@ int main(int argc, char **argv)
 {
 	if (argc != 6)
 		return 2;
-	int version = !strcmp(argv[2], "1.2") ? TLS1_2_VERSION : TLS1_3_VERSION, n = atoi(argv[4]);
+	int version = !strcmp(argv[2], "1.2") ? TLS1_2_VERSION : TLS1_3_VERSION, n = (int)strtol(argv[4], NULL, 10);
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	SSL_CTX_set_min_proto_version(ctx, version);
 	SSL_CTX_set_max_proto_version(ctx, version);
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n; i++) {
 		p[i].ssl = SSL_new(ctx);
 		SSL_set_app_data(p[i].ssl, &p[i]);
-		BIO *b = BIO_new_socket(connect_to(atoi(argv[1])), 1);
+		BIO *b = BIO_new_socket(connect_to((int)strtol(argv[1], NULL, 10)), 1);
 		BIO_set_callback_arg(b, (char *)&p[i]);
 		BIO_set_callback_ex(b, tap);
 		SSL_set_bio(p[i].ssl, b, b);
@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 			return 1;
 		}
 	}
-	for (int k = 0; k < atoi(argv[5]); k++)
+	for (int k = 0; k < (int)strtol(argv[5], NULL, 10); k++)
 		for (int i = 0; i < n; i++) {
 			char buf[16384];
 			int len = snprintf(buf, sizeof(buf), "GET /%d/%d HTTP/1.1\r\nHost: x\r\n\r\n", i, k);
