@@ -16,7 +16,7 @@ by_tshark()
 
 @test "nginx under load, plain and TLS: tshark reads each exchange, nothing malformed, checksums hold" {
 	start_nginx ""
-	start_snoop --json --strict -p "$NGINX" -w "$T/cap.pcapng"
+	start_snoop --json --strict --buffer 32 -p "$NGINX" -w "$T/cap.pcapng"
 	h2load --h1 -n 200 -c 4 "http://127.0.0.1:$PORT/1k" "http://127.0.0.1:$PORT/missing" >"$T/load"
 	h2load --h1 -n 200 -c 4 "https://127.0.0.1:$TLS_PORT/1k" "https://127.0.0.1:$TLS_PORT/100k" >"$T/load"
 	stop_snoop
