@@ -517,7 +517,7 @@ static void try_dir(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks)
 {
 	struct half *h = &c->h[dir];
 	const struct waiting *first = NULL, *last = NULL;
-	size_t n = 0, at = 0;
+	size_t n = 0;
 
 	if (h->maybe && (maybe_confirm(c, dir) || h->maybe))
 		return;
@@ -533,19 +533,23 @@ static void try_dir(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks)
 	if (h->set != ks || h->set_cleared != ks->cleared) {
 		h->set = ks;
 		h->set_cleared = ks->cleared;
-		h->set_at = h->set_at12 = 0;
-		h->set_retry = h->epoch == EP_HS ? 2 : 4;
+		h->set_at = h->set_at12 = h->set_last = 0;
+		h->set_retry = 4;
 	}
 	if (h->set_gen != ks->gen)
 		h->set_at12 = 0;
 	h->set_gen = ks->gen;
 	size_t from12 = h->set_at12;
 	h->set_at12 = ks->n;
-	if (try_record(c, dir, ks, &first->r, &h->set_at, from12) || n < h->set_retry)
+	if (try_record(c, dir, ks, &first->r, &h->set_at, from12) ||
+	    (h->epoch == EP_HS ? first == last : n < h->set_retry))
 		return;
 	/* The keys may have changed since the first record was sent; after a handshake they have. */
-	h->set_retry = h->epoch == EP_HS ? n + 1 : 4 * n;
-	try_record(c, dir, ks, &last->r, &at, 0);
+	h->set_retry = 4 * n;
+	if (h->epoch != EP_HS || last->r.off != h->set_last_off)
+		h->set_last = 0;
+	h->set_last_off = last->r.off;
+	try_record(c, dir, ks, &last->r, &h->set_last, 0);
 }
 
 unsigned tlsd_try_keys(struct tlsd_conn *c, struct tlsd_keyset *ks)
