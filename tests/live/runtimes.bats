@@ -25,7 +25,7 @@ both_ways()
 		stop_snoop
 		hang_up
 		is 0 "$SNOOP_STATUS"
-		agree server
+		agree server || { echo "TLS $v"; return 1; }
 		is "record" "$(records 'select(.kind == "data").func' | sort -u)"
 	done
 	ran "$1" s

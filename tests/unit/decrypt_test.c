@@ -1209,6 +1209,15 @@ TEST(keys_of_a_scan_after_the_handshake)
 		struct tlsd_conn *c = tlsd_open(d, &s, start, 0);
 		struct tlsd_keyset *ks = tlsd_keyset_new(d, 1000);
 		add_decoys(ks, 20);
+		if (gcm_suites[i].version == TLS1_3_VERSION)
+			for (int from = 0; from < 2; from++) {
+				struct tls_keys k;
+				const struct suite *su =
+				    suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(t.ssl[CLIENT])));
+				keys_from_traffic(
+				    &k, su, secret_of(&t, from ? TLS_LABEL_SERVER_HS : TLS_LABEL_CLIENT_HS)->secret);
+				tlsd_keyset_add(ks, k.key, suite_encs[k.enc].key_len, (struct span){0}, SIZE_MAX);
+			}
 		for (size_t k = 0; k < before; k++)
 			feed_piece(c, &t, t.step[k].dir, t.step[k].off, t.step[k].n, 0);
 		CHECK(tlsd_try_keys(c, ks) == 0);
