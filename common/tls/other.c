@@ -27,6 +27,8 @@ static bool gnutls_match(const struct elf *elf)
 	return elf_funcs(elf, must, 2, sym) == 2;
 }
 
+static const char *const gnutls_sonames[] = {"libgnutls.so.30", NULL};
+
 static void gnutls_plan(const struct elf *elf, struct plan *out)
 {
 	(void)elf;
