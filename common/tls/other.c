@@ -20,6 +20,7 @@ static void plan_why(struct plan *out, const char *what)
 	snprintf(out->why, sizeof(out->why), "%s: " UNHOOKED, what);
 }
 
+<<<<<<< HEAD
 static bool gnutls_match(const struct elf *elf)
 {
 	static const char *const must[] = {"gnutls_record_send", "gnutls_record_recv"};
@@ -60,6 +61,8 @@ static void go_plan(const struct elf *elf, struct plan *out)
 	plan_why(out, "Go crypto/tls");
 }
 
+=======
+>>>>>>> calls
 static bool boringssl_match(const struct elf *elf)
 {
 	static const char *const must[] = {"SSL_read", "SSL_write", "SSL_CTX_set_grease_enabled"};
@@ -104,9 +107,6 @@ static void unnamed_plan(const struct elf *elf, struct plan *out)
 		plan_why(out, "unknown TLS code, without symbols");
 }
 
-const struct tls_lib tls_gnutls = {TLS_GNUTLS, "gnutls", gnutls_match, gnutls_plan};
-const struct tls_lib tls_nss = {TLS_NSS, "nss", nss_match, nss_plan};
-const struct tls_lib tls_go = {TLS_GO, "go", go_match, go_plan};
 const struct tls_lib tls_boringssl = {TLS_BORINGSSL, "boringssl", boringssl_match, boringssl_plan};
 const struct tls_lib tls_rustls = {TLS_RUSTLS, "rustls", rustls_match, rustls_plan};
 const struct tls_lib tls_unnamed = {TLS_NONE, NULL, unnamed_match, unnamed_plan};
