@@ -143,14 +143,16 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	s->next += n;
 	/* What a TLS connection carries was counted with it. */
 	f->stats.gaps += why != GAP_SKIPPED && !c->outer;
-	if (why != GAP_UNKNOWN && !c->outer)
+	if (why != GAP_UNKNOWN && why != GAP_AT_MOST && !c->outer)
 		*(why == GAP_LOST         ? &f->stats.lost_bytes
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
 	if (f->cfg.tap && c->number && !c->sealed)
-		conn_tap(
-		    f, c,
-		    (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = why == GAP_UNKNOWN ? 1 : n});
+		conn_tap(f, c,
+		         (struct flow_tap){.what = TAP_GAP,
+		                           .dir = dir,
+		                           .ts_ns = ts_ns,
+		                           .gap = why == GAP_UNKNOWN || why == GAP_AT_MOST ? 1 : n});
 	if (c->sealed)
 		sealed_gap(f, c, dir, n, why, ts_ns);
 	if (!c->st)
@@ -463,6 +465,7 @@ static void missing_tail(struct flow *f, struct conn *c, const struct flow_data 
 	struct stream *s = &c->s[d->dir];
 	enum gap_why why = d->flags & FLOW_SKIPPED      ? GAP_SKIPPED
 	                   : d->flags & FLOW_BREAK      ? GAP_UNKNOWN
+	                   : d->flags & FLOW_AT_MOST    ? GAP_AT_MOST
 	                   : d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED
 	                                                : GAP_LOST;
 	struct item miss = {.off = off, .n = n, .ts_ns = d->ts_ns, .missing = 1, .why = (uint8_t)why};
