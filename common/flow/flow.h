@@ -26,6 +26,7 @@ enum flow_data_flags {
 	FLOW_MATCHED = 16,   /* likewise "matched" */
 	FLOW_SKIPPED = 32,   /* the rest of want was not copied, for the decoder needs nothing of it (flow_cfg.shape) */
 	FLOW_BREAK = 64,     /* want stands for bytes of unknown number that nobody saw */
+	FLOW_AT_MOST = 128,  /* want bytes or fewer were lost */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only

@@ -134,8 +134,11 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	f->cfg.skip(f->cfg.ctx, c->id, dir, upto);
 }
 
-static const char *const why_name[] = {
-    [GAP_LOST] = "lost", [GAP_UNCAPTURED] = "uncaptured", [GAP_SKIPPED] = "skipped", [GAP_UNKNOWN] = "unknown"};
+static const char *const why_name[] = {[GAP_LOST] = "lost",
+                                       [GAP_UNCAPTURED] = "uncaptured",
+                                       [GAP_SKIPPED] = "skipped",
+                                       [GAP_UNKNOWN] = "unknown",
+                                       [GAP_AT_MOST] = "unknown"};
 
 static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns)
 {
@@ -146,7 +149,7 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	s->next += n;
 	/* What a TLS connection carries was counted with it. */
 	f->stats.gaps += why != GAP_SKIPPED && !c->outer;
-	if (why != GAP_UNKNOWN && !c->outer)
+	if (why != GAP_UNKNOWN && why != GAP_AT_MOST && !c->outer)
 		*(why == GAP_LOST         ? &f->stats.lost_bytes
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
@@ -155,7 +158,7 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 		         (struct flow_tap){.what = TAP_GAP,
 		                           .dir = dir,
 		                           .ts_ns = ts_ns,
-		                           .gap = why == GAP_UNKNOWN ? 1 : n,
+		                           .gap = why == GAP_UNKNOWN || why == GAP_AT_MOST ? 1 : n,
 		                           .why = why_name[why]});
 	if (c->sealed)
 		sealed_gap(f, c, dir, n, why, ts_ns);
@@ -470,6 +473,7 @@ static void missing_tail(struct flow *f, struct conn *c, const struct flow_data 
 	struct stream *s = &c->s[d->dir];
 	enum gap_why why = d->flags & FLOW_SKIPPED      ? GAP_SKIPPED
 	                   : d->flags & FLOW_BREAK      ? GAP_UNKNOWN
+	                   : d->flags & FLOW_AT_MOST    ? GAP_AT_MOST
 	                   : d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED
 	                                                : GAP_LOST;
 	struct item miss = {.off = off, .n = n, .ts_ns = d->ts_ns, .missing = 1, .why = (uint8_t)why};

@@ -20,49 +20,6 @@ static void plan_why(struct plan *out, const char *what)
 	snprintf(out->why, sizeof(out->why), "%s: " UNHOOKED, what);
 }
 
-<<<<<<< HEAD
-static bool gnutls_match(const struct elf *elf)
-{
-	static const char *const must[] = {"gnutls_record_send", "gnutls_record_recv"};
-	struct elf_sym sym[2];
-	return elf_funcs(elf, must, 2, sym) == 2;
-}
-
-static const char *const gnutls_sonames[] = {"libgnutls.so.30", NULL};
-
-static void gnutls_plan(const struct elf *elf, struct plan *out)
-{
-	(void)elf;
-	plan_why(out, "GnuTLS");
-}
-
-static bool nss_match(const struct elf *elf)
-{
-	static const char *const must[] = {"SSL_ImportFD", "SSL_ForceHandshake"};
-	struct elf_sym sym[2];
-	return elf_funcs(elf, must, 2, sym) == 2;
-}
-
-static void nss_plan(const struct elf *elf, struct plan *out)
-{
-	(void)elf;
-	plan_why(out, "NSS");
-}
-
-static bool go_match(const struct elf *elf)
-{
-	return (elf_has_section(elf, ".gopclntab") || elf_has_section(elf, ".go.buildinfo")) &&
-	       elf_contains(elf, label);
-}
-
-static void go_plan(const struct elf *elf, struct plan *out)
-{
-	(void)elf;
-	plan_why(out, "Go crypto/tls");
-}
-
-=======
->>>>>>> calls
 static bool boringssl_match(const struct elf *elf)
 {
 	static const char *const must[] = {"SSL_read", "SSL_write", "SSL_CTX_set_grease_enabled"};
