@@ -438,3 +438,25 @@ s = r.connect($LPORT); r.ask(s); time.sleep(3)"
 		contains "$(cat "$T/err")" "option ${bad%=*}"
 	done
 }
+
+@test "-w: the packets of HTTP connections, and turns count as without it; that others are left out is said" {
+	start_nginx ""
+	run_tool --json -w "$T/out.pcapng" -- curl -s -o /dev/null "http://127.0.0.1:$PORT/1k?[1-5]"
+	is "5" "$(per_conn)"
+	is 5 "$(count_records '.kind == "exchange" and .tx_bytes and .rx_bytes and (has("path") | not)')"
+	is "$(records 'select(.kind == "conn") | .tx_bytes + .rx_bytes')" \
+		"$(tshark -r "$T/out.pcapng" -T fields -e tcp.len 2>/dev/null | awk '{ n += $1 } END { print n }')"
+	contains "$(cat "$T/err")" "--write: only connections that speak HTTP or TLS; tcpdump writes all packets"
+}
+
+@test "a terminal of 80 and of 120 columns: no table is wider" {
+	start_lines 0
+	for width in 80 120; do
+		for show in "" --requests --pools; do
+			script -qec "stty cols $width; '$TOOLS/$TOOL' -q $show -- sh -c \"python3 '$RPEER' pool $LPORT 2 8 >'$T/cmd'\"" "$T/tty" >"$T/null"
+			sed -e 's/\x1b\[[0-9;]*m//g' -e 's/\r//g' "$T/null" >"$T/seen"
+			contains "$(cat "$T/seen")" "REMOTE"
+			is "$width$show " "$width$show $(awk -v w="$width" 'length($0) > w' "$T/seen")"
+		done
+	done
+}
