@@ -93,11 +93,23 @@ static inline int turn_begins(const struct turns *t, int dir)
 	return dir == turn_request_dir(t) && t->phase != TURN_ASKED;
 }
 
+/*
+ * Bytes in direction dir that are no answer although one is waited for: the peer had said its last before the request
+ * was written (a TLS closing alert, an HTTP 408), and the process reads that only now.
+ */
+static inline int turn_is_late(const struct turns *t, int dir)
+{
+	return dir == 0 && t->phase == TURN_ASKED && t->fin_in_ns && t->fin_in_ns <= t->req_ns &&
+	       (t->flags & (TURN_CLIENT | TURN_GUESSED)) == TURN_CLIENT;
+}
+
 /* n > 0 bytes passed in direction dir. What the ended turn was is overwritten: see turn_begins. */
 static inline void turn_move(struct turns *t, int dir, __u64 n, __u64 now)
 {
 	dir &= 1;
 	t->bytes[dir] += n;
+	if (turn_is_late(t, dir))
+		return;
 	if (turn_begins(t, dir)) {
 		turn_sum(t);
 		t->phase = TURN_ASKED;
@@ -199,10 +211,29 @@ struct ev_turn {
 
 #define TURN_BYE_MAX 64 /* a call that passes no more than so many bytes may be an alert */
 
-/* Could n bytes now be one that must not be taken for a turn? Then look at their header. */
+/*
+ * Could n bytes now be one that must not be taken for a turn? Then look at their header. While an answer is waited for,
+ * what looks like an alert may be a short answer, unless the peer closed while the request was on its way.
+ */
 static inline int turn_may_be_bye(const struct turns *t, __u64 n)
 {
-	return (t->flags & TURN_TLS_OPEN) && n <= TURN_BYE_MAX && t->phase != TURN_ASKED;
+	return (t->flags & TURN_TLS_OPEN) && n <= TURN_BYE_MAX &&
+	       (t->phase != TURN_ASKED || (t->flags & (TURN_CROSSED | TURN_CLIENT)) == (TURN_CROSSED | TURN_CLIENT));
+}
+
+/* A record that begins a call of at most TURN_BYE_MAX bytes: an alert, or a request in spite of the peer's? */
+static inline void turn_note_bye(struct turns *t, int dir, __u8 type, __u8 major, __u32 len)
+{
+	if (turn_is_bye(type, len))
+		t->flags |= TURN_TLS_BYE;
+	else if (dir == turn_request_dir(t) && type == TLS_APPLICATION_DATA && major == 3)
+		t->flags &= ~TURN_TLS_BYE;
+}
+
+/* After an alert the rest of it passes, and the other end's; a longer call is a request all the same. */
+static inline int turn_is_after_bye(const struct turns *t, __u64 n)
+{
+	return (t->flags & TURN_TLS_BYE) && n <= TURN_BYE_MAX;
 }
 
 #endif

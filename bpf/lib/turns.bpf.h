@@ -147,7 +147,7 @@ static __noinline int emit_turn(const struct turns *t)
 
 static __always_inline void turns_bytes(struct turns *t, __u32 dir, __u64 n, __u64 now)
 {
-	if (t->flags & TURN_TLS_BYE) {
+	if (turn_is_after_bye(t, n)) {
 		turn_pass(t, dir, n, now);
 		return;
 	}
@@ -307,8 +307,8 @@ __noinline int turns_look(__u64 skp, __u64 meta, __u64 ptr, __u64 cnt, __u64 ret
 			t->tls_ns[0] = now;
 		}
 	} else if (turn_may_be_bye(t, ret)) {
-		if (h && turn_is_bye(head_type(h), head_size(h)))
-			t->flags |= TURN_TLS_BYE;
+		if (h)
+			turn_note_bye(t, dir, head_type(h), head_major(h), head_size(h));
 	}
 	if (!(t->flags & TURN_TLS) || (t->flags & TURN_TLS_OPEN)) {
 		turns_step(sk, t, dir, ret, now);

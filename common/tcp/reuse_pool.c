@@ -6,7 +6,6 @@
  * know turns beyond their sums, nor how records are printed.
  */
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -334,12 +333,12 @@ bool pools_report(struct reuse *a, struct buf *b, uint64_t now, uint64_t max)
 		for (size_t k = 0; k < sizeof(p->comm) && p->comm[k]; k++)
 			comm[k] = p->comm[k] >= ' ' && p->comm[k] < 127 ? p->comm[k] : '?'; /* a terminal reads it */
 		struct rec_str note = note_pool(a, p, now);
-		char pct[24] = "-";
-		if (n)
-			snprintf(pct, sizeof(pct), "%llu", (unsigned long long)((n - used) * 100 / n));
-		ok = buf_addf(b, "%7u %-12.12s %-6s %-21s %7llu %7llu %6s %8s %8s %5llu%s%.*s\n", p->key.pid, comm,
+		ok = buf_addf(b, "%7u %-12.12s %-6s %-21s %7llu %7llu", p->key.pid, comm,
 		              p->key.client ? "client" : "server", name, (unsigned long long)p->opened,
-		              (unsigned long long)n, pct, p->tcp_ns ? dur(p->tcp_ns) : "-", tls ? dur(tls) : "-",
+		              (unsigned long long)n) &&
+		     (n ? buf_addf(b, " %6llu", (unsigned long long)((n - used) * 100 / n))
+		        : buf_addf(b, " %6s", "-")) &&
+		     buf_addf(b, " %8s %8s %5llu%s%.*s\n", p->tcp_ns ? dur(p->tcp_ns) : "-", tls ? dur(tls) : "-",
 		              (unsigned long long)p->stale, note.n ? "  " : "", (int)note.n, note.n ? note.p : "");
 	}
 	free(v);

@@ -134,8 +134,8 @@ static void moved(struct reuse *a, struct rconn *c, int dir, const struct tcp_se
 			t->flags |= TURN_TLS;
 			t->tls_ns[0] = ts;
 		}
-	} else if (turn_may_be_bye(t, n) && head && turn_is_bye(type, len)) {
-		t->flags |= TURN_TLS_BYE;
+	} else if (turn_may_be_bye(t, n) && head) {
+		turn_note_bye(t, dir, type, major, len);
 	}
 	if (t->flags & TURN_TLS && !(t->flags & TURN_TLS_OPEN)) {
 		uint64_t hands = whole ? walk(t, dir, s, skip, n) : 0;
@@ -150,7 +150,7 @@ static void moved(struct reuse *a, struct rconn *c, int dir, const struct tcp_se
 	}
 	if (!n)
 		return;
-	if (t->flags & TURN_TLS_BYE) {
+	if (turn_is_after_bye(t, n)) {
 		turn_pass(t, dir, n, ts);
 		return;
 	}

@@ -202,6 +202,51 @@ start_postgres()
 	is 2 "$(count_records '.kind == "conn" and .closed_by == "local" and .note == null')"
 }
 
+@test "TLS: a closing alert that waits to be read is no answer; a client's own alert no request" {
+	CPORT=$(free_ports 1)
+	start_nginx "server { listen 127.0.0.1:$CPORT ssl; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem;
+		ssl_protocols TLSv1.2 TLSv1.3; keepalive_timeout 1s; root $T/www; }"
+	cat >"$T/late.py" <<-PY
+		import socket, ssl, time
+		def ask(s):
+		    s.sendall(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n")
+		    got = b""
+		    while not got.endswith(b"ok\n"):
+		        part = s.recv(4096)
+		        if not part: return "closed"
+		        got += part
+		    return "ok"
+		for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
+		    for then in "write", "read,write", "read", "unwrap", "soon", "leave":
+		        c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+		        c.check_hostname = False; c.verify_mode = ssl.CERT_NONE
+		        c.minimum_version = c.maximum_version = version
+		        s = c.wrap_socket(socket.create_connection(("127.0.0.1", $CPORT)))
+		        assert ask(s) == "ok"
+		        time.sleep(0.1 if then == "soon" else 1.5)
+		        if "read" in then: assert not s.recv(10)
+		        if "write" in then: assert ask(s) == "closed"
+		        if then == "soon": assert ask(s) == "ok"
+		        if then == "unwrap":
+		            try: s.unwrap()
+		            except OSError: pass
+		        s.close()
+	PY
+	spawn dump tcpdump -i lo -U -B 8192 -s 0 -w "$T/cap.pcap" "port $CPORT"
+	DUMP=$PID
+	wait_until 50 grep -q listening "$T/dump.err"
+	run_tool --json -- python3 "$T/late.py"
+	sleep 1
+	kill -INT "$DUMP" && wait_until 50 gone "$DUMP"
+	is "1 1 1 1 1 1 1 1 1 1 2 2" "$(per_conn)"
+	is 4 "$(count_records '.kind == "conn" and (.note // "" | test("stale reuse: request 2 after 1[.].*, the peer had closed .* before"))')"
+	is 4 "$(records 'select(.kind == "pool") | .stale')"
+	is 4 "$(count_records '.kind == "exchange" and .latency_us == null')"
+	"$TOOLS/$TOOL" --json -r "$T/cap.pcap" >"$T/out" 2>"$T/err"
+	is "1 1 1 1 1 1 1 1 1 1 2 2" "$(per_conn)"
+	is 4 "$(records 'select(.kind == "pool") | .stale')"
+}
+
 @test "a server that has the request and closes is no stale reuse" {
 	start_lines 0
 	cat >"$T/die.py" <<-PY

@@ -112,12 +112,44 @@ TEST(tls)
 	OK(turn_may_be_bye(&t, 24) && !turn_may_be_bye(&t, 1000), "a short call may be an alert");
 	t.phase = TURN_ASKED;
 	OK(!turn_may_be_bye(&t, 24), "but not while an answer is waited for");
+	t.flags |= TURN_CLIENT | TURN_CROSSED;
+	OK(turn_may_be_bye(&t, 24), "unless the peer closed while the request was on its way");
+	t.flags |= TURN_TLS_BYE;
+	OK(turn_is_after_bye(&t, 26) && !turn_is_after_bye(&t, 200), "a request after the peer's alert is one");
+	turn_note_bye(&t, IN, 0x17, 3, 40);
+	turn_note_bye(&t, OUT, 0x17, 1, 40);
+	OK(turn_is_after_bye(&t, 45), "what is no record, or comes from the peer, is none");
+	turn_note_bye(&t, OUT, 0x17, 3, 40);
+	OK(!turn_is_after_bye(&t, 45), "a short request is known by its record");
 	OK(turn_is_bye(0x15, 26) && turn_is_bye(0x17, 19) && !turn_is_bye(0x17, 20), "closing alerts");
+}
+
+/* The peer's last words and its end are there before the request is written, and are read after it. */
+TEST(late)
+{
+	struct turns t = {.flags = TURN_CLIENT | TURN_UP, .last_ns = 1};
+
+	turn_move(&t, OUT, 10, 100);
+	turn_move(&t, IN, 20, 200);
+	t.fin_in_ns = 300;
+	t.flags |= TURN_FIN_IN;
+	turn_move(&t, OUT, 10, 400);
+	turn_move(&t, IN, 31, 500);
+	OK(t.exchanges == 1 && t.phase == TURN_ASKED && t.bytes[IN] == 51, "it is no answer, and its bytes count");
+	t.req_ns = 250;
+	turn_move(&t, IN, 31, 600);
+	OK(t.exchanges == 2 && t.phase == TURN_ANSWERED, "a request that came before the end is answered");
+	t.flags = TURN_UP;
+	t.phase = TURN_NONE;
+	turn_move(&t, IN, 10, 700);
+	turn_move(&t, OUT, 10, 800);
+	OK(t.exchanges == 3, "a client that half-closes is answered by its server");
 }
 
 int main(void)
 {
 	RUN(alternating);
+	RUN(late);
 	RUN(roles);
 	RUN(split);
 	RUN(tls);
