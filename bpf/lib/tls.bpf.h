@@ -227,9 +227,10 @@ static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, __u64 buf
 	return 0;
 }
 
-static __always_inline int call_exit(struct pt_regs *ctx)
+/* The call that was entered with stack pointer sp has its result in rax. */
+static __always_inline int call_exit(struct pt_regs *ctx, __u64 sp)
 {
-	__u64 tid = bpf_get_current_pid_tgid(), sp = ctx->sp - 8, len;
+	__u64 tid = bpf_get_current_pid_tgid(), len;
 	struct tls_calls *t = bpf_map_lookup_elem(&calls, &tid);
 	__s32 ret = (__s32)ctx->ax;
 	struct tls_call c;
@@ -257,6 +258,18 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 	return len ? session_data(c.ssl, session_meta(c.meta), c.buf, len) : 0;
 }
 
+/* The return of any function: what was called was noted at the entry. */
+URETPROBE(call_return)
+{
+	return call_exit(ctx, ctx->sp - 8);
+}
+
+/* A place shortly before (tls/pair.h), with the stack as at the place where the call was noted. */
+UPROBE(call_leave)
+{
+	return call_exit(ctx, ctx->sp);
+}
+
 /* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms, ssl_read_internal and ssl_write_internal ---- */
 
 #define OSSL_CALL(name, dir, buf, num, lenp)                                                                           \
@@ -273,12 +286,6 @@ OSSL_CALL(write_ex, META_DIR, ctx->si, ctx->dx, ctx->cx)
 OSSL_CALL(write_ex2, META_DIR, ctx->si, ctx->dx, ctx->r8)
 /* SSL_sendfile(ssl, fd, offset, size, flags), where the kernel encrypts: counted, the bytes are in a file. */
 OSSL_CALL(sendfile, META_DIR, 0, ctx->cx, 0)
-
-/* The return of any of them: what was called was noted at the entry. */
-URETPROBE(ossl_exit)
-{
-	return call_exit(ctx);
-}
 
 /* The session is given what it shall run on. On a used session: a new connection. */
 static __always_inline struct conn *session_base(__u64 ssl, __u64 meta)

@@ -134,6 +134,11 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	f->cfg.skip(f->cfg.ctx, c->id, dir, upto);
 }
 
+static const char *const why_name[] = {
+    [GAP_LOST] = "lost",       [GAP_UNCAPTURED] = "uncaptured", [GAP_SKIPPED] = "skipped",
+    [GAP_UNKNOWN] = "unknown", [GAP_AT_MOST] = "unknown",
+};
+
 static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns)
 {
 	struct stream *s = &c->s[dir];
@@ -152,7 +157,8 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 		         (struct flow_tap){.what = TAP_GAP,
 		                           .dir = dir,
 		                           .ts_ns = ts_ns,
-		                           .gap = why == GAP_UNKNOWN || why == GAP_AT_MOST ? 1 : n});
+		                           .gap = why == GAP_UNKNOWN || why == GAP_AT_MOST ? 1 : n,
+		                           .why = why_name[why]});
 	if (c->sealed)
 		sealed_gap(f, c, dir, n, why, ts_ns);
 	if (!c->st)
@@ -190,6 +196,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 		                           .dir = dir,
 		                           .ts_ns = k->ts_ns,
 		                           .bytes = span_sub(k->b, 0, n),
+		                           .edge = k->flags & CHUNK_EDGE,
 		                           .who = &k->who,
 		                           .func = k->func});
 	if (c->state == CONN_DECODED && n)

@@ -101,6 +101,7 @@ struct half {
 	/* records.c, epochs.c */
 	uint8_t epoch; /* enum epoch */
 	bool unplaced; /* keys found by trial: which of them comes next is not known */
+	bool passing;  /* keys found by trial while the handshake was read: what they do not open yet is still of it */
 	bool recut;    /* the waiting records were cut wrongly */
 	bool told_need, told_keys, closed, data_seen, finished;
 	uint8_t gen;             /* TLS 1.2: handshakes done, the present one counted */

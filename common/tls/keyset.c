@@ -534,7 +534,7 @@ static void try_dir(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks)
 		h->set = ks;
 		h->set_cleared = ks->cleared;
 		h->set_at = h->set_at12 = 0;
-		h->set_retry = 4;
+		h->set_retry = h->epoch == EP_HS ? 2 : 4;
 	}
 	if (h->set_gen != ks->gen)
 		h->set_at12 = 0;
@@ -543,8 +543,8 @@ static void try_dir(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks)
 	h->set_at12 = ks->n;
 	if (try_record(c, dir, ks, &first->r, &h->set_at, from12) || n < h->set_retry)
 		return;
-	/* The keys may have changed since the first record was sent. */
-	h->set_retry = 4 * n;
+	/* The keys may have changed since the first record was sent; after a handshake they have. */
+	h->set_retry = h->epoch == EP_HS ? n + 1 : 4 * n;
 	try_record(c, dir, ks, &last->r, &at, 0);
 }
 

@@ -20,7 +20,7 @@ both_ways()
 	local v
 	for v in 1.3 1.2; do
 		TLS=$v drive "$2" "${4:-4}" 5
-		start_snoop --json --strict --via keys -p "$3"
+		start_snoop -v --json --strict --via keys -p "$3"
 		go_on
 		stop_snoop
 		hang_up

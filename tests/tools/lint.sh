@@ -35,7 +35,7 @@ declare -A may=(
 foreign=(
 	'bpf/(bpf|btf)\.h|libelf|gelf' "target elf core"
 	'bpf/libbpf\.h' "target core"
-	'pcap' "flow"
+	'pcap' "flow target"
 	'Zydis' "elf tls target"
 	'brotli|zstd|zlib' "body"
 	'libmnl' "target"
