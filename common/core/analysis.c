@@ -42,6 +42,7 @@ int analysis_open(struct analysis *s, const struct tool *t, const void *tool_cfg
 	s->env = (struct analyzer_env){
 	    .cfg = tool_cfg,
 	    .offline = pipe->rc->read_file,
+	    .payload = !t->no_streams && !pipe->rc->no_payload,
 	    .text = !pipe->rc->json && !pipe->rc->csv,
 	    .emit = on_emit,
 	    .table = on_table,

@@ -7,7 +7,6 @@
  */
 #include "core/packets.h"
 
-#include <pcap/dlt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,7 +332,7 @@ static void on_packet(void *ctx, const struct netpkt_got *g)
 	if (g->bytes.n)
 		memcpy(h->b + NETPKT_HEAD, g->bytes.p, g->bytes.n);
 	h->iface = iface_of(p, g);
-	if (h->iface < 0 || packet_parse(DLT_EN10MB, span_of(h->b, n), h->wire_len, &s) != PKT_TCP) {
+	if (h->iface < 0 || packet_ethernet(span_of(h->b, n), h->wire_len, &s) != PKT_TCP) {
 		free(h);
 		return;
 	}

@@ -51,6 +51,8 @@ enum packet_result { PKT_TCP, PKT_OTHER, PKT_FRAGMENT, PKT_MALFORMED };
 /* Parses one packet of the pcap link type dlt: Ethernet with VLAN tags, Linux cooked v1 and v2, BSD loopback (NULL,
  * LOOP), raw IP (RAW, IPV4, IPV6). IPv6 extension headers are walked. */
 enum packet_result packet_parse(int dlt, struct span pkt, size_t wire_len, struct tcp_seg *out);
+/* The same of an Ethernet frame. */
+enum packet_result packet_ethernet(struct span pkt, size_t wire_len, struct tcp_seg *out);
 /* Is this link type known to packet_parse? */
 bool packet_dlt_known(int dlt);
 

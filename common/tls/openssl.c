@@ -116,7 +116,7 @@ static void openssl_plan(const struct elf *elf, struct plan *out)
 		plan_call(elf, &sym[SENDFILE], 4, "ossl_sendfile_enter", out, &cost);
 	plan_add(out, "ossl_new_exit", sym[NEW].off, true);
 	if (sym[FREE].addr)
-		plan_add(out, "ossl_free", sym[FREE].off, false);
+		plan_add(out, "session_free", sym[FREE].off, false);
 	for (int i = SET_FD; i <= SET_WFD; i++)
 		if (sym[i].addr)
 			plan_add(out, "ossl_set_fd", sym[i].off, false);

@@ -50,24 +50,23 @@ real() { shark -r "$1" -Y "frame.interface_name != \"decrypted\"${2:+ && ($2)}" 
 	stop_snoop
 	is 3 "$(count_records .)"
 	is "/1k?v=1.2	200 /1k?v=1.3	200 /missing	404" "$(by_tshark "$T/cap.pcapng" | paste -sd ' ')"
-	! grep -aq canary "$T/cap.pcapng"
+	is 0 "$(grep -ac canary "$T/cap.pcapng")"
 }
 
 @test "every one of 10 rotated files decrypts alone: each connection that begins in it" {
 	local f n=0 whole
 	start_nginx ""
-	start_snoop --json --packets -p "$NGINX" -w "$T/rot" -C 1
+	start_snoop --json --packets --buffer 32 -p "$NGINX" -w "$T/rot" -C 1
+	# shellcheck disable=SC2046
 	curl -sk --http1.1 -H 'Connection: close' $(printf -- "-o $T/a https://127.0.0.1:$TLS_PORT/100k %.0s" $(seq 200))
 	sleep 0.5
 	stop_snoop
 	is 200 "$(count_records '.status == 200')"
 	for f in "$T"/rot*; do
-		# Whole connections: a SYN and both FINs are here. tshark cannot read others from the middle.
-		real "$f" 'tcp.flags.syn == 1 && tcp.flags.ack == 0' -T fields -e tcp.stream | sort -u >"$T/begun"
-		real "$f" 'tcp.flags.fin == 1' -T fields -e tcp.stream | sort | uniq -d >"$T/ended"
-		whole=$(comm -12 "$T/begun" "$T/ended" | wc -l)
-		[ "$whole" -gt 0 ] || continue
-		[ "$(real "$f" 'http.response.code == 200' | wc -l)" -ge "$whole" ]
+		# All that begin in it but the last, which may go on in the next file: tshark cannot read those from the middle.
+		whole=$(real "$f" 'tcp.flags.syn == 1 && tcp.flags.ack == 0' | wc -l)
+		[ "$whole" -gt 1 ] || continue
+		[ "$(real "$f" 'http.response.code == 200' | wc -l)" -ge $((whole - 1)) ]
 		n=$((n + 1))
 	done
 	[ "$n" -ge 10 ]

@@ -16,7 +16,7 @@ same_records()
 
 @test "httpsnoop: keep-alive, pipelining, TLS and plain: every key of every record is the same" {
 	start_nginx ""
-	start_snoop --json -H --body=100 --strict -p "$NGINX" -w "$T/cap.pcapng"
+	start_snoop --json -H --body=100 --strict --buffer 32 -p "$NGINX" -w "$T/cap.pcapng"
 	h2load --h1 -n 200 -c 4 -m 3 "http://127.0.0.1:$PORT/1k" "http://127.0.0.1:$PORT/missing" >"$T/load"
 	h2load --h1 -n 100 -c 4 "https://127.0.0.1:$TLS_PORT/1k" "https://127.0.0.1:$TLS_PORT/100k" >"$T/load"
 	stop_snoop

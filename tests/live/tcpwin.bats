@@ -148,6 +148,12 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	is 200 "$(count_records '.event == "open" and .pid == '"$SERVER"' and .role == "server"')"
 }
 
+@test "children that end at once: nothing is missing, and nothing is said to be" {
+	run timeout 30 "$TOOLS/tcpwin" --json -- bash -c 'for i in {1..50}; do (exit 0) & done; sleep 0.5'
+	is 0 "$status"
+	is "" "$(grep 'cannot look' <<<"$output")"
+}
+
 @test "loopback: both ends are connections of their own" {
 	spawn server ip netns exec "$A" python3 "$WND" serve "$PORT" pause=0.8
 	SERVER=$PID

@@ -27,7 +27,7 @@ declare -A may=(
 	[flow]="flow tls proto body base record"
 	[sink]="sink base record"
 	[target]="target tls elf base event record"
-	[core]="core target flow sink tls tcp analyzer base record event"
+	[core]="core target flow sink tls tcp analyzer base record event turn"
 	[tools]="core proto tcp analyzer record base"
 	[bpf]="bpf event turn"
 )

@@ -65,7 +65,7 @@ static void check_rest(const struct elf *elf, const struct plan *p)
 	CHECK(p->lib == TLS_OPENSSL && !p->why[0] && p->how[0]);
 	CHECK(elf_func(elf, "SSL_new", &s) && site(p, "ossl_new_exit") && site(p, "ossl_new_exit")->offset == s.off &&
 	      site(p, "ossl_new_exit")->ret);
-	CHECK(elf_func(elf, "SSL_free", &s) && site(p, "ossl_free") && site(p, "ossl_free")->offset == s.off);
+	CHECK(elf_func(elf, "SSL_free", &s) && site(p, "session_free") && site(p, "session_free")->offset == s.off);
 	int fds = 0;
 	for (uint32_t i = 0; i < p->nsites; i++) {
 		CHECK(p->site[i].ret == (strstr(p->site[i].prog, "_exit") || !strcmp(p->site[i].prog, "call_return")));
