@@ -39,7 +39,7 @@ foreign=(
 	'Zydis' "elf tls target"
 	'brotli|zstd|zlib' "body"
 	'libmnl' "target"
-	'stdio\.h' "base flow sink core target body elf tls tools"
+	'stdio\.h' "base flow sink core target body elf tls tools tcp"
 )
 
 part_of() # FILE -> part
