@@ -134,11 +134,10 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	f->cfg.skip(f->cfg.ctx, c->id, dir, upto);
 }
 
-static const char *const why_name[] = {[GAP_LOST] = "lost",
-                                       [GAP_UNCAPTURED] = "uncaptured",
-                                       [GAP_SKIPPED] = "skipped",
-                                       [GAP_UNKNOWN] = "unknown",
-                                       [GAP_AT_MOST] = "unknown"};
+static const char *const why_name[] = {
+    [GAP_LOST] = "lost",       [GAP_UNCAPTURED] = "uncaptured", [GAP_SKIPPED] = "skipped",
+    [GAP_UNKNOWN] = "unknown", [GAP_AT_MOST] = "unknown",
+};
 
 static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns)
 {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """find_bytes.py TEXT PID... - where TEXT stands in what the tool's processes hold: mapped memory (with the rings) and
-the contents of their BPF maps. Prints one line per place; nothing when it is nowhere. Only for own processes.
+the contents of their BPF maps. TEXT hex:DIGITS stands for those bytes. Prints one line per place; nothing when it is nowhere. Only for own processes.
 """
 import json
 import os
@@ -10,6 +10,8 @@ import subprocess
 import sys
 
 text, pids = sys.argv[1].encode(), sys.argv[2:]
+if text.startswith(b"hex:"):
+    text = bytes.fromhex(sys.argv[1][4:])
 
 
 def memory(pid):

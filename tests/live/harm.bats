@@ -100,6 +100,9 @@ none_left() { [ -z "$(tool_processes)" ]; }
 	is clean "$(python3 "$ROOT/tests/live/target_text.py" "$WORKER" libssl)"
 }
 
+find_in_tool() { python3 "$ROOT/tests/live/find_bytes.py" "$1" "$SNOOP" "$worker"; }
+last_key() { awk '/TRAFFIC_SECRET_0/ { k = $3 } END { print k }' "$1"; }
+
 @test "a neighbour with the same libssl: nothing of it in output, rings, maps or memory" {
 	local mine=TARGET.$RANDOM$RANDOM canary=CANARY.$RANDOM$RANDOM worker
 	own_libssl
@@ -107,22 +110,32 @@ none_left() { [ -z "$(tool_processes)" ]; }
 	start_server neighbour tls
 	start_server plain
 	start_snoop --json --strict -v --body -p "$PID_target"
-	local tls plain
-	spawn canary_tls python3 "$PEER" canary "https://127.0.0.1:$PORT_neighbour/x" "$canary" 3
+	local tls plain key cipher
+	SSLKEYLOGFILE=$T/keys_canary spawn canary_tls python3 "$PEER" canary "https://127.0.0.1:$PORT_neighbour/x" "$canary" 3 "$T/sent_canary"
 	tls=$PID
 	spawn canary_plain python3 "$PEER" canary "http://127.0.0.1:$PORT_plain/x" "$canary" 3
 	plain=$PID
-	python3 "$PEER" canary "https://127.0.0.1:$PORT_target/x" "$mine" 2 >"$T/mine"
+	SSLKEYLOGFILE=$T/keys_mine python3 "$PEER" canary "https://127.0.0.1:$PORT_target/x" "$mine" 2 "$T/sent_mine" >"$T/mine"
 	worker=$(pgrep -P "$SNOOP")
-	# The search finds what is there: the target's own token.
-	contains "$(python3 "$ROOT/tests/live/find_bytes.py" "$mine" "$SNOOP" "$worker")" 'memory .*bpf-map'
-	is "" "$(python3 "$ROOT/tests/live/find_bytes.py" "$canary" "$SNOOP" "$worker")"
+	# The search finds what is there: the target's own token, and in the rings its ciphertext and its keys.
+	contains "$(find_in_tool "$mine")" memory
+	key=$(last_key "$T/keys_mine")
+	cipher=$(tail -n 1 "$T/sent_mine")
+	contains "$(find_in_tool "hex:$cipher")" 'memory .*bpf-map'
+	contains "$(find_in_tool "hex:$key")" 'memory .*bpf-map'
+	is "" "$(find_in_tool "$canary")"
+	for key in $(awk '{ print $3 }' "$T/keys_canary" | sort -R | head -n 4) $(last_key "$T/keys_canary"); do
+		is "" "$(find_in_tool "hex:$key")"
+	done
+	for cipher in $(sort -R "$T/sent_canary" | head -n 4) $(tail -n 1 "$T/sent_canary"); do
+		is "" "$(find_in_tool "hex:$cipher")"
+	done
 	wait_until 300 gone "$plain"
 	wait_until 300 gone "$tls"
-	is "" "$(python3 "$ROOT/tests/live/find_bytes.py" "$canary" "$SNOOP" "$worker")"
+	is "" "$(find_in_tool "$canary")"
 	stop_snoop
 	is 0 "$SNOOP_STATUS"
-	[ "$(cat "$T/canary_tls")" -gt 100 ]
+	[ "$(cat "$T/canary_tls")" -gt 20 ]
 	[ "$(cat "$T/canary_plain")" -gt 100 ]
 	is "$(cat "$T/mine")" "$(count_records ".path == \"/x/$mine\"")"
 	run ! grep "$canary" "$T/out" "$T/err"

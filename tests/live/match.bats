@@ -14,6 +14,8 @@ start_aserver()
 	wait_until 300 grep -q ready "$T/server"
 }
 
+# With --via keys sockets are known by themselves: the last test.
+
 # ends ROLE SIDE - path and the port on SIDE (local, remote) of each record that names one.
 ends() { records "select(.role == \"$1\" and .$2) | [.path, (.$2 | split(\":\")[1])] | @tsv" | sort; }
 
@@ -29,7 +31,7 @@ matched_share()
 
 @test "asyncio server, 16 connections with tokens: each record on its own socket" {
 	start_aserver
-	start_snoop -v -p "$SERVER" --json
+	start_snoop --via calls -v -p "$SERVER" --json
 	python3 "$APEER" tokens "$PORT" 16 50 >"$T/want"
 	stop_snoop
 	is 1 "$(grep -c "without a socket.*found by their ciphertext" "$T/err")"
@@ -45,7 +47,7 @@ matched_share()
 
 @test "asyncio client, 16 connections with tokens: each record on its own socket" {
 	start_aserver
-	"$HTTPSNOOP" --json -- python3 "$APEER" tokens "$PORT" 16 50 >"$T/out.all" 2>"$T/err"
+	"$HTTPSNOOP" --via calls --json -- python3 "$APEER" tokens "$PORT" 16 50 >"$T/out.all" 2>"$T/err"
 	grep '^{' "$T/out.all" >"$T/out"
 	grep -v '^{' "$T/out.all" >"$T/want"
 	ends client local >"$T/got"
@@ -65,7 +67,7 @@ matched_share()
 	PIDS+=("$PID")
 	exec 5>"$T/go"
 	wait_until 300 grep -q halfway "$T/client.err"
-	start_snoop -p "$SERVER,$PID" --json
+	start_snoop --via calls -p "$SERVER,$PID" --json
 	echo go >&5
 	exec 5>&-
 	wait_until 300 gone "$PID"
@@ -87,7 +89,7 @@ matched_share()
 @test "asyncio, both ends and a relay in one process: none on another's socket" {
 	read -r PORT < <(free_ports 1)
 	make_cert
-	"$HTTPSNOOP" --json -- python3 "$APEER" both "$PORT" "$T/cert.pem" "$T/key.pem" 16 20 >"$T/out.all" 2>"$T/err"
+	"$HTTPSNOOP" --via calls --json -- python3 "$APEER" both "$PORT" "$T/cert.pem" "$T/key.pem" 16 20 >"$T/out.all" 2>"$T/err"
 	grep '^{' "$T/out.all" >"$T/out"
 	grep -v '^{' "$T/out.all" >"$T/want"
 	ends client local >"$T/got"
@@ -115,7 +117,7 @@ used_again()
 	PIDS+=("$!")
 	exec 5>"$T/go"
 	wait_until 100 grep -q OpenSSL "$T/client.err"
-	start_snoop -p "${PIDS[-1]}" --json
+	start_snoop --via calls -p "${PIDS[-1]}" --json
 	echo go >&5
 	exec 5>&-
 	wait_until 200 gone "$SNOOP"
@@ -155,7 +157,7 @@ used_again()
 	PIDS+=("$PID")
 	exec 5>"$T/go"
 	wait_until 100 grep -q waiting "$T/client"
-	start_snoop -v --json -p "$NGINX,$PID"
+	start_snoop --via calls -v --json -p "$NGINX,$PID"
 	echo go >&5
 	exec 5>&-
 	wait_until 100 gone "$PID"
@@ -173,7 +175,7 @@ used_again()
 	make_cert
 	spawn server "$NODE" "$ROOT/tests/live/npeer.js" serve "$PORT" "$T/cert.pem" "$T/key.pem"
 	wait_until 300 grep -q ready "$T/server"
-	start_snoop -p "$PID" --json
+	start_snoop --via calls -p "$PID" --json
 	"$NODE" "$ROOT/tests/live/npeer.js" tokens "$PORT" 16 50 >"$T/want"
 	stop_snoop
 	is 800 "$(wc -l <"$T/want")"
@@ -183,7 +185,7 @@ used_again()
 	is 800 "$total"
 	is "$matched" "$named"
 	[ "$matched" -ge 700 ]
-	"$HTTPSNOOP" --json -- "$NODE" "$ROOT/tests/live/npeer.js" tokens "$PORT" 16 50 >"$T/out.all" 2>"$T/err"
+	"$HTTPSNOOP" --via calls --json -- "$NODE" "$ROOT/tests/live/npeer.js" tokens "$PORT" 16 50 >"$T/out.all" 2>"$T/err"
 	grep '^{' "$T/out.all" >"$T/out"
 	grep -v '^{' "$T/out.all" >"$T/want"
 	ends client local >"$T/got"
@@ -192,4 +194,20 @@ used_again()
 	is 800 "$total"
 	is "$matched" "$named"
 	[ "$matched" -ge 700 ]
+}
+
+@test "by keys: asyncio, both ends, 16 connections: each record on its own socket, from the first on" {
+	start_aserver
+	start_snoop -p "$SERVER" --json
+	python3 "$APEER" tokens "$PORT" 16 50 | sort >"$T/want"
+	stop_snoop
+	ends server remote >"$T/got"
+	same_lines "$T/want" "$T/got"
+	"$HTTPSNOOP" --json -- python3 "$APEER" tokens "$PORT" 16 50 >"$T/out.all" 2>"$T/err"
+	grep '^{' "$T/out.all" >"$T/out"
+	grep -v '^{' "$T/out.all" | sort >"$T/want"
+	ends client local >"$T/got"
+	same_lines "$T/want" "$T/got"
+	is 800 "$(wc -l <"$T/got")"
+	is 0 "$(count_records '.attribution != "exact"')"
 }

@@ -7,10 +7,12 @@
   tokens URL CONNS COUNT SIZE       CONNS connections in threads, COUNT requests each; every request carries its own token,
                                     which must come back; fails on a wrong answer
   hold PORT CONNS                   opens CONNS connections, one request on each, holds them until stdin closes
-  canary URL TOKEN SECONDS          sends requests with TOKEN in path, header and body, new and kept connections
+  canary URL TOKEN SECONDS [FILE]   sends requests with TOKEN in path, header and body, new and kept connections;
+                                    bytes of received ciphertext go to FILE, in hex
 """
 import http.client
 import http.server
+import os
 import socket
 import socketserver
 import sys
@@ -130,14 +132,25 @@ def hold(port, conns):
     sys.stdin.read()
 
 
-def canary(url, token, seconds):
+def peek_cipher(conn):
+    """The first bytes of a TLS record that waits to be read, without its header."""
+    with socket.socket(fileno=os.dup(conn.sock.fileno())) as raw:
+        raw.settimeout(60)
+        return raw.recv(29, socket.MSG_PEEK)[5:]
+
+
+def canary(url, token, seconds, samples=None):
     end = time.monotonic() + float(seconds)
+    out = open(samples, "w") if samples else None
     kept, path = connect(url)
     n = 0
     while time.monotonic() < end:
         fresh, _ = connect(url)
         for conn in (kept, fresh):
             conn.request("POST", f"{path}/{token}", body=token * 50, headers={"X-Canary": token})
+            cipher = peek_cipher(conn) if out else b""
+            if len(cipher) == 24:
+                print(cipher.hex(), file=out, flush=True)
             conn.getresponse().read()
             n += 1
         fresh.close()

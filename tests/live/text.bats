@@ -107,6 +107,26 @@ load lib
 	is 1 "$(grep -c 'nothing seen yet' "$T/err")"
 }
 
+@test "silence: how many TLS connections are older than the tool, where their keys are not looked for" {
+	start_nginx ""
+	spawn client python3 -c "
+import http.client, os, ssl, time
+ctx = ssl._create_unverified_context()
+cs = [http.client.HTTPSConnection('127.0.0.1', $TLS_PORT, context=ctx) for i in range(12)]
+def get():
+    for c in cs:
+        c.request('GET', '/ok'); c.getresponse().read()
+get(); print('ready', flush=True)
+while not os.path.exists('$T/go'): time.sleep(0.05)
+get(); print('done', flush=True); time.sleep(60)"
+	wait_until 300 grep -q ready "$T/client"
+	start_snoop -p "$NGINX" --no-memory-scan
+	touch "$T/go"
+	wait_until 300 grep -q 'nothing seen yet: 12 TLS connections, 12 of them older than the tool' "$T/err"
+	stop_snoop
+	is 0 "$(grep -c '/ok' "$T/out")"
+}
+
 @test "--coverage says per process what is hooked and how, then ends" {
 	start_nginx ""
 	"$HTTPSNOOP" --coverage -p "$NGINX" >"$T/out" 2>"$T/err"
