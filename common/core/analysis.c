@@ -12,7 +12,11 @@
 
 static void on_emit(void *ctx, struct record *r)
 {
-	pipeline_emit(((struct analysis *)ctx)->pipe, r);
+	struct analysis *s = ctx;
+
+	if (s->watch)
+		s->watch(s->watch_ctx, r);
+	pipeline_emit(s->pipe, r);
 }
 
 static void on_table(void *ctx)
@@ -89,6 +93,12 @@ void analysis_gone(struct analysis *s, uint64_t conn_id, uint64_t now_ns)
 
 	if (s->a && s->a->event)
 		s->a->event(s->st, &ev.h, sizeof(ev));
+}
+
+void analysis_watch(struct analysis *s, void (*watch)(void *ctx, const struct record *r), void *ctx)
+{
+	s->watch = watch;
+	s->watch_ctx = ctx;
 }
 
 bool analysis_event(struct analysis *s, const void *data, size_t size)

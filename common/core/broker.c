@@ -27,6 +27,7 @@
 #include "core/unixends.h"
 #include "core/outfile.h"
 #include "target/memscan.h"
+#include "target/netpkt.h"
 #include "target/nfct.h"
 
 #define TICK_MS      100
@@ -111,11 +112,12 @@ bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s)
 	return s->name[0];
 }
 
-/* What records say of a process; lib: of attacher_lib. */
-static void tell_process(struct broker *b, const struct proc_info *pi, uint8_t lib, bool tls)
+/* What records say of a process, and what the keys engine wants to know. early: its memory is being read. */
+static void tell_process(struct broker *b, const struct proc_info *pi, const struct attacher_tls *t, bool early)
 {
-	struct ipc_msg m = {.type = IPC_PROC, .u.proc = {.pid = pi->pid, .lib = lib, .tls = tls}};
+	struct ipc_msg m = {.type = IPC_PROC};
 
+	m.u.proc = (struct ipc_proc){.pid = pi->pid, .lib = t->lib, .tls = t->any, .probe = t->keys, .early = early};
 	memcpy(m.u.proc.container, pi->container, sizeof(m.u.proc.container));
 	/* Behind a stopped reader nothing is taken: rather less in the records than a broker that hangs. */
 	if (can_send(b->run->sock, 0))
@@ -203,15 +205,16 @@ static bool early_scan(struct broker *b, uint32_t pid)
 	scan_start(b, &q);
 	return true;
 }
+
 int scan_process(struct broker *b, uint32_t pid, bool fresh)
 {
 	int n = tls_calls(b) ? attacher_scan(b->attacher, pid) : 0;
 	struct proc_info pi;
-	uint8_t lib = 0;
-	bool tls = false, news = tls_calls(b) && attacher_lib(b->attacher, pid, &lib, &tls);
+	struct attacher_tls t = {0};
+	bool news = tls_calls(b) && attacher_lib(b->attacher, pid, &t);
 
-	if ((news || fresh) && proc_read(pid, &pi) && (tls || pi.container[0]))
-		tell_process(b, &pi, lib, tls && !early_scan(b, pid));
+	if ((news || fresh) && proc_read(pid, &pi) && (t.any || pi.container[0]))
+		tell_process(b, &pi, &t, t.any && early_scan(b, pid));
 	return n;
 }
 
@@ -326,6 +329,8 @@ static int start_worker(struct broker *b, struct err *e)
 	close(ask[1]);
 	if (b->run->keylog >= 0)
 		close(b->run->keylog);
+	if (b->run->keylog_in >= 0)
+		close(b->run->keylog_in);
 	if (b->run->capture >= 0)
 		close(b->run->capture);
 	if (b->run->opener >= 0)
@@ -333,6 +338,36 @@ static int start_worker(struct broker *b, struct err *e)
 	b->run->sock = sv[0];
 	b->run->ask = ask[0];
 	return 0;
+}
+
+struct opening {
+	struct netpkt *net;
+	struct err *e;
+};
+
+static int open_netns(void *ctx, const struct proc_info *pi)
+{
+	struct opening *o = ctx;
+
+	return netpkt_add(o->net, (pid_t)pi->pid, o->e);
+}
+
+/* --packets: sockets in the namespaces of those who are there now, and in our own for what comes. */
+static int open_packets(struct broker *b, struct err *e)
+{
+	const struct run_cfg *rc = &b->run->rc;
+	struct opening o = {.e = e};
+
+	if (!run_packets(b->run))
+		return 0;
+	o.net = b->run->net = netpkt_new(rc->target.ports, rc->target.nports);
+	if (!o.net)
+		return err_set(e, EXIT_RUNTIME, "out of memory");
+	if (rc->target.netns_pid)
+		return netpkt_add(o.net, (pid_t)rc->target.netns_pid, e);
+	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), open_netns, &o, e) < 0)
+		return -1;
+	return rc->cmd || !netpkt_sources(o.net) ? netpkt_add(o.net, 0, e) : 0;
 }
 
 static int start(struct broker *b, struct err *e)
@@ -346,7 +381,12 @@ static int start(struct broker *b, struct err *e)
 	b->run->keylog = rc->keylog ? outfile_private(rc->keylog, true, e) : -1;
 	if (rc->keylog && b->run->keylog < 0)
 		return -1;
+	b->run->keylog_in = rc->keylog_in ? open(rc->keylog_in, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (rc->keylog_in && b->run->keylog_in < 0)
+		return err_set(e, EXIT_RUNTIME, "%s: %s", rc->keylog_in, strerror(errno));
 	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
+	if (!e->code)
+		outfile_exports(rc, b->run->export, e);
 	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
 	if (e->code)
 		return -1;
@@ -367,8 +407,10 @@ static int start(struct broker *b, struct err *e)
 		prlimit(b->cmd.pid, RLIMIT_NOFILE, &before, NULL); /* its own is the one that the user gave */
 	/* What loading took (the kernel's type information) would otherwise stay with both processes. */
 	malloc_trim(0);
-	if (start_worker(b, e) < 0)
+	if (open_packets(b, e) < 0 || start_worker(b, e) < 0)
 		return -1;
+	netpkt_free(b->run->net);
+	b->run->net = NULL;
 	loader_leave_own(b->loader);
 	struct attacher_cfg ac = {
 	    .loader = b->loader,

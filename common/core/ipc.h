@@ -40,6 +40,8 @@ struct ipc_proc {
 	char container[65];
 	uint8_t lib; /* enum tls_lib_id of what it has mapped; 0: none, several, or not known */
 	bool tls;    /* it has mapped some TLS library */
+	bool probe;  /* there is a key-log probe in what it has mapped */
+	bool early;  /* its memory is being read already */
 };
 
 struct ipc_loss {
@@ -50,6 +52,7 @@ struct ipc_loss {
 struct ipc_scan {
 	uint32_t pid;
 	bool salts, deep; /* memscan_req */
+	bool offsets;     /* back: sessions are looked for, too */
 	int32_t error;    /* back, without a descriptor: errno-like reason told already */
 };
 

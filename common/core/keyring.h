@@ -20,18 +20,22 @@ struct keyring;
 
 struct keyring_cfg {
 	struct flow *flow;
-	int sock;   /* to the broker, for requests */
-	int epoll;  /* scanners' descriptors are added to it */
-	int keylog; /* descriptor of --keylog, owned; -1 */
-	bool scan;  /* memory may be read */
+	int sock;                                  /* to the broker, for requests */
+	int epoll;                                 /* scanners' descriptors are added to it */
+	int keylog;                                /* descriptor of --keylog, owned; -1 */
+	int keylog_in;                             /* of --keylog-in, owned; -1 */
+	bool scan;                                 /* memory may be read */
+	void (*line)(void *ctx, struct span line); /* each line of the key log; may be NULL */
+	void *ctx;
 };
 
 /* NULL with e. */
 struct keyring *keyring_new(const struct keyring_cfg *cfg, struct err *e);
 /* An event of the secrets ring. */
 void keyring_event(struct keyring *k, const void *data, size_t size);
-/* A process that uses TLS was there before the run: its memory is read once, while its connections are open. */
-void keyring_present(struct keyring *k, uint32_t pid);
+/* Of a process that uses TLS. probe: its secrets come by themselves. present: it was there before the run, and its
+ * memory is to be read once, while its connections are open. */
+void keyring_process(struct keyring *k, uint32_t pid, bool probe, bool present);
 /* Records of a connection of this process begin to wait for keys. */
 void keyring_wanted(struct keyring *k, uint32_t pid);
 /* The broker's answer to a request; fd (-1: none) is owned from now on. */

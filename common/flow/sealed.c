@@ -174,8 +174,10 @@ static void tell(struct sealed *s, const struct tlsd_event *ev, const char *kind
 
 	if (!f->cfg.handshakes || s->ending)
 		return;
-	if (!s->c->number)
-		s->c->number = ++f->stats.decoded;
+	if (!s->c->number) {
+		s->c->number = ++f->last_number;
+		f->stats.decoded++;
+	}
 	rec_clear(&r);
 	d.base.time_ns = t->hello_ns ? t->hello_ns : ev->m.ts_ns;
 	d.base.kind = kind;

@@ -134,6 +134,9 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	f->cfg.skip(f->cfg.ctx, c->id, dir, upto);
 }
 
+static const char *const why_name[] = {
+    [GAP_LOST] = "lost", [GAP_UNCAPTURED] = "uncaptured", [GAP_SKIPPED] = "skipped", [GAP_UNKNOWN] = "unknown"};
+
 static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns)
 {
 	struct stream *s = &c->s[dir];
@@ -148,9 +151,12 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
 	if (f->cfg.tap && c->number && !c->sealed)
-		conn_tap(
-		    f, c,
-		    (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = why == GAP_UNKNOWN ? 1 : n});
+		conn_tap(f, c,
+		         (struct flow_tap){.what = TAP_GAP,
+		                           .dir = dir,
+		                           .ts_ns = ts_ns,
+		                           .gap = why == GAP_UNKNOWN ? 1 : n,
+		                           .why = why_name[why]});
 	if (c->sealed)
 		sealed_gap(f, c, dir, n, why, ts_ns);
 	if (!c->st)
@@ -188,6 +194,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 		                           .dir = dir,
 		                           .ts_ns = k->ts_ns,
 		                           .bytes = span_sub(k->b, 0, n),
+		                           .edge = k->flags & CHUNK_EDGE,
 		                           .who = &k->who,
 		                           .func = k->func});
 	if (c->state == CONN_DECODED && n)

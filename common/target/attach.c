@@ -41,6 +41,7 @@ struct ident {
 struct tls_file {
 	struct ident id;
 	uint8_t lib;
+	bool keys; /* what is attached is a key-log probe */
 	char path[256];
 	char how[320];         /* hooked: how; else why not */
 	unsigned probes;       /* loader_uprobes' handle, 0 none */
@@ -67,7 +68,7 @@ struct proc {
 	uint64_t used;
 	struct seen *v;
 	size_t n;
-	uint8_t told;   /* attacher_lib */
+	struct attacher_tls told;
 	size_t skipped; /* mappings beyond MAX_SEEN */
 	char why[160];  /* why the first unread file was not read; "" none */
 };
@@ -172,6 +173,7 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 	if (!n)
 		return;
 	f->probes = attach_fd(a, fd, site, n, 0, &e);
+	f->keys = keys && f->probes;
 	if (f->probes)
 		a->fresh++;
 	else
@@ -253,26 +255,26 @@ static void proc_drop(struct attacher *a, struct proc **at)
 	a->nprocs--;
 }
 
-bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib, bool *tls)
+bool attacher_lib(struct attacher *a, uint32_t pid, struct attacher_tls *out)
 {
 	struct proc *p = *proc_slot(a, pid);
 	bool several = false;
 
-	*lib = 0;
-	*tls = false;
+	*out = (struct attacher_tls){0};
 	for (size_t i = 0; p && i < p->n; i++) {
-		int what = p->v[i].what;
-		if (what < 0 || !a->tls[what]->lib)
+		const struct tls_file *f = p->v[i].what < 0 ? NULL : a->tls[p->v[i].what];
+		if (!f || !f->lib)
 			continue;
-		several |= *lib && a->tls[what]->lib != *lib;
-		*lib = a->tls[what]->lib;
-		*tls = true;
+		several |= out->any && f->lib != out->lib;
+		out->lib = f->lib;
+		out->any = true;
+		out->keys |= f->keys;
 	}
 	if (several)
-		*lib = 0;
-	if (!p || p->told == *lib)
+		out->lib = 0;
+	if (!p || !memcmp(&p->told, out, sizeof(*out)))
 		return false;
-	p->told = *lib;
+	p->told = *out;
 	return true;
 }
 

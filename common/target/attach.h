@@ -38,9 +38,14 @@ int attacher_scan(struct attacher *a, uint32_t pid);
 int attacher_late(struct attacher *a, uint32_t pid);
 /* How often a mapped TLS file was left out because there are too many of them. */
 uint32_t attacher_unhooked(const struct attacher *a);
-/* The TLS library that a process has mapped, as far as it was scanned: *lib is an enum tls_lib_id, 0: none, or several.
- * *tls: it has mapped some. True when *lib is another than at the last call. */
-bool attacher_lib(struct attacher *a, uint32_t pid, uint8_t *lib, bool *tls);
+/* What TLS libraries a process has mapped, as far as it was scanned. */
+struct attacher_tls {
+	uint8_t lib; /* enum tls_lib_id; 0: none, or several */
+	bool any;    /* there are some */
+	bool keys;   /* a key-log probe is attached in one */
+};
+/* True when something is another than at the last call. */
+bool attacher_lib(struct attacher *a, uint32_t pid, struct attacher_tls *out);
 /* The process ended: what is remembered of it is dropped and what is attached in it alone; the files
  * stay hooked. Needed only to save memory and descriptors. */
 void attacher_forget(struct attacher *a, uint32_t pid);

@@ -101,6 +101,7 @@ struct half {
 	/* records.c, epochs.c */
 	uint8_t epoch; /* enum epoch */
 	bool unplaced; /* keys found by trial: which of them comes next is not known */
+	bool passing;  /* keys found by trial while the handshake was read: what they do not open yet is still of it */
 	bool recut;    /* the waiting records were cut wrongly */
 	bool told_need, told_keys, closed, data_seen, finished;
 	uint8_t gen;             /* TLS 1.2: handshakes done, the present one counted */
@@ -116,6 +117,8 @@ struct half {
 	const struct tlsd_keyset *set;
 	uint64_t set_gen, set_cleared; /* its state then */
 	size_t set_at, set_at12;       /* keys tried on the first record */
+	size_t set_last;               /* keys tried on the last record then, at */
+	uint64_t set_last_off;
 	size_t set_retry;              /* with so many records waiting all are tried on the last one */
 	struct epoch_keys *maybe;      /* a bare key with 32 bits of proof */
 	uint64_t maybe_off;

@@ -177,6 +177,7 @@ void epoch_adopt(struct tlsd_conn *c, int dir, struct epoch_keys *k, enum epoch 
 	if (h->keys != k)
 		keys_free(c->d, h->keys);
 	h->keys = k;
+	h->passing = h->epoch == EP_HS && e == EP_APP;
 	h->epoch = (uint8_t)e;
 	h->seq = seq;
 	h->unread = 0;

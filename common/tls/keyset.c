@@ -338,14 +338,15 @@ bool maybe_confirm(struct tlsd_conn *c, int dir)
 	return false;
 }
 
-/* Six more bits of proof: the inner content type is one that there is. */
-static bool type_ok(struct tlsd *d, struct epoch_keys *k, const struct rec_in *r)
+/* Six more bits of proof: the inner content type is one that there is. Where the handshake was seen, its own keys may
+ * still be in memory, too: those of data are wanted. */
+static bool type_ok(struct tlsd *d, struct epoch_keys *k, const struct rec_in *r, bool data)
 {
 	uint8_t nonce[NONCE_LEN], type;
 	size_t n;
 
 	memcpy(nonce, k->k.iv, NONCE_LEN);
-	return open_at(d, k, nonce, r, &n, &type) && type >= TLSD_ALERT && type <= TLSD_DATA;
+	return open_at(d, k, nonce, r, &n, &type) && type >= (data ? TLSD_DATA : TLSD_ALERT) && type <= TLSD_DATA;
 }
 
 /* TLS 1.3, keys from *at on. True: the direction has its key, or a candidate that waits for a second record. */
@@ -362,7 +363,7 @@ static bool try13(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks, const st
 		h->maybe_off = r->off;
 		if (!h->maybe)
 			return false;
-		if (!type_ok(c->d, h->maybe, r)) {
+		if (!type_ok(c->d, h->maybe, r, h->epoch == EP_HS)) {
 			keys_free(c->d, h->maybe);
 			h->maybe = NULL;
 			continue;
@@ -517,7 +518,7 @@ static void try_dir(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks)
 {
 	struct half *h = &c->h[dir];
 	const struct waiting *first = NULL, *last = NULL;
-	size_t n = 0, at = 0;
+	size_t n = 0;
 
 	if (h->maybe && (maybe_confirm(c, dir) || h->maybe))
 		return;
@@ -533,7 +534,7 @@ static void try_dir(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks)
 	if (h->set != ks || h->set_cleared != ks->cleared) {
 		h->set = ks;
 		h->set_cleared = ks->cleared;
-		h->set_at = h->set_at12 = 0;
+		h->set_at = h->set_at12 = h->set_last = 0;
 		h->set_retry = 4;
 	}
 	if (h->set_gen != ks->gen)
@@ -541,11 +542,16 @@ static void try_dir(struct tlsd_conn *c, int dir, struct tlsd_keyset *ks)
 	h->set_gen = ks->gen;
 	size_t from12 = h->set_at12;
 	h->set_at12 = ks->n;
-	if (try_record(c, dir, ks, &first->r, &h->set_at, from12) || n < h->set_retry)
+	/* The first record is of the handshake, whose keys are others. */
+	if (h->epoch == EP_HS ? first == last
+	                      : try_record(c, dir, ks, &first->r, &h->set_at, from12) || n < h->set_retry)
 		return;
 	/* The keys may have changed since the first record was sent. */
 	h->set_retry = 4 * n;
-	try_record(c, dir, ks, &last->r, &at, 0);
+	if (h->epoch != EP_HS || last->r.off != h->set_last_off)
+		h->set_last = 0;
+	h->set_last_off = last->r.off;
+	try_record(c, dir, ks, &last->r, &h->set_last, 0);
 }
 
 unsigned tlsd_try_keys(struct tlsd_conn *c, struct tlsd_keyset *ks)

@@ -343,7 +343,7 @@ static void show(struct tlsd_conn *c, int dir, const struct rec_in *r, const str
 
 	loss_tell(c, dir, o->seq >= h->seq ? o->seq - h->seq : UINT64_MAX, &r->m);
 	loss_reset(h);
-	h->unplaced = false;
+	h->unplaced = h->passing = false;
 	h->unread = 0;
 	if (!h->told_keys) {
 		h->told_keys = true;
@@ -664,7 +664,7 @@ static enum proc sealed(struct tlsd_conn *c, int dir, const struct rec_in *r)
 		else if (r->guess && h->first && r == &h->first->r) {
 			h->recut = true;
 			return PROC_WAIT;
-		} else
+		} else if (!h->passing || ++h->unread > HS_UNREAD)
 			bad(c, dir, r);
 		return PROC_DONE;
 	}

@@ -261,8 +261,9 @@ c = socket.create_connection(('127.0.0.1', 7002)); time.sleep(30)"
 	start_server pause=0.8
 	start_client 10.77.0.2 send=6000000 shutdown=1
 	run_both
-	same_as_capture 10.77.0.1
-	same_as_capture 10.77.0.2
+	# Episodes alone: thousands of windows come after one direction has ended, from two CPUs at a time.
+	python3 "$WND" compare "$T/cap" "$T/out" 10.77.0.1 "$TOLERANCE_MS"
+	python3 "$WND" compare "$T/cap" "$T/out" 10.77.0.2 "$TOLERANCE_MS"
 	some_record '.event == "recover" and .side == "local" and .zero_us > 300000'
 }
 

@@ -1186,6 +1186,57 @@ TEST(one_record_is_not_enough_for_a_bare_key)
 	old_end(&o);
 }
 
+/* A handshake that was seen and whose secrets nobody tells: keys of a scan open what follows it, nothing is lost. */
+TEST(keys_of_a_scan_after_the_handshake)
+{
+	static const uint64_t start[2];
+
+	for (size_t i = 0; i < 4; i++) {
+		SSL_CTX *ctx[2];
+		struct talk t = {0};
+		struct seen s = {0};
+		talk_contexts(ctx, gcm_suites[i].version, gcm_suites[i].cipher);
+		talk_begin(&t, ctx);
+		shake(&t);
+		say(&t, CLIENT, 100);
+		say(&t, SERVER, 200);
+		size_t before = t.nsteps;
+		for (int k = 0; k < 20; k++) {
+			say(&t, CLIENT, 100);
+			say(&t, SERVER, 200);
+		}
+		struct tlsd *d = watcher((struct tlsd_cfg){0});
+		struct tlsd_conn *c = tlsd_open(d, &s, start, 0);
+		struct tlsd_keyset *ks = tlsd_keyset_new(d, 1000);
+		add_decoys(ks, 20);
+		if (gcm_suites[i].version == TLS1_3_VERSION)
+			for (int from = 0; from < 2; from++) {
+				struct tls_keys k;
+				const struct suite *su =
+				    suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(t.ssl[CLIENT])));
+				keys_from_traffic(
+				    &k, su, secret_of(&t, from ? TLS_LABEL_SERVER_HS : TLS_LABEL_CLIENT_HS)->secret);
+				tlsd_keyset_add(ks, k.key, suite_encs[k.enc].key_len, (struct span){0}, SIZE_MAX);
+			}
+		for (size_t k = 0; k < before; k++)
+			feed_piece(c, &t, t.step[k].dir, t.step[k].off, t.step[k].n, 0);
+		CHECK(tlsd_try_keys(c, ks) == 0);
+		add_key(ks, &t, CLIENT);
+		add_key(ks, &t, SERVER);
+		CHECK(tlsd_try_keys(c, ks) == 3);
+		for (size_t k = before; k < t.nsteps; k++)
+			feed_piece(c, &t, t.step[k].dir, t.step[k].off, t.step[k].n, 0);
+		tlsd_get_stats(d, &s.stats);
+		CHECK(same(&t, &s) && !s.stats.bad && !s.events[TLSD_EV_LOST] && s.events[TLSD_EV_ESTABLISHED] == 1);
+		tlsd_close(c);
+		tlsd_keyset_free(ks);
+		tlsd_free(d);
+		seen_free(&s);
+		talk_end(&t);
+		free_contexts(ctx);
+	}
+}
+
 TEST(no_false_key)
 {
 	static const struct tlsd_meta m = {.ts_ns = 1};
@@ -1559,6 +1610,7 @@ int main(void)
 	RUN(bare_keys_survive_losses);
 	RUN(bare_keys_and_key_update);
 	RUN(one_record_is_not_enough_for_a_bare_key);
+	RUN(keys_of_a_scan_after_the_handshake);
 	RUN(no_false_key);
 	RUN(sessions_learnt);
 	RUN(secrets_without_their_hello);

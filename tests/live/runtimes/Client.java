@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Client.java PORT COUNT - COUNT requests on one kept connection over JSSE; any certificate will do.
+// Client.java PORT COUNT - COUNT requests on one kept connection over JSSE, which stays open for a moment; any certificate will do.
 import java.io.*;
 import java.nio.charset.StandardCharsets;
 import java.security.cert.X509Certificate;
@@ -26,6 +26,7 @@ public class Client {
 				int at = h.indexOf("content-length:") + 15;
 				in.readNBytes(Integer.parseInt(h.substring(at, h.indexOf("\r", at)).trim()));
 			}
+			Thread.sleep(2000); // its keys are in its memory only, and only until it ends
 		}
 	}
 }
