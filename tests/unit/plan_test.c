@@ -208,7 +208,10 @@ TEST(others)
 	     {"gnutls_recv_enter", "gnutls_send_enter", "gnutls_init_exit", "session_free"}},
 	    {"/usr/lib/x86_64-linux-gnu/libssl3.so", /* the name is not what counts */
 	     TLS_NSS,
-	     {"nss_read_enter", "nss_write_enter", "nss_recv_enter", "nss_import_exit"}},
+	     {"nss_import_exit"}},
+	    {"/usr/lib/x86_64-linux-gnu/libnspr4.so",
+	     TLS_NONE,
+	     {"nss_read_enter", "nss_write_enter", "nss_recv_enter"}},
 	    {"/usr/lib/x86_64-linux-gnu/libgnutls-openssl.so.27", TLS_NONE, {NULL}},
 	    {"/lib/x86_64-linux-gnu/libc.so.6", TLS_NONE, {NULL}},
 	    {"/usr/local/go/bin/go", TLS_GO, {"go_read_enter", "go_write_enter", "go_ret", "go_handshake"}},
