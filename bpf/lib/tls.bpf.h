@@ -440,28 +440,62 @@ URETPROBE(gnutls_init_exit)
 	return session_born(ssl, TLS_GNUTLS);
 }
 
-/* ---- NSS: methods of its file descriptors: (fd, buffer, length, flags, timeout) ---- */
+/* ---- NSS: PR_Read and the like, (fd, buffer, length, flags, timeout), for any kind of NSPR's descriptors ---- */
+
+/* Methods of descriptors that are TLS ones: the first word of each points to them. */
+struct nss_methods {
+	__u64 at, tgid;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct nss_methods);
+	__type(value, __u32);
+} nss_known SEC(".maps");
+
+static __always_inline struct nss_methods nss_methods_of(__u64 fd)
+{
+	struct nss_methods m = {0, current_ids() >> 32};
+
+	bpf_probe_read_user(&m.at, sizeof(m.at), (void *)fd);
+	return m;
+}
+
+static __always_inline int nss_enter(struct pt_regs *ctx, __u64 dir)
+{
+	struct nss_methods m = nss_methods_of(ctx->di);
+
+	if (!bpf_map_lookup_elem(&nss_known, &m))
+		return 0;
+	return call_enter(ctx, META_LIB(TLS_NSS) | dir, ctx->si, (__u32)ctx->dx, 0);
+}
 
 UPROBE(nss_read_enter)
 {
-	return call_enter(ctx, META_LIB(TLS_NSS), ctx->si, (__u32)ctx->dx, 0);
+	return nss_enter(ctx, 0);
 }
 
 UPROBE(nss_write_enter)
 {
-	return call_enter(ctx, META_LIB(TLS_NSS) | META_DIR, ctx->si, (__u32)ctx->dx, 0);
+	return nss_enter(ctx, META_DIR);
 }
 
 #define PR_MSG_PEEK 2
 
 UPROBE(nss_recv_enter)
 {
-	return ctx->cx & PR_MSG_PEEK ? 0 : call_enter(ctx, META_LIB(TLS_NSS), ctx->si, (__u32)ctx->dx, 0);
+	return ctx->cx & PR_MSG_PEEK ? 0 : nss_enter(ctx, 0);
 }
 
 /* SSL_ImportFD returns the descriptor, which is a TLS one from now on. */
 URETPROBE(nss_import_exit)
 {
+	struct nss_methods m = nss_methods_of(ctx->ax);
+	__u32 one = 1;
+
+	if (!ctx->ax || !task_wanted())
+		return 0;
+	bpf_map_update_elem(&nss_known, &m, &one, BPF_ANY);
 	return session_born(ctx->ax, TLS_NSS);
 }
 

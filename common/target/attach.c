@@ -157,7 +157,8 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 	struct plan_site site[PLAN_MAX_SITES];
 	struct err e = {0};
 	unsigned n = 0;
-	bool keys = a->cfg.keys && plan->key.prog[0], calls = a->cfg.calls && !keys && (plan->lib || !a->cfg.keys);
+	bool keys = a->cfg.keys && plan->key.prog[0], calls = a->cfg.calls && !keys;
+	bool late = plan->lib || !a->cfg.keys; /* with keys sockets are known but for what has none */
 	if (keys) {
 		site[n] = (struct plan_site){.offset = plan->key.offset,
 		                             .cookie = plan->key.cookie | (uint64_t)plan->lib << KEY_COOKIE_LIB};
@@ -165,10 +166,10 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 		snprintf(f->how, sizeof(f->how), "keys: %.80s", plan->key.how);
 	}
 	for (uint32_t i = 0; calls && i < plan->nsites; i++) {
-		if (plan->site[i].late)
-			f->late = plan->site[i];
-		else
+		if (!plan->site[i].late)
 			site[n++] = plan->site[i];
+		else if (late)
+			f->late = plan->site[i];
 	}
 	if (!n)
 		return;

@@ -72,15 +72,21 @@ static bool add_method(const struct elf *elf, const char *name, const char *prog
 static void go_plan(const struct elf *elf, struct plan *out)
 {
 	if (!add_method(elf, "crypto/tls.(*Conn).Read", "go_read_enter", true, out) ||
-	    !add_method(elf, "crypto/tls.(*Conn).Write", "go_write_enter", true, out) ||
-	    !add_method(elf, "crypto/tls.(*Conn).clientHandshake", "go_handshake", false, out) ||
-	    !add_method(elf, "crypto/tls.(*Conn).serverHandshake", "go_handshake", false, out)) {
+	    !add_method(elf, "crypto/tls.(*Conn).Write", "go_write_enter", true, out)) {
 		out->nsites = 0;
 		return;
 	}
+	uint32_t n = out->nsites;
+	/* A program that is a client only does not contain the server's. */
+	add_method(elf, "crypto/tls.(*Conn).clientHandshake", "go_handshake", false, out);
+	add_method(elf, "crypto/tls.(*Conn).serverHandshake", "go_handshake", false, out);
+	if (out->nsites == n) {
+		out->nsites = 0;
+		return;
+	}
+	out->why[0] = 0;
 	snprintf(out->how, sizeof(out->how),
-	         "Conn.Read, Conn.Write by .gopclntab (entry emulated, %u return instructions single-stepped)",
-	         out->nsites - 4);
+	         "Conn.Read, Conn.Write by .gopclntab (entry emulated, %u return instructions single-stepped)", n - 2);
 }
 
 const struct tls_lib tls_go = {TLS_GO, "go", go_match, go_plan, NULL, {"Conn.Read", "Conn.Write"}};

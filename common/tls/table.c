@@ -9,10 +9,11 @@
 #include "tls/tls.h"
 
 extern const struct tls_lib tls_openssl, tls_libcrypto, tls_boringssl, tls_gnutls, tls_nss, tls_go, tls_rustls,
-    tls_unnamed;
+    tls_nspr, tls_unnamed;
 
 const struct tls_lib *const tls_libs[] = {
-    &tls_openssl, &tls_boringssl, &tls_gnutls, &tls_nss, &tls_go, &tls_rustls, &tls_libcrypto, &tls_unnamed, NULL,
+    &tls_openssl, &tls_boringssl, &tls_gnutls, &tls_nss,     &tls_go,
+    &tls_rustls,  &tls_libcrypto, &tls_nspr,   &tls_unnamed, NULL,
 };
 
 static const struct tls_lib *lib_of(unsigned id)

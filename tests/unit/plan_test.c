@@ -195,19 +195,26 @@ TEST(node)
 	close(fd);
 }
 
-/* Not OpenSSL: named or nothing, never hooked. */
+/* Not OpenSSL: by their own functions, each with what remembers and what sends; or nothing. */
 TEST(others)
 {
 	static const struct {
 		const char *path;
 		int lib;
-		const char *why;
+		const char *prog[4];
 	} t[] = {
-	    {"/usr/lib/x86_64-linux-gnu/libgnutls.so.30", TLS_GNUTLS, "GnuTLS"},
-	    {"/usr/lib/x86_64-linux-gnu/libssl3.so", TLS_NSS, "NSS"}, /* the name is not what counts */
-	    {"/usr/lib/x86_64-linux-gnu/libgnutls-openssl.so.27", TLS_NONE, ""},
-	    {"/lib/x86_64-linux-gnu/libc.so.6", TLS_NONE, ""},
-	    {"/usr/local/go/bin/go", TLS_GO, "Go crypto/tls"},
+	    {"/usr/lib/x86_64-linux-gnu/libgnutls.so.30",
+	     TLS_GNUTLS,
+	     {"gnutls_recv_enter", "gnutls_send_enter", "gnutls_init_exit", "session_free"}},
+	    {"/usr/lib/x86_64-linux-gnu/libssl3.so", /* the name is not what counts */
+	     TLS_NSS,
+	     {"nss_import_exit"}},
+	    {"/usr/lib/x86_64-linux-gnu/libnspr4.so",
+	     TLS_NONE,
+	     {"nss_read_enter", "nss_write_enter", "nss_recv_enter"}},
+	    {"/usr/lib/x86_64-linux-gnu/libgnutls-openssl.so.27", TLS_NONE, {NULL}},
+	    {"/lib/x86_64-linux-gnu/libc.so.6", TLS_NONE, {NULL}},
+	    {"/usr/local/go/bin/go", TLS_GO, {"go_read_enter", "go_write_enter", "go_ret", "go_handshake"}},
 	};
 	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
 		struct plan p;
@@ -216,9 +223,12 @@ TEST(others)
 			continue;
 		}
 		resolve(t[i].path, &p);
-		CHECK(p.lib == t[i].lib && p.nsites == 0);
-		CHECK(!strncmp(p.why, t[i].why, strlen(t[i].why)));
-		CHECK(!!p.why[0] == !!t[i].why[0]);
+		printf("# %s: %s%s\n", t[i].path, p.how, p.why);
+		CHECK(p.lib == t[i].lib && !p.why[0] && !p.nsites == !t[i].prog[0]);
+		for (int k = 0; k < 4 && t[i].prog[k]; k++)
+			CHECK(site(&p, t[i].prog[k]) != NULL);
+		for (uint32_t k = 0; k < p.nsites; k++) /* on Go a return probe would end the program */
+			CHECK(p.lib != TLS_GO || !p.site[k].ret);
 	}
 	CHECK_STR(tls_lib_name(TLS_OPENSSL), "openssl");
 	CHECK(tls_lib_name(TLS_NONE) == NULL && tls_lib_name(99) == NULL);
