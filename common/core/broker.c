@@ -28,6 +28,7 @@
 #include "core/outfile.h"
 #include "target/memscan.h"
 #include "target/nfct.h"
+#include "tls/sources.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -123,12 +124,17 @@ static void tell_process(struct broker *b, const struct proc_info *pi, const str
 		ipc_send(b->run->sock, &m, -1);
 }
 
+static bool with_keys(const struct broker *b)
+{
+	return tls_calls(b) && b->run->rc.via != VIA_CALLS;
+}
+
 /* May memory be read at all? Who named nobody has named no process whose memory may be. */
 static bool scans_memory(const struct broker *b)
 {
 	const struct target_spec *ts = &b->run->rc.target;
 
-	return tls_calls(b) && b->run->rc.via != VIA_CALLS && !b->run->rc.no_memory_scan && !b->run->rc.coverage &&
+	return with_keys(b) && !b->run->rc.no_memory_scan &&
 	       (b->by_pid || ts->comm || ts->has_uid || ts->cgroup || ts->container);
 }
 
@@ -198,7 +204,7 @@ static bool early_scan(struct broker *b, uint32_t pid)
 {
 	struct ipc_scan q = {.pid = pid, .salts = true};
 
-	if (b->run->sh->tracing || !scans_memory(b) || b->early_scans >= EARLY_SCANS)
+	if (b->run->sh->tracing || b->run->rc.coverage || !scans_memory(b) || b->early_scans >= EARLY_SCANS)
 		return false;
 	b->early_scans++;
 	scan_start(b, &q);
@@ -528,12 +534,35 @@ static void finish(struct broker *b)
 	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 
+/* Which sources of keys serve the connections of a process with this library, or with none that is known. */
+static void cover_sources(const struct broker *b, const struct coverage *c, struct coverage *out)
+{
+	struct source_facts f = {
+	    .file = b->run->rc.keylog_in != NULL,
+	    .probe = c->keys,
+	    .memory = scans_memory(b),
+	    .how_probe = c->keys ? c->how : "no key-log probe",
+	};
+	const struct source_need any = {0};
+	struct buf text = {0};
+
+	if (c->none && !f.memory && !f.file)
+		return;
+	if (sources_tell(&f, &text))
+		snprintf(out->how, sizeof(out->how), "%s%.*s", c->none ? "no known TLS library; " : "", (int)text.n,
+		         (const char *)text.p);
+	out->covered = c->none || sources_for(&f, &any);
+	buf_free(&text);
+}
+
 /* --coverage: what is hooked in each process, then the end. */
 static void coverage_row(void *ctx, const struct coverage *c)
 {
 	struct broker *b = ctx;
 	struct ipc_msg m = {.type = IPC_COVERAGE, .u.coverage = *c};
 
+	if (with_keys(b) && !c->calls && (c->lib || c->none))
+		cover_sources(b, c, &m.u.coverage);
 	/* A pager may keep it waiting for as long as the user likes; a signal still ends it. */
 	if (!b->stop_by)
 		b->stop_by = now_s() + FOREVER_S;

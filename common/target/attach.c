@@ -485,8 +485,10 @@ static int cover_files(struct attacher *a, const struct proc *p, struct coverage
 			continue;
 		c->lib = tls_lib_name(f->lib);
 		c->covered = f->probes != 0;
+		c->keys = f->keys;
+		c->calls = f->probes && !f->keys;
 		memcpy(c->file, f->path, sizeof(c->file));
-		memcpy(c->how, f->how, sizeof(c->how));
+		memcpy(c->how, f->how, sizeof(f->how));
 		fn(ctx, c);
 		lines++;
 	}
@@ -509,7 +511,7 @@ void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, c
 	}
 	c.lib = NULL;
 	c.file[0] = 0;
-	c.covered = false;
+	c.covered = c.keys = c.calls = false;
 	if (unread || p->why[0]) {
 		snprintf(c.how, sizeof(c.how), "%zu mapped files not examined: %.120s", unread, p->why);
 		fn(ctx, &c);
@@ -523,7 +525,7 @@ void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, c
 		lines++;
 	}
 	if (!lines) {
-		c.covered = true;
+		c.covered = c.none = true;
 		snprintf(c.how, sizeof(c.how), "no TLS library mapped: plaintext only");
 		fn(ctx, &c);
 	}

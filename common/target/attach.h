@@ -58,8 +58,10 @@ struct coverage {
 	char comm[16];
 	char file[256];
 	const char *lib; /* "openssl", or NULL */
-	char how[160];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
+	char how[400];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
 	bool covered;
+	bool keys, calls; /* what is attached to file */
+	bool none;        /* there is no TLS library */
 };
 void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, const struct coverage *c), void *ctx);
 /* Detaches everything. */

@@ -104,7 +104,7 @@ static void unnamed_plan(const struct elf *elf, struct plan *out)
 		plan_why(out, "unknown TLS code, without symbols");
 }
 
-const struct tls_lib tls_gnutls = {TLS_GNUTLS, "gnutls", gnutls_match, gnutls_plan};
+const struct tls_lib tls_gnutls = {TLS_GNUTLS, "gnutls", gnutls_match, gnutls_plan, gnutls_sonames};
 const struct tls_lib tls_nss = {TLS_NSS, "nss", nss_match, nss_plan};
 const struct tls_lib tls_go = {TLS_GO, "go", go_match, go_plan};
 const struct tls_lib tls_boringssl = {TLS_BORINGSSL, "boringssl", boringssl_match, boringssl_plan};

@@ -32,15 +32,6 @@ both_ways()
 	ran "$1" s
 }
 
-serve() # CMD... - a server that says "ready"; pid in $SERVER
-{
-	spawn server "$@"
-	SERVER=$PID
-	wait_until 600 grep -q ready "$T/server"
-}
-
-port_and_cert() { read -r PORT < <(free_ports 1) && make_cert; }
-
 # client NAME CMD... - the tool runs CMD, with @PORT in it replaced, against the peer that keeps books, under both versions of
 # TLS; each of its connections must be shown whole.
 client()
@@ -92,7 +83,7 @@ client()
 
 @test "go, stripped" {
 	port_and_cert
-	(cd "$RT/go" && GOFLAGS=-buildvcs=false "$GO" build -ldflags '-s -w' -o "$T/gopeer" .)
+	go_peer
 	serve "$T/gopeer" serve "$PORT" "$T/cert.pem" "$T/key.pem"
 	both_ways go-stripped "$PORT" "$SERVER"
 	client go-stripped "$T/gopeer" get "https://127.0.0.1:@PORT" 5

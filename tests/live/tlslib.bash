@@ -51,3 +51,17 @@ fetch_npm()
 	fi
 	ln -s "$cache/$1" "$T/$1"
 }
+
+serve() # CMD... - a server that says "ready"; pid in $SERVER
+{
+	spawn server "$@"
+	SERVER=$PID
+	wait_until 600 grep -q ready "$T/server"
+}
+
+port_and_cert() { read -r PORT < <(free_ports 1) && make_cert; }
+
+go_peer() # builds the Go peer, stripped, as $T/gopeer
+{
+	(cd "$ROOT/tests/live/runtimes/go" && GOFLAGS=-buildvcs=false "$GO" build -ldflags '-s -w' -o "$T/gopeer" .)
+}
