@@ -171,6 +171,10 @@ static void scan_start(struct broker *b, struct ipc_scan *q)
 	struct ipc_msg m = {.type = IPC_SCAN};
 	struct err e = {0};
 	pid_t child;
+
+	/* Salts are looked for everywhere where keys alone did not do: it may be another cipher. */
+	req.offsets = places_of(b, q->pid, q->deep, &req.lib_base);
+	q->offsets = req.offsets != NULL;
 	int fd = memscan_start(&req, &child, &e);
 
 	if (fd < 0)
@@ -544,10 +548,17 @@ static void cover_sources(const struct broker *b, const struct coverage *c, stru
 	    .how_probe = c->keys ? c->how : "no key-log probe",
 	};
 	const struct source_need any = {0};
+	struct attacher_ssl ssl;
 	struct buf text = {0};
 
 	if (c->none && !f.memory && !f.file)
 		return;
+	if (f.memory && !c->none && attacher_ssl(b->attacher, c->pid, &ssl)) {
+		f.offsets = true; /* or will be, once they are needed */
+		close(ssl.fd_ssl);
+		if (ssl.fd_crypto >= 0)
+			close(ssl.fd_crypto);
+	}
 	if (sources_tell(&f, &text))
 		snprintf(out->how, sizeof(out->how), "%s%.*s", c->none ? "no known TLS library; " : "", (int)text.n,
 		         (const char *)text.p);
@@ -694,6 +705,7 @@ static void each_tick(struct broker *b)
 	double t = now_s();
 
 	watch_tick(b, t);
+	places_tick(b->places);
 	unix_ends_tick(b->unix_ends, t, tell_gone, b);
 	windows_tick(b->windows, t);
 	if (b->by_pid) {
@@ -856,6 +868,7 @@ int broker_run(struct run *r)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
 	windows_free(b->windows);
+	places_free(b->places);
 	unix_ends_free(b->unix_ends);
 	olds_free(b->olds);
 	nfct_close(b->nfct);
