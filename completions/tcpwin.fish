@@ -29,7 +29,7 @@ complete -c tcpwin -s w -l write -r -F -d 'write pcapng that Wireshark reads, de
 complete -c tcpwin -s C -l rotate-size -x -d 'with -w: a new file after so many million bytes'
 complete -c tcpwin -s G -l rotate-time -x -d 'with -w: a new file after this time; FILE goes through strftime(3)'
 complete -c tcpwin -s W -l rotate-count -x -d 'with -C: so many files in turn; with -G: stop after so many'
-complete -c tcpwin -l keylog-in -r -F -d 'with -r: TLS secrets (SSLKEYLOGFILE), besides those in the capture itself'
+complete -c tcpwin -l keylog-in -r -F -d 'TLS secrets from FILE (SSLKEYLOGFILE), followed while it grows; besides other sources'
 complete -c tcpwin -s d -l duration -x -d 'stop after this time (10, 500ms, 2m)'
 complete -c tcpwin -s n -l count -x -d 'stop after N records'
 complete -c tcpwin -l buffer -x -d 'size of the kernel\'s ring buffer (default 8)'

@@ -25,7 +25,7 @@ complete -c zerowin -s w -l write -r -F -d 'write pcapng that Wireshark reads, d
 complete -c zerowin -s C -l rotate-size -x -d 'with -w: a new file after so many million bytes'
 complete -c zerowin -s G -l rotate-time -x -d 'with -w: a new file after this time; FILE goes through strftime(3)'
 complete -c zerowin -s W -l rotate-count -x -d 'with -C: so many files in turn; with -G: stop after so many'
-complete -c zerowin -l keylog-in -r -F -d 'with -r: TLS secrets (SSLKEYLOGFILE), besides those in the capture itself'
+complete -c zerowin -l keylog-in -r -F -d 'TLS secrets from FILE (SSLKEYLOGFILE), followed while it grows; besides other sources'
 complete -c zerowin -s d -l duration -x -d 'stop after this time (10, 500ms, 2m)'
 complete -c zerowin -s n -l count -x -d 'stop after N records'
 complete -c zerowin -l buffer -x -d 'size of the kernel\'s ring buffer (default 8)'
