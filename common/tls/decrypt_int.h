@@ -119,8 +119,8 @@ struct half {
 	size_t set_at, set_at12;       /* keys tried on the first record */
 	size_t set_last;               /* keys tried on the last record then, at */
 	uint64_t set_last_off;
-	size_t set_retry;              /* with so many records waiting all are tried on the last one */
-	struct epoch_keys *maybe;      /* a bare key with 32 bits of proof */
+	size_t set_retry;         /* with so many records waiting all are tried on the last one */
+	struct epoch_keys *maybe; /* a bare key with 32 bits of proof */
 	uint64_t maybe_off;
 	uint64_t store_at; /* secrets of the store tried so far */
 };
