@@ -11,6 +11,7 @@
 #include "mmap.bpf.h"
 #include "tls.bpf.h"
 #include "cipher.bpf.h"
+#include "keylog.bpf.h"
 #include "turns.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -25,6 +25,7 @@ struct tcp_seg; /* flow/offline.h */
 struct analyzer_env {
 	const void *cfg; /* the tool's own options, as its table filled them */
 	bool offline;    /* segments instead of events: no process, no role */
+	bool payload;    /* bytes are copied, streams at work */
 	bool text;       /* columns for people; else every kind of record is wanted (JSON) */
 	/* A record is complete: filters, totals and sinks follow. Times are of the clock that the input has. The record
 	 * and what it points to must stay valid during the call only; it may be rewritten by it. */

@@ -29,6 +29,7 @@ complete -c conntrack-reuse -s v -l verbose -d 'say more on stderr; twice: even 
 complete -c conntrack-reuse -s q -l quiet -d 'no summary unless something was lost'
 complete -c conntrack-reuse -s r -l read -r -F -d 'decode a pcap or pcapng file (\'-\': stdin) instead of tracing'
 complete -c conntrack-reuse -s w -l write -r -F -d 'write pcapng that Wireshark reads, decrypted (\'-\': stdout, instead of records)'
+complete -c conntrack-reuse -l packets -d 'with -w: the connections\' real packets, too, with the keys that decrypt them'
 complete -c conntrack-reuse -s C -l rotate-size -x -d 'with -w: a new file after so many million bytes'
 complete -c conntrack-reuse -s G -l rotate-time -x -d 'with -w: a new file after this time; FILE goes through strftime(3)'
 complete -c conntrack-reuse -s W -l rotate-count -x -d 'with -C: so many files in turn; with -G: stop after so many'

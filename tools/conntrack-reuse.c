@@ -4,6 +4,7 @@
  *
  * Only the description of the tool: it must not parse options, print or talk to the kernel.
  */
+#include "core/log.h"
 #include "core/tool.h"
 #include "tcp/reuse.h"
 
@@ -32,16 +33,18 @@ static const struct opt opts[] = {
 #define CONN_COLUMNS "time,pid,comm,conn,role,remote,exchanges,age_us,idle_max_us,tx_bytes,rx_bytes,closed_by"
 #define REQUEST_COLUMNS                                                                                                \
 	"time,pid,comm,conn,role,remote,nth,idle_before_us,latency_us,tx_bytes,rx_bytes,exchanges,closed_by"
+#define HTTP_COLUMNS "time,pid,comm,conn,role,remote,nth,idle_before_us,latency_us,closed_by,status,method,path"
 #define POOL_COLUMNS                                                                                                   \
-	"time,pid,comm,role,remote,open,idle,busy,opened_s,closed_s,exchanges,exchanges_p50,exchanges_max,reuse_pct,"  \
-	"idle_max_us,tcp_us,tls_us,first_us,reused_us"
+	"time,pid,comm,role,remote,open,idle,opened_s,exchanges,reuse_pct,idle_max_us,tcp_us,tls_us,first_us,"         \
+	"reused_us,exchanges_p50,exchanges_max,busy,closed_s"
 #define SERVER_POOL_COLUMNS                                                                                            \
-	"time,pid,comm,local,remote,open,idle,busy,opened_s,closed_s,exchanges,exchanges_p50,exchanges_max,"           \
-	"reuse_pct,idle_max_us,tls_us,first_us,reused_us"
+	"time,pid,comm,local,remote,open,idle,opened_s,exchanges,reuse_pct,idle_max_us,tls_us,first_us,reused_us,"     \
+	"exchanges_p50,exchanges_max,busy,closed_s"
 
 static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struct err *e)
 {
 	const struct reuse_cfg *c = cfg;
+	bool http = c->protocol && !strcmp(c->protocol, "http");
 
 	(void)fc;
 	if (c->protocol && strcmp(c->protocol, "turns") && strcmp(c->protocol, "http"))
@@ -51,8 +54,10 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 	if (c->pools_ns)
 		rc->text_columns = c->role && *c->role == 's' ? SERVER_POOL_COLUMNS : POOL_COLUMNS;
 	else
-		rc->text_columns = c->requests ? REQUEST_COLUMNS : CONN_COLUMNS;
-	rc->no_payload = !c->protocol || strcmp(c->protocol, "http") != 0;
+		rc->text_columns = !c->requests ? CONN_COLUMNS : http ? HTTP_COLUMNS : REQUEST_COLUMNS;
+	rc->no_payload = !http && !rc->write_file;
+	if (rc->write_file)
+		log_note("option --write: only connections that speak HTTP or TLS; tcpdump writes all packets");
 	rc->turn_events = rc->json || c->requests;
 	rc->nf = c->nf;
 	return 0;

@@ -133,8 +133,8 @@ __noinline int tls_match(__u64 skp, __u64 meta, __u64 ptr_to, __u64 leftcnt)
 /* The session that a BIO_write of this thread is made for, when it is made by the library inside a call on it. */
 static __always_inline __u64 session_at_work(void)
 {
-	__u64 tid = bpf_get_current_pid_tgid();
-	struct tls_calls *t = bpf_map_lookup_elem(&calls, &tid);
+	struct call_key key = thread_key();
+	struct tls_calls *t = bpf_map_lookup_elem(&calls, &key);
 
 	return t ? (t->c[1].ssl ? t->c[1].ssl : t->c[0].ssl) : 0;
 }

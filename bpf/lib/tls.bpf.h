@@ -15,7 +15,7 @@ struct tls_call {
 	__u64 ssl; /* 0: no call */
 	__u64 buf, num;
 	__u64 lenp; /* where the call stores the length; 0: it returns it */
-	__u64 sp;   /* at entry: tells the call's own return from those of calls inside */
+	__u64 sp;   /* at entry: tells the call's own return from those of calls inside. Go: less the stack's end */
 	__u64 meta; /* direction and library */
 };
 
@@ -26,20 +26,49 @@ struct tls_call {
 struct tls_calls {
 	struct tls_call c[2];
 };
+struct call_key {
+	__u64 id; /* pid_tgid; of a goroutine its address, which is above all of these */
+	__u64 tgid;
+};
 /* Never LRU: a thread may wait in a read for long. Gone with the call's return or the thread's end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__type(key, __u64);
+	__type(key, struct call_key);
 	__type(value, struct tls_calls);
 } calls SEC(".maps");
+
+static __always_inline struct call_key thread_key(void)
+{
+	__u64 tid = bpf_get_current_pid_tgid();
+
+	return (struct call_key){tid, tid >> 32};
+}
+
+/* A goroutine keeps its address in r14 (Go 1.17 on), and changes threads. */
+static __always_inline struct call_key goroutine_key(__u64 g)
+{
+	return (struct call_key){g, bpf_get_current_pid_tgid() >> 32};
+}
+
+/* The calls that the current thread, or the goroutine on it, is in; at a system call's end, too. */
+static __always_inline struct tls_calls *calls_now(void)
+{
+	struct call_key key = thread_key();
+	struct tls_calls *t = bpf_map_lookup_elem(&calls, &key);
+
+	if (t || !cfg.cookies) /* before 5.15 nothing leads to the system call's registers */
+		return t;
+	key = goroutine_key(((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()))->r14);
+	return bpf_map_lookup_elem(&calls, &key);
+}
 
 SEC("raw_tp/sched_process_exit")
 int calls_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 tid = bpf_get_current_pid_tgid();
+	struct call_key key = thread_key();
 
-	bpf_map_delete_elem(&calls, &tid);
+	bpf_map_delete_elem(&calls, &key);
 	return 0;
 }
 
@@ -105,10 +134,10 @@ static __always_inline bool nested_tells(const struct conn *c)
 
 __noinline int tls_nested(__u64 skp)
 {
-	__u64 tid = bpf_get_current_pid_tgid(), meta;
-	struct tls_calls *t = bpf_map_lookup_elem(&calls, &tid);
+	struct tls_calls *t = calls_now();
 	struct tls_call *call;
 	struct conn *c, *s;
+	__u64 meta;
 
 	if (!t)
 		return 0;
@@ -197,48 +226,51 @@ __noinline int session_break(__u64 ssl, __u64 meta)
 	return 0;
 }
 
-/* A call on session ssl begins that moves up to num bytes at buf (0: not to be had); lenp as in struct tls_call. */
-static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, __u64 buf, __u64 num, __u64 lenp)
+/* A call begins. */
+static __always_inline int call_note(struct call_key *key, const struct tls_call *call)
 {
-	__u64 tid = bpf_get_current_pid_tgid();
 	struct tls_calls *t, fresh = {};
 	struct tls_call *c = &fresh.c[0];
 
-	if (!task_wanted())
-		return 0;
-	c->ssl = ctx->di;
-	c->buf = buf;
-	c->num = num;
-	c->lenp = lenp;
-	c->sp = ctx->sp;
-	c->meta = meta;
-	t = bpf_map_lookup_elem(&calls, &tid);
+	*c = *call;
+	t = bpf_map_lookup_elem(&calls, key);
 	if (t && t->c[0].ssl && c->sp < t->c[0].sp) {
 		if (c->ssl == t->c[0].ssl || (t->c[1].ssl == c->ssl && c->sp < t->c[1].sp))
 			return 0;
 		t->c[1] = *c;
 		return 0;
 	}
-	/* None, or one whose return was never seen (a longjmp, a stack that was left). */
-	if (t && t->c[0].ssl)
+	/* None, or one whose return was never seen (a longjmp, a stack that was left). A Go function that needs more
+	 * stack begins again. */
+	if (t && t->c[0].ssl && !(t->c[0].sp == c->sp && t->c[0].ssl == c->ssl))
 		session_break(t->c[0].ssl, session_meta(t->c[0].meta));
-	if (bpf_map_update_elem(&calls, &tid, &fresh, BPF_ANY))
-		session_break(c->ssl, session_meta(meta));
+	if (bpf_map_update_elem(&calls, key, &fresh, BPF_ANY))
+		session_break(c->ssl, session_meta(c->meta));
 	return 0;
 }
 
-static __always_inline int call_exit(struct pt_regs *ctx)
+/* A call on session ssl begins that moves up to num bytes at buf (0: not to be had); lenp as in struct tls_call. */
+static __always_inline int call_enter(struct pt_regs *ctx, __u64 meta, __u64 buf, __u64 num, __u64 lenp)
 {
-	__u64 tid = bpf_get_current_pid_tgid(), sp = ctx->sp - 8, len;
-	struct tls_calls *t = bpf_map_lookup_elem(&calls, &tid);
+	struct tls_call c = {ctx->di, buf, num, lenp, ctx->sp, meta};
+	struct call_key key = thread_key();
+
+	return task_wanted() ? call_note(&key, &c) : 0;
+}
+
+/* The call that was entered with stack pointer sp has its result in rax. hi: a goroutine's stack ends there now. */
+static __always_inline int call_exit(struct pt_regs *ctx, struct call_key key, __u64 sp, __u64 hi)
+{
+	struct tls_calls *t = bpf_map_lookup_elem(&calls, &key);
 	__s32 ret = (__s32)ctx->ax;
 	struct tls_call c;
+	__u64 len;
 
 	if (!t)
 		return 0;
 	if (t->c[0].ssl && t->c[0].sp == sp) {
 		c = t->c[0];
-		bpf_map_delete_elem(&calls, &tid);
+		bpf_map_delete_elem(&calls, &key);
 	} else if (t->c[1].ssl && t->c[1].sp == sp) {
 		c = t->c[1];
 		t->c[1].ssl = 0;
@@ -248,6 +280,10 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 	if (ret <= 0)
 		return 0;
 	len = ret;
+	if (hi && c.lenp) { /* a buffer on a stack that may have moved */
+		c.buf = hi - c.lenp;
+		c.lenp = 0;
+	}
 	if (c.lenp && bpf_probe_read_user(&len, sizeof(len), (void *)c.lenp))
 		len = c.num + 1;
 	if (len > c.num) {
@@ -255,6 +291,18 @@ static __always_inline int call_exit(struct pt_regs *ctx)
 		return session_break(c.ssl, session_meta(c.meta));
 	}
 	return len ? session_data(c.ssl, session_meta(c.meta), c.buf, len) : 0;
+}
+
+/* The return of any function: what was called was noted at the entry. */
+URETPROBE(call_return)
+{
+	return call_exit(ctx, thread_key(), ctx->sp - 8, 0);
+}
+
+/* A place shortly before (tls/pair.h), with the stack as at the place where the call was noted. */
+UPROBE(call_leave)
+{
+	return call_exit(ctx, thread_key(), ctx->sp, 0);
 }
 
 /* ---- OpenSSL: SSL_read and SSL_write (int), the _ex forms, ssl_read_internal and ssl_write_internal ---- */
@@ -273,12 +321,6 @@ OSSL_CALL(write_ex, META_DIR, ctx->si, ctx->dx, ctx->cx)
 OSSL_CALL(write_ex2, META_DIR, ctx->si, ctx->dx, ctx->r8)
 /* SSL_sendfile(ssl, fd, offset, size, flags), where the kernel encrypts: counted, the bytes are in a file. */
 OSSL_CALL(sendfile, META_DIR, 0, ctx->cx, 0)
-
-/* The return of any of them: what was called was noted at the entry. */
-URETPROBE(ossl_exit)
-{
-	return call_exit(ctx);
-}
 
 /* The session is given what it shall run on. On a used session: a new connection. */
 static __always_inline struct conn *session_base(__u64 ssl, __u64 meta)
@@ -312,10 +354,10 @@ UPROBE(ossl_set_fd)
 	return 0;
 }
 
-/* SSL_new returns a session: a new life at that address. */
-URETPROBE(ossl_new_exit)
+/* A session was made: a new life at that address. */
+static __always_inline int session_born(__u64 ssl, __u64 lib)
 {
-	__u64 ssl = ctx->ax, meta = session_meta(META_LIB(TLS_OPENSSL));
+	__u64 meta = session_meta(META_LIB(lib));
 
 	if (!ssl || !task_wanted())
 		return 0;
@@ -323,9 +365,9 @@ URETPROBE(ossl_new_exit)
 	return session_new(ssl, meta, 1);
 }
 
-UPROBE(ossl_free)
+static __always_inline int session_end(__u64 ssl)
 {
-	__u64 ssl = ctx->di, meta = session_meta(META_LIB(TLS_OPENSSL));
+	__u64 meta = session_meta(0);
 	struct conn *c;
 
 	if (!task_wanted())
@@ -337,6 +379,141 @@ UPROBE(ossl_free)
 		emit_close(c, CLOSE_FREE);
 	conn_drop(ssl, meta);
 	return 0;
+}
+
+/* SSL_new returns it. */
+URETPROBE(ossl_new_exit)
+{
+	return session_born(ctx->ax, TLS_OPENSSL);
+}
+
+/* SSL_free, gnutls_deinit */
+UPROBE(session_free)
+{
+	return session_end(ctx->di);
+}
+
+/* ---- GnuTLS ---- */
+
+/* gnutls_record_recv(session, data, size) */
+UPROBE(gnutls_recv_enter)
+{
+	return call_enter(ctx, META_LIB(TLS_GNUTLS), ctx->si, ctx->dx, 0);
+}
+
+/* gnutls_record_send(session, data, size); without data: what an earlier call, which failed, was given goes on. That
+ * buffer is not ours any more: counted. */
+UPROBE(gnutls_send_enter)
+{
+	__u64 again = !ctx->si;
+
+	return call_enter(ctx, META_LIB(TLS_GNUTLS) | META_DIR, ctx->si, again ? ~0U : ctx->dx, 0);
+}
+
+/* Where the thread's gnutls_init will put the session. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u64);
+} inits SEC(".maps");
+
+/* gnutls_init(session_t *session, flags) */
+UPROBE(init_enter)
+{
+	__u64 tid = bpf_get_current_pid_tgid(), at = ctx->di;
+
+	if (task_wanted())
+		bpf_map_update_elem(&inits, &tid, &at, BPF_ANY);
+	return 0;
+}
+
+URETPROBE(gnutls_init_exit)
+{
+	__u64 tid = bpf_get_current_pid_tgid(), ssl = 0, *at = bpf_map_lookup_elem(&inits, &tid);
+
+	if (!at)
+		return 0;
+	if (!ctx->ax)
+		bpf_probe_read_user(&ssl, sizeof(ssl), (void *)*at);
+	bpf_map_delete_elem(&inits, &tid);
+	return session_born(ssl, TLS_GNUTLS);
+}
+
+/* ---- NSS: methods of its file descriptors: (fd, buffer, length, flags, timeout) ---- */
+
+UPROBE(nss_read_enter)
+{
+	return call_enter(ctx, META_LIB(TLS_NSS), ctx->si, (__u32)ctx->dx, 0);
+}
+
+UPROBE(nss_write_enter)
+{
+	return call_enter(ctx, META_LIB(TLS_NSS) | META_DIR, ctx->si, (__u32)ctx->dx, 0);
+}
+
+#define PR_MSG_PEEK 2
+
+UPROBE(nss_recv_enter)
+{
+	return ctx->cx & PR_MSG_PEEK ? 0 : call_enter(ctx, META_LIB(TLS_NSS), ctx->si, (__u32)ctx->dx, 0);
+}
+
+/* SSL_ImportFD returns the descriptor, which is a TLS one from now on. */
+URETPROBE(nss_import_exit)
+{
+	return session_born(ctx->ax, TLS_NSS);
+}
+
+/* ---- Go: methods of *tls.Conn. rax the connection, rbx, rcx the buffer, r14 the goroutine; the result in rax ---- */
+
+#define G_STACK_HI 8 /* runtime.g starts with its stack's bounds */
+
+static __always_inline __u64 stack_end(__u64 g)
+{
+	__u64 hi = 0;
+
+	bpf_probe_read_user(&hi, sizeof(hi), (void *)(g + G_STACK_HI));
+	return hi;
+}
+
+/* The stack may grow, that is move, before the return: what lies on it is noted by its distance to the stack's end. */
+static __always_inline int go_enter(struct pt_regs *ctx, __u64 dir)
+{
+	__u64 hi = stack_end(ctx->r14), sp = ctx->sp;
+	struct tls_call c = {ctx->ax, ctx->bx, ctx->cx, 0, sp - hi, META_LIB(TLS_GO) | dir};
+	struct call_key key = goroutine_key(ctx->r14);
+
+	if (!hi || !task_wanted())
+		return 0;
+	if (c.buf >= sp && c.buf < hi)
+		c.lenp = hi - c.buf;
+	return call_note(&key, &c);
+}
+
+UPROBE(go_read_enter)
+{
+	return go_enter(ctx, 0);
+}
+
+UPROBE(go_write_enter)
+{
+	return go_enter(ctx, META_DIR);
+}
+
+/* At each of its RET instructions: a return probe would be lost when the stack moves, and end the program. */
+UPROBE(go_ret)
+{
+	__u64 hi = stack_end(ctx->r14);
+
+	return hi ? call_exit(ctx, goroutine_key(ctx->r14), ctx->sp - hi, hi) : 0;
+}
+
+/* clientHandshake, serverHandshake: a new life at that address. */
+UPROBE(go_handshake)
+{
+	session_end(ctx->ax);
+	return session_born(ctx->ax, TLS_GO);
 }
 
 #endif

@@ -12,7 +12,11 @@
 
 static void on_emit(void *ctx, struct record *r)
 {
-	pipeline_emit(((struct analysis *)ctx)->pipe, r);
+	struct analysis *s = ctx;
+
+	if (s->watch)
+		s->watch(s->watch_ctx, r);
+	pipeline_emit(s->pipe, r);
 }
 
 static void on_table(void *ctx)
@@ -38,6 +42,7 @@ int analysis_open(struct analysis *s, const struct tool *t, const void *tool_cfg
 	s->env = (struct analyzer_env){
 	    .cfg = tool_cfg,
 	    .offline = pipe->rc->read_file,
+	    .payload = !t->no_streams && !pipe->rc->no_payload,
 	    .text = !pipe->rc->json && !pipe->rc->csv,
 	    .emit = on_emit,
 	    .table = on_table,
@@ -89,6 +94,12 @@ void analysis_gone(struct analysis *s, uint64_t conn_id, uint64_t now_ns)
 
 	if (s->a && s->a->event)
 		s->a->event(s->st, &ev.h, sizeof(ev));
+}
+
+void analysis_watch(struct analysis *s, void (*watch)(void *ctx, const struct record *r), void *ctx)
+{
+	s->watch = watch;
+	s->watch_ctx = ctx;
 }
 
 bool analysis_event(struct analysis *s, const void *data, size_t size)

@@ -17,6 +17,8 @@ struct analysis {
 	const struct connfilter *filter; /* NULL: every connection */
 	void (*ask)(void *ctx, const struct ct_ask *q);
 	void *ask_ctx;
+	void (*watch)(void *ctx, const struct record *r);
+	void *watch_ctx;
 };
 
 /* pipe and filter must outlive it. 0, or -1 with e. */
@@ -30,6 +32,8 @@ void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
                    void (*ask)(void *ctx, const struct ct_ask *q), void *ask_ctx);
 /* A Unix connection was closed some time ago; the analyzer gets it as EV_CLOSE. */
 void analysis_gone(struct analysis *s, uint64_t conn_id, uint64_t now_ns);
+/* watch sees each record of the analyzer before the pipeline does. */
+void analysis_watch(struct analysis *s, void (*watch)(void *ctx, const struct record *r), void *ctx);
 /* True: the event was the analyzer's. */
 bool analysis_event(struct analysis *s, const void *data, size_t size);
 void analysis_segment(struct analysis *s, const struct tcp_seg *seg, uint64_t ts_ns);

@@ -27,6 +27,7 @@
 #include "core/unixends.h"
 #include "core/outfile.h"
 #include "target/memscan.h"
+#include "target/netpkt.h"
 #include "target/nfct.h"
 #include "tls/sources.h"
 
@@ -349,6 +350,36 @@ static int start_worker(struct broker *b, struct err *e)
 	return 0;
 }
 
+struct opening {
+	struct netpkt *net;
+	struct err *e;
+};
+
+static int open_netns(void *ctx, const struct proc_info *pi)
+{
+	struct opening *o = ctx;
+
+	return netpkt_add(o->net, (pid_t)pi->pid, o->e);
+}
+
+/* --packets: sockets in the namespaces of those who are there now, and in our own for what comes. */
+static int open_packets(struct broker *b, struct err *e)
+{
+	const struct run_cfg *rc = &b->run->rc;
+	struct opening o = {.e = e};
+
+	if (!run_packets(b->run))
+		return 0;
+	o.net = b->run->net = netpkt_new(rc->target.ports, rc->target.nports);
+	if (!o.net)
+		return err_set(e, EXIT_RUNTIME, "out of memory");
+	if (rc->target.netns_pid)
+		return netpkt_add(o.net, (pid_t)rc->target.netns_pid, e);
+	if (!rc->cmd && target_scan(&rc->target, (uint32_t)getpid(), open_netns, &o, e) < 0)
+		return -1;
+	return rc->cmd || !netpkt_sources(o.net) ? netpkt_add(o.net, 0, e) : 0;
+}
+
 static int start(struct broker *b, struct err *e)
 {
 	const struct run_cfg *rc = &b->run->rc;
@@ -364,6 +395,8 @@ static int start(struct broker *b, struct err *e)
 	if (rc->keylog_in && b->run->keylog_in < 0)
 		return err_set(e, EXIT_RUNTIME, "%s: %s", rc->keylog_in, strerror(errno));
 	b->run->capture = rc->write_file ? outfile_open(rc, 0, e) : -1;
+	if (!e->code)
+		outfile_exports(rc, b->run->export, e);
 	b->run->opener = rc->write_file && !e->code ? outfile_opener(rc, e) : -1;
 	if (e->code)
 		return -1;
@@ -384,8 +417,10 @@ static int start(struct broker *b, struct err *e)
 		prlimit(b->cmd.pid, RLIMIT_NOFILE, &before, NULL); /* its own is the one that the user gave */
 	/* What loading took (the kernel's type information) would otherwise stay with both processes. */
 	malloc_trim(0);
-	if (start_worker(b, e) < 0)
+	if (open_packets(b, e) < 0 || start_worker(b, e) < 0)
 		return -1;
+	netpkt_free(b->run->net);
+	b->run->net = NULL;
 	loader_leave_own(b->loader);
 	struct attacher_cfg ac = {
 	    .loader = b->loader,

@@ -102,10 +102,12 @@ static void keylog_write(struct keyring *k, const struct tls_secret *s)
 	char line[TLS_KEYLOG_LINE_MAX];
 	size_t n;
 
-	if (k->cfg.keylog < 0)
+	if (k->cfg.keylog < 0 && !k->cfg.line)
 		return;
 	n = tls_keylog_format(s, line);
-	if (write(k->cfg.keylog, line, n) != (ssize_t)n) {
+	if (k->cfg.line)
+		k->cfg.line(k->cfg.ctx, span_of(line, n));
+	if (k->cfg.keylog >= 0 && write(k->cfg.keylog, line, n) != (ssize_t)n) {
 		log_error("--keylog: %s; no more keys are written", strerror(errno));
 		close(k->cfg.keylog);
 		k->cfg.keylog = -1;

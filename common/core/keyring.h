@@ -20,11 +20,13 @@ struct keyring;
 
 struct keyring_cfg {
 	struct flow *flow;
-	int sock;      /* to the broker, for requests */
-	int epoll;     /* scanners' descriptors are added to it */
-	int keylog;    /* descriptor of --keylog, owned; -1 */
-	int keylog_in; /* of --keylog-in, owned; -1 */
-	bool scan;     /* memory may be read */
+	int sock;                                  /* to the broker, for requests */
+	int epoll;                                 /* scanners' descriptors are added to it */
+	int keylog;                                /* descriptor of --keylog, owned; -1 */
+	int keylog_in;                             /* of --keylog-in, owned; -1 */
+	bool scan;                                 /* memory may be read */
+	void (*line)(void *ctx, struct span line); /* each line of the key log; may be NULL */
+	void *ctx;
 };
 
 /* NULL with e. */

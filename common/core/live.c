@@ -8,7 +8,7 @@
 #include "core/live.h"
 #include "tls/tls.h"
 
-static struct rec_addr addr_of(const struct ev_addr *a, const __u8 ip[16], __u16 port)
+struct rec_addr live_addr(const struct ev_addr *a, const __u8 ip[16], __u16 port)
 {
 	struct rec_addr r = {.family = a->family, .port = port};
 
@@ -46,8 +46,8 @@ static void on_data(struct live *l, const struct ev_data *d, size_t size)
 	};
 	memcpy(fd.who.comm, d->h.comm, sizeof(fd.who.comm));
 	if (has_peer(&d->addr)) {
-		fd.local = addr_of(&d->addr, d->addr.laddr, d->addr.lport);
-		fd.remote = addr_of(&d->addr, d->addr.raddr, d->addr.rport);
+		fd.local = live_addr(&d->addr, d->addr.laddr, d->addr.lport);
+		fd.remote = live_addr(&d->addr, d->addr.raddr, d->addr.rport);
 	}
 	fd.flags = (d->flags & EVF_EDGE ? FLOW_EDGE : 0) | (d->flags & EVF_FROM_START ? FLOW_FROM_START : 0) |
 	           (d->flags & EVF_NOCOPY ? FLOW_UNCAPTURED : 0) | (d->flags & EVF_NESTED ? FLOW_NESTED : 0) |

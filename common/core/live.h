@@ -43,4 +43,7 @@ void live_shape(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape);
 void live_verdict(void *ctx, uint64_t conn_id, bool wanted);
 bool live_admit(void *ctx, const struct flow_data *first);
 
+/* One end of a connection in a record's terms; family 0: unknown. */
+struct rec_addr live_addr(const struct ev_addr *a, const __u8 ip[16], __u16 port);
+
 #endif

@@ -70,8 +70,8 @@ static int run(struct run *r, int argc, char **argv)
 	r->fc.tls_only = r->tool->tls_only;
 	if (r->tool->setup && r->tool->setup(r->tool_cfg, rc, &r->fc, &e) < 0)
 		return log_err(&e);
-	if (rc->write_file && r->tool->windows) {
-		err_set(&e, EXIT_USAGE, "option --write: %s looks at no payload; tcpdump writes packets",
+	if (rc->write_file && rc->read_file && r->tool->windows) {
+		err_set(&e, EXIT_USAGE, "option --write: %s writes the packets of a live run; leave out --read",
 		        r->tool->name);
 		return log_err(&e);
 	}

@@ -20,6 +20,7 @@
 #include "core/outfile.h"
 #include "core/writer.h"
 #include "core/sandbox.h"
+#include "flow/noted.h"
 #include "flow/offline.h"
 #include "tls/decrypt.h"
 
@@ -28,6 +29,7 @@ struct offline {
 	struct analysis analysis;
 	struct writer writer;
 	const struct run *run;
+	struct capfile cap;
 	struct tlsd *tlsd; /* flow's */
 	uint64_t bad_secrets;
 	struct connfilter *cf;
@@ -113,7 +115,7 @@ static int open_writer(struct offline *o, struct err *e)
 	opener = fd < 0 ? -1 : outfile_opener(rc, e);
 	if (e->code)
 		return -1;
-	return writer_open(&o->writer, o->run->tool, &o->pipe, fd, opener, e);
+	return writer_open(&o->writer, o->run->tool, &o->pipe, fd, opener, NULL, e);
 }
 
 static bool admit(void *ctx, const struct flow_data *first)
@@ -142,7 +144,7 @@ static int read_secrets(struct offline *o, void *file, FILE *keylog, struct err 
 	size_t cap = 0;
 	ssize_t n;
 
-	dsb_read(file, on_secret, o);
+	capfile_scan(file, &o->cap);
 	while (keylog && !stop && (n = getline(&line, &cap, keylog)) > 0)
 		on_secret(o, span_of(line, (size_t)n - (line[n - 1] == '\n')));
 	if (line)
@@ -176,6 +178,16 @@ static void *open_capture(struct offline *o, struct err *e)
 	return file;
 }
 
+static void on_container(void *ctx, uint32_t pid, const char *id)
+{
+	pipeline_proc(&((struct offline *)ctx)->pipe, pid, id, 0);
+}
+
+static void on_clock(void *ctx, uint64_t ns, int64_t moved)
+{
+	pipeline_clock(&((struct offline *)ctx)->pipe, ns, moved);
+}
+
 static int decode(struct run *r, struct offline *o, struct err *e)
 {
 	struct flow_cfg fc = r->fc;
@@ -188,21 +200,35 @@ static int decode(struct run *r, struct offline *o, struct err *e)
 	fc.tap = r->rc.write_file ? on_tap : NULL;
 	fc.ctx = o;
 	struct flow *f = flow_new(&fc);
-	struct reasm *ra = f ? reasm_new(f, 0) : NULL;
+	struct noted_cfg nc = {.flow = f, .container = on_container, .clock = on_clock, .ctx = o};
+	struct noted *noted = f ? noted_new(&nc) : NULL;
+	struct reasm *ra = noted ? reasm_new(f, 0) : NULL;
 	if (!ra) {
+		noted_free(noted);
 		flow_free(f);
 		return err_set(e, EXIT_RUNTIME, "out of memory");
 	}
+	pipeline_clock(&o->pipe, 0, 0);
 	reasm_watch(ra, on_segment, o);
 	o->tlsd = flow_tlsd(f);
+	o->cap = (struct capfile){
+	    .reasm = ra,
+	    .noted = noted,
+	    .flow = f,
+	    .secret = on_secret,
+	    .ctx = o,
+	    .stop = &stop,
+	    .no_windows = !r->tool->windows,
+	};
 	void *file = open_capture(o, e);
-	int rc = file ? capfile_read(file, r->rc.read_file, NULL, ra, &stop, e) : stop ? 0 : -1;
+	int rc = file ? capfile_read(file, r->rc.read_file, &o->cap, e) : stop ? 0 : -1;
 	reasm_finish(ra);
 	analysis_finish(&o->analysis, o->last_ns);
 	flow_get_stats(f, &r->sh->flow);
 	reasm_get_stats(ra, &r->sh->packets);
 	reasm_free(ra);
 	flow_free(f);
+	noted_free(noted); /* last: records have names of its own */
 	return rc;
 }
 
@@ -222,6 +248,7 @@ int offline_run(struct run *r)
 			return log_err(&e);
 	}
 	if (pipeline_open(&o.pipe, r->tool, &r->rc, r->tool->schema, &e) < 0 ||
+	    outfile_exports(&r->rc, r->export, &e) < 0 || pipeline_export(&o.pipe, r->export, &e) < 0 ||
 	    analysis_open(&o.analysis, r->tool, r->tool_cfg, &o.pipe, o.cf, &e) < 0 || open_writer(&o, &e) < 0) {
 		connfilter_free(o.cf);
 		return log_err(&e);

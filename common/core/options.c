@@ -159,6 +159,8 @@ const struct opt tls_opts[] = {
      OPT_FLAG, .off = AT(no_memory_scan)},
     {0, "keylog", "FILE", "append the keys of connections to FILE as they come (SSLKEYLOGFILE; mode 0600)", OPT_STR,
      .off = AT(keylog), .values = "@file"},
+    {0, "entry-sites", NULL, "calls: probe functions at entry and return only: for the bench", OPT_FLAG, .hidden = true,
+     .off = AT(entry_sites)},
     {0},
 };
 
@@ -194,6 +196,8 @@ const struct opt common_opts[] = {
      .values = "@file"},
     {'w', "write", "FILE", "write pcapng that Wireshark reads, decrypted ('-': stdout, instead of records)", OPT_STR,
      .off = AT(write_file), .values = "@file"},
+    {0, "packets", NULL, "with -w: the connections' real packets, too, with the keys that decrypt them", OPT_FLAG,
+     .off = AT(packets)},
     {'C', "rotate-size", "MB", "with -w: a new file after so many million bytes", OPT_CALL, .call = set_rotate_size},
     {'G', "rotate-time", "SEC", "with -w: a new file after this time; FILE goes through strftime(3)", OPT_DURATION,
      .off = AT(rotate_ns)},

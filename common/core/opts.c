@@ -73,7 +73,7 @@ static int apply(struct parser *p, const struct used *u, const char *arg)
 	case OPT_STR:
 		if (arg && !*arg)
 			return err_set(p->e, EXIT_USAGE, "option %s: %s is empty", u->name, o->arg);
-		*(const char **)at = arg;
+		*(const char **)at = arg ? arg : "-"; /* left out: standard output */
 		return 0;
 	case OPT_NUM:
 		if (!arg)
@@ -268,6 +268,9 @@ static int contradictions(struct parser *p)
 		               "--coverage looks at running processes: start CMD yourself and use --pid");
 	if (!rc->write_file && (rc->rotate_bytes || rc->rotate_ns || rc->rotate_count))
 		return err_set(p->e, EXIT_USAGE, "-C, -G and -W are about the files of --write FILE: give one");
+	if (rc->packets && (!rc->write_file || rc->read_file))
+		return err_set(p->e, EXIT_USAGE,
+		               "--packets is about what --write FILE captures live: give -w FILE, no -r");
 	if (rc->rotate_count && !rc->rotate_bytes && !rc->rotate_ns)
 		return err_set(p->e, EXIT_USAGE, "--rotate-count needs --rotate-size or --rotate-time");
 	if (outfile_is_stdout(rc) && (rc->rotate_bytes || rc->rotate_ns))

@@ -111,6 +111,17 @@ int outfile_open(const struct run_cfg *rc, uint64_t index, struct err *e)
 	return outfile_private(path, false, e);
 }
 
+int outfile_exports(const struct run_cfg *rc, int fd[RUN_EXPORTS], struct err *e)
+{
+	for (int i = 0; i < RUN_EXPORTS; i++) {
+		fd[i] = -1;
+		if (rc->export[i] && strcmp(rc->export[i], "-") &&
+		    (fd[i] = outfile_private(rc->export[i], false, e)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static void serve(const struct run_cfg *rc, int sock)
 {
 	struct ipc_msg m;

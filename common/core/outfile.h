@@ -19,6 +19,8 @@ bool outfile_is_stdout(const struct run_cfg *rc);
 int outfile_open(const struct run_cfg *rc, uint64_t index, struct err *e);
 /* Opens a file of the user behind sudo, 0600, emptied unless it is to be appended to. -1 with e. */
 int outfile_private(const char *path, bool append, struct err *e);
+/* Opens the files of --har and --curl, -1 for those that are none. 0, or -1 with e. */
+int outfile_exports(const struct run_cfg *rc, int fd[RUN_EXPORTS], struct err *e);
 /* Is there a file number index? With -G and -W alone the count is the end. */
 bool outfile_more(const struct run_cfg *rc, uint64_t index);
 

@@ -12,7 +12,8 @@
 #include "core/outfile.h"
 #include "core/pipeline.h"
 
-#define PIDS_SLOTS 4096
+#define PIDS_SLOTS    4096
+#define CLOCK_STEP_NS 10000
 
 /* Containers and TLS libraries by pid: direct-mapped, a collision forgets the older one (then the key is absent, never
  * wrong). */
@@ -23,6 +24,13 @@ struct pids {
 		uint8_t lib, used; /* mapped; bits of those whose keys came from it */
 	} slot[PIDS_SLOTS];
 };
+
+static const char *const export_format[RUN_EXPORTS] = {[EXPORT_HAR] = "har", [EXPORT_CURL] = "curl"};
+
+static bool is_stdout(const char *file)
+{
+	return file && !strcmp(file, "-");
+}
 
 int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
                   struct err *e)
@@ -37,6 +45,9 @@ int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg
 	p->scratch.max = 4 << 20;
 	out_init(&p->out, STDOUT_FILENO);
 	const char *format = rc->json ? "json" : rc->csv ? "csv" : "text";
+	for (int i = 0; i < RUN_EXPORTS; i++)
+		if (is_stdout(rc->export[i]) && schema == t->schema)
+			format = export_format[i];
 	const char *columns = rc->columns || rc->json || rc->csv ? rc->columns : rc->text_columns;
 	if (columns && schema == t->schema) {
 		p->columns = columns_parse(schema, columns, e);
@@ -71,6 +82,50 @@ totals:
 	return 0;
 }
 
+int pipeline_export(struct pipeline *p, const int fd[RUN_EXPORTS], struct err *e)
+{
+	for (int i = 0; i < RUN_EXPORTS; i++) {
+		struct pipeline_export *x = &p->export[i];
+		struct sink_cfg sc = {.tool = p->tool->name, .schema = p->tool->schema, .out = &x->out};
+		if (fd[i] < 0)
+			continue;
+		out_init(&x->out, fd[i]);
+		x->sink = sink_find(export_format[i]);
+		x->file = p->rc->export[i];
+		x->st = x->sink->open(&sc, e);
+		if (!x->st)
+			return -1;
+	}
+	return 0;
+}
+
+static void flush_exports(struct pipeline *p)
+{
+	for (int i = 0; i < RUN_EXPORTS; i++)
+		if (p->export[i].st && !out_flush(&p->export[i].out))
+			p->done = true;
+}
+
+static int close_exports(struct pipeline *p)
+{
+	int rc = EXIT_FINE;
+
+	for (int i = 0; i < RUN_EXPORTS; i++) {
+		struct pipeline_export *x = &p->export[i];
+		if (!x->st)
+			continue;
+		x->sink->close(x->st);
+		x->st = NULL;
+		out_flush(&x->out);
+		int err = out_close(&x->out);
+		if (!err || x->out.closed)
+			continue;
+		log_error("cannot write %s: %s; what was written before stays", x->file, strerror(err));
+		rc = EXIT_RUNTIME;
+	}
+	return rc;
+}
+
 struct rec_str pipeline_container(const struct pipeline *p, uint32_t pid)
 {
 	unsigned i = pid % PIDS_SLOTS;
@@ -87,6 +142,37 @@ static void set_container(struct pipeline *p, struct rec_base *b)
 		b->container = pipeline_container(p, b->pid);
 }
 
+void pipeline_clock(struct pipeline *p, uint64_t now_ns, int64_t offset)
+{
+	size_t i = p->nclocks % PIPELINE_CLOCKS;
+
+	/* Two looks at two clocks differ a little; such steps would fill the table with nothing. */
+	if (p->nclocks && llabs(offset - p->clock[(p->nclocks - 1) % PIPELINE_CLOCKS].offset) <= CLOCK_STEP_NS)
+		return;
+	if (!p->nclocks)
+		p->first_offset = offset;
+	p->clock[i].since = p->nclocks ? now_ns : 0;
+	p->clock[i].offset = offset;
+	p->nclocks++;
+}
+
+uint64_t pipeline_real(const struct pipeline *p, uint64_t ns)
+{
+	size_t n = p->nclocks, kept = n < PIPELINE_CLOCKS ? n : PIPELINE_CLOCKS;
+	size_t i = n - 1;
+
+	if (!n)
+		return ns;
+	while (n - i < kept && p->clock[i % PIPELINE_CLOCKS].since > ns)
+		i--;
+	return ns + (uint64_t)p->clock[i % PIPELINE_CLOCKS].offset;
+}
+
+int64_t pipeline_moved(const struct pipeline *p, uint64_t ns)
+{
+	return (int64_t)(pipeline_real(p, ns) - ns) - p->first_offset;
+}
+
 void pipeline_emit(void *ctx, struct record *r)
 {
 	struct pipeline *p = ctx;
@@ -95,7 +181,7 @@ void pipeline_emit(void *ctx, struct record *r)
 	if (p->done)
 		return;
 	if (b->time_ns != REC_UNKNOWN)
-		b->time_ns += (uint64_t)p->clock_ns;
+		b->time_ns = pipeline_real(p, b->time_ns);
 	set_container(p, b);
 	/* Filters are about the tool's own records; --coverage has others. */
 	if (r->schema == p->tool->schema && !match_record(p->rc, r))
@@ -108,6 +194,9 @@ void pipeline_emit(void *ctx, struct record *r)
 		p->done = true;
 		return;
 	}
+	for (int i = 0; i < RUN_EXPORTS; i++)
+		if (p->export[i].st && p->export[i].sink->write(p->export[i].st, r) < 0)
+			p->done = true;
 	p->records++;
 	if (p->rc->count && p->records >= p->rc->count)
 		p->done = true;
@@ -167,6 +256,7 @@ void pipeline_lib_used(struct pipeline *p, uint32_t pid, uint8_t lib)
 
 void pipeline_flush(struct pipeline *p)
 {
+	flush_exports(p);
 	if (out_flush(&p->out))
 		p->written = p->records;
 	else
@@ -175,7 +265,7 @@ void pipeline_flush(struct pipeline *p)
 
 int pipeline_close(struct pipeline *p)
 {
-	int rc = EXIT_FINE;
+	int rc = close_exports(p);
 
 	if (p->sink_state)
 		p->sink->close(p->sink_state);

@@ -8,6 +8,16 @@
 #include "core/tool.h"
 #include "sink/sink.h"
 
+#define PIPELINE_CLOCKS 256
+
+/* A further output, besides standard output (--har, --curl). */
+struct pipeline_export {
+	const struct sink *sink; /* NULL: none */
+	void *st;
+	struct out out;
+	const char *file; /* for messages */
+};
+
 struct pipeline {
 	const struct tool *tool;
 	const struct run_cfg *rc;
@@ -15,22 +25,39 @@ struct pipeline {
 	void *sink_state;
 	const char **columns;
 	struct out out;
+	struct pipeline_export export[RUN_EXPORTS];
 	struct totals *totals;
 	struct buf scratch;
 	struct pids *pids; /* containers by pid */
-	int64_t clock_ns;  /* added to FT_TIME values: monotonic to real time; 0 when they are real already */
-	uint64_t records;  /* handed to the sink */
-	uint64_t written;  /* of these, so many at least have left the buffer */
-	bool done;         /* -n reached, reader gone or output failed: stop */
+	/* What makes FT_TIME values real: the offset that held at each one's time, so that a time told twice (in a
+	 * record and in a capture) is told the same. None: they are real already. */
+	struct {
+		uint64_t since;
+		int64_t offset;
+	} clock[PIPELINE_CLOCKS];
+	int64_t first_offset;
+	size_t nclocks;   /* seen so far; the last ones are kept */
+	uint64_t records; /* handed to the sink */
+	uint64_t written; /* of these, so many at least have left the buffer */
+	bool done;        /* -n reached, reader gone or output failed: stop */
 };
 
 /* Opens the sink on stdout. schema: of the records to come. 0, or -1 with e. */
 int pipeline_open(struct pipeline *p, const struct tool *t, const struct run_cfg *rc, const struct schema *schema,
                   struct err *e);
+/* Opens what the run's exports ask for; fd: theirs, owned from now on, -1 for none. After pipeline_open. 0, or -1 with
+ * e.
+ */
+int pipeline_export(struct pipeline *p, const int fd[RUN_EXPORTS], struct err *e);
 /* Emit callback: ctx is the pipeline. */
 void pipeline_emit(void *ctx, struct record *r);
 /* The records that follow are a table of their own. */
 void pipeline_table(struct pipeline *p);
+/* Real time is offset ahead of the monotonic clock from now on. */
+void pipeline_clock(struct pipeline *p, uint64_t now_ns, int64_t offset);
+uint64_t pipeline_real(const struct pipeline *p, uint64_t ns);
+/* How far real time has moved against the monotonic clock since the first pipeline_clock. */
+int64_t pipeline_moved(const struct pipeline *p, uint64_t ns);
 /* Remembers the container and the TLS library (enum tls_lib_id) of a process (bounded). */
 void pipeline_proc(struct pipeline *p, uint32_t pid, const char *container, uint8_t lib);
 /* Keys of the process came from this library: it is the one in use. */

@@ -21,8 +21,16 @@ struct run {
 	int keylog;              /* --keylog: its descriptor, -1 */
 	int keylog_in;           /* --keylog-in, live: its descriptor, -1 */
 	int capture, opener;     /* -w: the first file; socket of who opens further ones; -1 */
+	int export[RUN_EXPORTS]; /* files of --har and --curl, -1 */
+	struct netpkt *net;      /* --packets: until the worker has it; NULL */
 	int ask;                 /* own end of the pair for questions about files, live only */
 };
+
+/* Are real packets wanted? Of tools that see no streams they are what -w writes. */
+static inline bool run_packets(const struct run *r)
+{
+	return r->rc.write_file && (r->rc.packets || r->tool->no_streams || r->rc.no_payload);
+}
 
 /* Sums the per-CPU counters. */
 void bpf_stats_sum(const struct bpf_stats *percpu, struct bpf_stats *out);

@@ -29,6 +29,7 @@ static const int allowed[] = {
     SCMP_SYS(ppoll),
     SCMP_SYS(recvmsg),
     SCMP_SYS(recvfrom),
+    SCMP_SYS(getsockopt), /* what a packet socket has dropped */
     SCMP_SYS(sendmsg),
     SCMP_SYS(pread64),
     SCMP_SYS(fstat),

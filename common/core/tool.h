@@ -73,6 +73,9 @@ struct match {
 /* --via: how plaintext of TLS is had. */
 enum via { VIA_AUTO, VIA_KEYS, VIA_CALLS };
 
+#define RUN_EXPORTS 2 /* run_cfg.export: in this order */
+enum run_export { EXPORT_HAR, EXPORT_CURL };
+
 /* What the common options say (design: "Options that every tool has"). */
 struct run_cfg {
 	struct target_spec target;
@@ -86,6 +89,8 @@ struct run_cfg {
 	const char *read_file;                          /* -r */
 	const char *keylog_in;                          /* --keylog-in */
 	const char *write_file;                         /* -w */
+	const char *export[RUN_EXPORTS];                /* --har, --curl: file, or "-" for standard output; NULL */
+	bool packets;                                   /* --packets */
 	uint64_t rotate_bytes, rotate_ns, rotate_count; /* -C, -G, -W; 0: not given */
 	uint64_t duration_ns, count;                    /* 0: no limit */
 	uint64_t buffer_bytes;                          /* data ring; 0: 8 MiB */
@@ -98,6 +103,7 @@ struct run_cfg {
 	const char *keylog; /* --keylog */
 	const char *rung;   /* hidden: force a probe rung, for tests */
 	bool peek_only;     /* hidden: probes without payload, for the bench */
+	bool entry_sites;   /* hidden: --via calls at functions' entry and return, for the bench */
 	const char *docs;   /* hidden: "man", "bash", "zsh", "fish", "readme", "common": print generated text */
 	struct match match[RUN_MAX_MATCH];
 	size_t nmatch;

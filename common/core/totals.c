@@ -17,6 +17,7 @@
 #define KEY_MAX     512 /* bytes of a group's name; longer ones are cut: they then share a row */
 #define ROWS_SHOWN  20
 #define NAME_AT     45 /* column of a row's name */
+#define LEAN_BELOW  110
 #define GROUPS_DFLT 1000
 #define NAME_TEXT   48 /* a number or an IP address as text */
 
@@ -265,9 +266,18 @@ static void row_figures(const struct totals *t, const struct group *g, char p[4]
 	fmt_us(p[3], hist_at(&g->h, 99));
 }
 
-static bool print_row(const struct totals *t, const struct group *g, const char *name, struct buf *b, size_t room)
+/* The row's name is worth more than percentiles of sums. */
+static bool is_lean(const struct totals *t, int width)
+{
+	return t->spec->by_sum && width > 0 && width < LEAN_BELOW;
+}
+
+static bool print_row(const struct totals *t, const struct group *g, const char *name, struct buf *b, int width)
 {
 	struct buf safe = {.max = 4 * KEY_MAX + 64};
+	bool lean = is_lean(t, width);
+	int at = lean ? NAME_AT - 18 : NAME_AT;
+	size_t room = !name && width > at + 8 ? (size_t)(width - at) : 0;
 	char p[4][16];
 
 	row_figures(t, g, p);
@@ -286,14 +296,15 @@ static bool print_row(const struct totals *t, const struct group *g, const char 
 	bool cut = room && text_width(buf_span(&safe)) > room;
 	if (cut)
 		safe.n = text_fit(buf_span(&safe), room - 1);
-	bool ok = buf_addf(b, "%8llu %7s %8s %8s %8s  ", (unsigned long long)g->count, p[0], p[1], p[2], p[3]) &&
-	          buf_add(b, safe.p, safe.n) && buf_adds(b, cut ? "…\n" : "\n");
+	bool ok = buf_addf(b, "%8llu %7s %8s", (unsigned long long)g->count, p[0], p[1]) &&
+	          (lean || buf_addf(b, " %8s %8s", p[2], p[3])) && buf_adds(b, "  ") && buf_add(b, safe.p, safe.n) &&
+	          buf_adds(b, cut ? "…\n" : "\n");
 	buf_free(&safe);
 	return ok;
 }
 
 /* Prints v[0..n), the first ROWS_SHOWN singly and the rest, with what was never kept apart, in one row. */
-static bool print_rows(const struct totals *t, struct group **v, size_t n, struct buf *b, size_t room)
+static bool print_rows(const struct totals *t, struct group **v, size_t n, struct buf *b, int width)
 {
 	struct group rest = {.count = t->others->count, .bad = t->others->bad};
 	bool ok = true;
@@ -301,7 +312,7 @@ static bool print_rows(const struct totals *t, struct group **v, size_t n, struc
 
 	for (size_t i = 0; ok && i < n; i++) {
 		if (i < ROWS_SHOWN) {
-			ok = print_row(t, v[i], NULL, b, room);
+			ok = print_row(t, v[i], NULL, b, width);
 			continue;
 		}
 		rest.count += v[i]->count;
@@ -312,7 +323,7 @@ static bool print_rows(const struct totals *t, struct group **v, size_t n, struc
 		hist_merge(&rest.h, &t->others->h);
 		size_t more = n > ROWS_SHOWN ? n - ROWS_SHOWN : 0;
 		snprintf(name, sizeof(name), "(others: %zu%s)", more, t->others->count ? " and more" : "");
-		ok = print_row(t, &rest, name, b, 0);
+		ok = print_row(t, &rest, name, b, width);
 	}
 	hist_free(&rest.h);
 	return ok;
@@ -321,7 +332,7 @@ static bool print_rows(const struct totals *t, struct group **v, size_t n, struc
 bool totals_print(const struct totals *t, struct buf *b, int width)
 {
 	struct group **v = calloc(t->n + 1, sizeof(*v));
-	size_t n = 0, room = width > NAME_AT + 8 ? (size_t)width - NAME_AT : 0;
+	size_t n = 0;
 
 	if (!v)
 		return false;
@@ -330,11 +341,13 @@ bool totals_print(const struct totals *t, struct buf *b, int width)
 			v[n++] = g;
 	bool sum = t->spec->by_sum;
 	qsort(v, n, sizeof(*v), sum ? by_sum : by_count);
-	bool ok = n == 0 || buf_addf(b, "%8s %7s %8s %8s %8s ", "count", sum ? "total" : "errors", sum ? "max" : "p50",
-	                             sum ? "p50" : "p95", sum ? "p95" : "p99");
+	bool ok = n == 0 || buf_addf(b, "%8s %7s %8s", "count", sum ? "total" : "errors", sum ? "max" : "p50");
+	if (ok && n && !is_lean(t, width))
+		ok = buf_addf(b, " %8s %8s", sum ? "p50" : "p95", sum ? "p95" : "p99");
+	ok = ok && (n == 0 || buf_addc(b, ' '));
 	for (size_t i = 0; ok && n && i < t->nby; i++)
 		ok = buf_addf(b, " %s", t->by[i]->key);
-	ok = ok && (n == 0 || buf_addc(b, '\n')) && print_rows(t, v, n, b, room);
+	ok = ok && (n == 0 || buf_addc(b, '\n')) && print_rows(t, v, n, b, width);
 	free(v);
 	return ok;
 }

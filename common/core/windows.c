@@ -4,7 +4,6 @@
  * every --interval. It must not know what the tools make of it.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,11 +68,6 @@ static void complain(struct windows *w, const struct err *e)
 	w->complained = true;
 }
 
-static bool proc_is_there(uint32_t pid)
-{
-	return kill((pid_t)pid, 0) == 0 || errno == EPERM;
-}
-
 void windows_add(struct windows *w, uint32_t pid)
 {
 	struct err e = {0};
@@ -81,7 +75,7 @@ void windows_add(struct windows *w, uint32_t pid)
 	if (!w)
 		return;
 	/* --netns names the one namespace that matters. */
-	if (!w->b->run->rc.target.netns_pid && sockdiag_add(w->diag, pid, &e) < 0 && proc_is_there(pid))
+	if (!w->b->run->rc.target.netns_pid && sockdiag_add(w->diag, pid, &e) < 0)
 		complain(w, &e);
 	for (size_t i = 0; i < w->npids; i++)
 		if (w->pids[i] == pid)

@@ -26,6 +26,7 @@
 #include "core/run.h"
 #include "core/sandbox.h"
 #include "core/writer.h"
+#include "turn.h"
 #include "tls/tls.h"
 
 #define TICK_MS       10
@@ -76,10 +77,32 @@ static int64_t clock_offset(void)
 	return off;
 }
 
+/* Of tools without streams: each event with addresses is of a traced connection. */
+static void traced(struct worker *w, const void *data, size_t size)
+{
+	struct {
+		struct ev_hdr h;
+		struct ev_addr addr;
+	} ev;
+
+	if (size < sizeof(ev) || !(w->run->tool->no_streams || w->run->rc.no_payload))
+		return;
+	memcpy(&ev, data, sizeof(ev));
+	if (ev.h.type != EV_WIN && ev.h.type != EV_DATA && ev.h.type != EV_SOCK && ev.h.type != EV_CONN)
+		return;
+	struct rec_addr local = live_addr(&ev.addr, ev.addr.laddr, ev.addr.lport);
+	struct rec_addr remote = live_addr(&ev.addr, ev.addr.raddr, ev.addr.rport);
+	struct origin who = {.pid = ev.h.pid, .tid = ev.h.tid};
+	memcpy(who.comm, ev.h.comm, sizeof(who.comm));
+	writer_known(&w->writer, &local, &remote, 0, &who, ev.h.ts_ns);
+}
+
 static bool on_event(void *ctx, const void *data, size_t size)
 {
 	struct worker *w = ctx;
 
+	if (w->writer.packets)
+		traced(w, data, size);
 	if (!analysis_event(&w->analysis, data, size))
 		live_event(&w->live, data, size);
 	w->batch += size;
@@ -126,7 +149,7 @@ static void drop_privileges(void)
 }
 
 /* Answers one question about a file. 0, or -1: the broker is gone. */
-static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
+static int answer_resolve(int sock, const struct ipc_msg *q, int fd, bool entry_only)
 {
 	struct ipc_msg m = {.type = IPC_PLAN, .seq = q->seq};
 	char path[sizeof(q->u.path)];
@@ -136,7 +159,7 @@ static int answer_resolve(int sock, const struct ipc_msg *q, int fd)
 	if (fd < 0)
 		m.u.plan.rc = err_set(&m.u.plan.err, EXIT_RUNTIME, "no descriptor came with %s", path);
 	else
-		m.u.plan.rc = plan_resolve(fd, path, &m.u.plan.plan, &m.u.plan.err);
+		m.u.plan.rc = plan_resolve(fd, path, entry_only, &m.u.plan.plan, &m.u.plan.err);
 	return ipc_send(sock, &m, -1);
 }
 
@@ -157,11 +180,12 @@ static int answer_symbol(int sock, const struct ipc_msg *q, int fd)
  */
 static void *resolver(void *arg)
 {
-	int sock = *(const int *)arg, fd, gone = 0;
+	const struct run *run = arg;
+	int sock = run->ask, fd, gone = 0;
 	struct ipc_msg m;
 
 	while (!gone && ipc_recv(sock, &m, &fd) == 1) {
-		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd) < 0
+		gone = m.type == IPC_RESOLVE  ? answer_resolve(sock, &m, fd, run->rc.entry_sites) < 0
 		       : m.type == IPC_SYMBOL ? answer_symbol(sock, &m, fd) < 0
 		                              : true;
 		if (fd >= 0)
@@ -234,7 +258,7 @@ static void each_second(struct worker *w, uint64_t now)
 	struct ipc_shared *sh = w->run->sh;
 
 	/* Sampled often, so that records follow a clock that is being adjusted. */
-	w->pipe.clock_ns = clock_offset();
+	pipeline_clock(&w->pipe, now, clock_offset());
 	live_touch(&w->live);
 	if (!sh->tracing)
 		w->start_ns = now;
@@ -316,9 +340,24 @@ static void on_tap(void *ctx, const struct flow_tap *t)
 	writer_tap(&((struct worker *)ctx)->writer, t);
 }
 
+static void on_known(void *ctx, const struct flow_known *k)
+{
+	writer_known(&((struct worker *)ctx)->writer, k->local, k->remote, k->number, k->who, k->ts_ns);
+}
+
+static void on_said(void *ctx, const struct record *r)
+{
+	writer_event(&((struct worker *)ctx)->writer, r);
+}
+
+static void on_secret_line(void *ctx, struct span line)
+{
+	writer_secret(&((struct worker *)ctx)->writer, line);
+}
+
 static bool with_keys(const struct run *r)
 {
-	return r->tool->tls_calls && r->rc.via != VIA_CALLS;
+	return r->tool->tls_calls && !r->rc.no_payload && r->rc.via != VIA_CALLS && r->ls.secrets_ring_fd >= 0;
 }
 
 static void on_needs_keys(void *ctx, uint64_t conn_id, uint32_t pid)
@@ -343,6 +382,8 @@ static int open_keys(struct worker *w, struct err *e)
 	    .sock = r->sock,
 	    .epoll = w->epoll,
 	    .keylog = r->keylog,
+	    .line = r->net ? on_secret_line : NULL,
+	    .ctx = w,
 	    .keylog_in = r->keylog_in,
 	    .scan = !r->rc.no_memory_scan,
 	};
@@ -374,7 +415,9 @@ static int setup(struct worker *w, struct err *e)
 
 	if (pipeline_open(&w->pipe, r->tool, &r->rc, r->rc.coverage ? &coverage_schema : r->tool->schema, e) < 0)
 		return -1;
-	w->pipe.clock_ns = clock_offset();
+	if (!r->rc.coverage && pipeline_export(&w->pipe, r->export, e) < 0)
+		return -1;
+	pipeline_clock(&w->pipe, now, clock_offset());
 	w->start_ns = w->second_ns = now;
 	w->live.ctl = r->ls.ctl;
 	if (r->rc.filter) {
@@ -384,6 +427,8 @@ static int setup(struct worker *w, struct err *e)
 	}
 	if (analysis_open(&w->analysis, r->tool, r->tool_cfg, &w->pipe, w->live.connfilter, e) < 0)
 		return -1;
+	if (r->net)
+		analysis_watch(&w->analysis, on_said, w);
 	analysis_live(&w->analysis, r->ls.own, r->ls.own_bytes, r->rc.nf ? ask_ct : NULL, w);
 	struct flow_cfg fc = r->fc;
 	fc.decoders = analysis_decoders(r->tool, &r->rc);
@@ -394,9 +439,10 @@ static int setup(struct worker *w, struct err *e)
 	fc.admit = live_admit;
 	if (r->rc.write_file) {
 		fc.tap = on_tap;
+		fc.known = r->net ? on_known : NULL;
 		fc.skip = NULL;
 		fc.shape = NULL; /* the file is to have the whole streams */
-		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, e) < 0)
+		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, r->net, e) < 0)
 			return -1;
 	}
 	fc.ctx = w;
@@ -430,7 +476,7 @@ int worker_run(struct run *r, struct loader *l)
 	drop_privileges();
 	/* After the drop: capabilities are a thread's own. */
 	pthread_t t;
-	int why = pthread_create(&t, NULL, resolver, &r->ask);
+	int why = pthread_create(&t, NULL, resolver, r);
 	if (why) {
 		log_error("cannot start a thread: %s", strerror(why));
 		return EXIT_RUNTIME;

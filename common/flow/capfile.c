@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * capfile.c - capture files through libpcap into reassembly, packet by packet.
+ * capfile.c - capture files into reassembly, packet by packet: pcap through libpcap, pcapng through ng.h, which keeps
+ * the options that say whose packets they are.
  *
  * It must not look into packets, nor know what becomes of them.
  */
@@ -9,7 +10,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "flow/noted.h"
 #include "flow/offline.h"
+
+#define PCAPNG_FIRST 0x0a /* of a section header's type; no pcap file begins so */
+
+struct reading {
+	const struct capfile *c;
+	uint64_t max_conn, plain, unknown; /* packets of other interfaces; packets of link types that are not decoded */
+	int dlt;                           /* of the first of those */
+	bool known;                        /* there was a packet of another link type */
+};
 
 /* libpcap names the file in some messages and not in others: once is enough. */
 static int fail(struct err *e, const char *path, const char *why)
@@ -19,17 +30,13 @@ static int fail(struct err *e, const char *path, const char *why)
 	return err_set(e, EXIT_RUNTIME, "%s: %s", path, why);
 }
 
-static int set_filter(pcap_t *p, const char *filter, struct err *e)
+static int bad_link(struct err *e, const char *path, int dlt)
 {
-	struct bpf_program prog;
+	const char *name = pcap_datalink_val_to_name(dlt);
 
-	if (!filter)
-		return 0;
-	if (pcap_compile(p, &prog, filter, 1, PCAP_NETMASK_UNKNOWN))
-		return err_set(e, EXIT_USAGE, "bad filter '%s': %s", filter, pcap_geterr(p));
-	int r = pcap_setfilter(p, &prog);
-	pcap_freecode(&prog);
-	return r ? err_set(e, EXIT_USAGE, "filter '%s' cannot be used: %s", filter, pcap_geterr(p)) : 0;
+	return err_set(e, EXIT_RUNTIME,
+	               "%s: link type %s (%d) is not decoded; Ethernet, Linux cooked, loopback and raw IP are", path,
+	               name ? name : "unknown", dlt);
 }
 
 static int read_all(pcap_t *p, const char *path, struct reasm *r, const volatile int *stop, struct err *e)
@@ -62,30 +69,120 @@ void *capfile_open(const char *path, struct err *e)
 	return f;
 }
 
-int capfile_read(void *file, const char *path, const char *filter, struct reasm *r, const volatile int *stop,
-                 struct err *e)
+static bool is_pcapng(FILE *f)
+{
+	int first = getc(f);
+
+	if (first != EOF)
+		ungetc(first, f);
+	return first == PCAPNG_FIRST;
+}
+
+void keylog_lines(struct span text, void (*line)(void *ctx, struct span line), void *ctx)
+{
+	while (text.n) {
+		const uint8_t *end = memchr(text.p, '\n', text.n);
+		size_t n = end ? (size_t)(end - text.p) : text.n;
+		line(ctx, span_sub(text, 0, n));
+		text = span_sub(text, n + 1, text.n);
+	}
+}
+
+static void on_secrets(void *ctx, struct span keylog)
+{
+	const struct reading *r = ctx;
+
+	if (r->c->secret)
+		keylog_lines(keylog, r->c->secret, r->c->ctx);
+}
+
+static void scan_packet(void *ctx, const struct ng_packet *p)
+{
+	struct reading *r = ctx;
+	uint64_t conn = p->decrypted && p->dir ? noted_conn(p->note) : 0;
+
+	r->plain += !conn;
+	if (conn > r->max_conn)
+		r->max_conn = conn;
+	if (conn)
+		reasm_cover(r->c->reasm, p);
+}
+
+void capfile_scan(void *file, struct capfile *c)
+{
+	struct reading r = {.c = c};
+	struct ng_sink to = {
+	    .packet = c->noted ? scan_packet : NULL, .secrets = on_secrets, .ctx = &r, .stop = c->stop};
+	struct ng_stats st;
+	struct err e = {0};
+
+	if (fseek(file, 0, SEEK_CUR) != 0)
+		return;
+	if (is_pcapng(file))
+		ng_read(file, "", &to, &st, &e); /* what is wrong with it is told when it is read for good */
+	clearerr(file);
+	c->scanned = fseek(file, 0, SEEK_SET) == 0;
+	reasm_noted(c->reasm, c->noted, c->no_windows && !r.plain, false);
+	if (c->flow)
+		flow_number_above(c->flow, r.max_conn);
+}
+
+static void on_section(void *ctx, struct span note)
+{
+	const struct reading *r = ctx;
+
+	if (r->c->noted)
+		noted_section(r->c->noted, note);
+}
+
+static void on_packet(void *ctx, const struct ng_packet *p)
+{
+	struct reading *r = ctx;
+	bool known = packet_dlt_known(p->dlt);
+
+	r->known |= known;
+	if (!known && !r->unknown++)
+		r->dlt = p->dlt;
+	reasm_take(r->c->reasm, p);
+}
+
+static int read_ng(FILE *f, const char *path, const struct capfile *c, struct err *e)
+{
+	struct reading r = {.c = c};
+	struct ng_sink to = {.section = on_section, .packet = on_packet, .ctx = &r, .stop = c->stop};
+	struct ng_stats st;
+
+	if (!c->scanned) {
+		to.secrets = on_secrets;
+		reasm_noted(c->reasm, c->noted, c->no_windows, true);
+	}
+	int ret = ng_read(f, path, &to, &st, e);
+	if (!ret && !st.stopped && r.unknown && !r.known)
+		ret = bad_link(e, path, r.dlt);
+	if (f != stdin)
+		fclose(f);
+	return ret;
+}
+
+int capfile_read(void *file, const char *path, const struct capfile *c, struct err *e)
 {
 	char why[PCAP_ERRBUF_SIZE] = "";
-	pcap_t *p = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, why);
+	pcap_t *p;
 	int ret;
 
+	if (is_pcapng(file))
+		return read_ng(file, path, c, e);
+	p = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, why);
 	if (!p && file != stdin)
 		fclose(file);
-	if (!p && stop && *stop)
+	if (!p && c->stop && *c->stop)
 		return 0;
 	if (!p)
 		return fail(e, path, why);
-	int dlt = pcap_datalink(p);
-	if (!packet_dlt_known(dlt)) {
-		const char *name = pcap_datalink_val_to_name(dlt);
-		ret = err_set(e, EXIT_RUNTIME,
-		              "%s: link type %s (%d) is not decoded; Ethernet, Linux cooked, loopback and raw IP are",
-		              path, name ? name : "unknown", dlt);
-	} else {
-		ret = set_filter(p, filter, e);
-	}
-	if (!ret)
-		ret = read_all(p, path, r, stop, e);
+	if (packet_dlt_known(pcap_datalink(p)))
+		ret = read_all(p, path, c->reasm, c->stop, e);
+	else
+		ret = bad_link(e, path, pcap_datalink(p));
 	pcap_close(p);
 	return ret;
 }

@@ -91,12 +91,14 @@ void complete_record(struct flow *f, const struct conn *c, struct record *r)
 	struct rec_base *base = r->data;
 
 	base->conn = c->number;
+	if (!base->role)
+		base->role = c->role;
 	if (!base->role && c->outer)
 		base->role = sealed_role(f, c->outer);
-	base->source = c->sock_id ? c->sock_id : c->id;
+	base->source = c->sock_id ? c->sock_id : c->outer ? c->outer : c->id;
 	base->local = c->local;
 	base->remote = c->remote;
-	if (f->cfg.offline) {
+	if (f->cfg.offline && !(c->id & FLOW_NOTED)) {
 		/* No traced process has a role; local is the client's end, also where the packets could not tell. */
 		if (base->role && !strcmp(base->role, "server")) {
 			base->local = c->remote;

@@ -35,7 +35,8 @@ static bool decoder_start(struct flow *f, struct conn *c, int dir, const struct 
 	c->dec = d;
 	c->state = CONN_DECODED;
 	struct conn *outer = c->outer ? flow_find(f, c->outer) : NULL;
-	c->number = outer && outer->number ? outer->number : ++f->stats.decoded;
+	f->stats.decoded += !(outer && outer->number);
+	c->number = c->given ? c->given : outer && outer->number ? outer->number : ++f->last_number;
 	/* What the other direction showed before was looked at and dropped: its next event says where it is. */
 	if (!s->from_start && !other->from_start && !other->head)
 		other->known = false;

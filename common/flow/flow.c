@@ -69,6 +69,12 @@ static struct conn **slot_of(struct flow *f, uint64_t id)
 	return p;
 }
 
+void flow_number_above(struct flow *f, uint64_t n)
+{
+	if (n > f->last_number)
+		f->last_number = n;
+}
+
 struct conn *flow_find(struct flow *f, uint64_t id)
 {
 	return *slot_of(f, id);
@@ -138,6 +144,7 @@ void conn_tap(struct flow *f, struct conn *c, struct flow_tap t)
 	t.remote = &c->remote;
 	t.tls = c->tls;
 	t.attribution = c->attribution;
+	t.role = c->outer ? sealed_role(f, c->outer) : c->role;
 	t.from_start = c->s[0].from_start || c->s[1].from_start;
 	t.user = &c->tap;
 	f->cfg.tap(f->cfg.ctx, &t);
@@ -181,6 +188,7 @@ static void conn_end(struct flow *f, struct conn *c, enum end_why why)
 		if (why == END_RESET || why == END_CLOSED)
 			conn_tap(f, c,
 			         (struct flow_tap){.what = why == END_RESET ? TAP_RESET : TAP_FIN,
+			                           .closed = true,
 			                           .dir = dir,
 			                           .ts_ns = c->closing ? c->close_ns : f->now});
 	if (c->sealed)
@@ -202,7 +210,9 @@ static void evict_one(struct flow *f)
 /* NULL when out of memory. */
 static struct conn *conn_new(struct flow *f, uint64_t id)
 {
-	while (f->stats.open >= f->cfg.max_conns && f->stats.open)
+	/* What a TLS connection carries begins in its decryptor's callbacks, where no connection may end: at most as
+	 * many places more, until the next other connection comes. */
+	while (!(id & FLOW_CARRIED) && f->stats.open >= f->cfg.max_conns && f->stats.open)
 		evict_one(f);
 	struct conn *c = calloc(1, sizeof(*c));
 	if (!c)
@@ -246,6 +256,10 @@ static void conn_learn(struct conn *c, const struct flow_data *d)
 {
 	addr_learn(&c->local, &d->local);
 	addr_learn(&c->remote, &d->remote);
+	if (d->role)
+		c->role = d->role;
+	if (d->number)
+		c->given = d->number;
 	if (!d->tls)
 		return;
 	c->tls = d->tls;
@@ -271,6 +285,17 @@ static bool conn_admit(struct flow *f, struct conn *c, const struct flow_data *d
 	f->stats.conns -= !c->outer;
 	conn_drop(f, c);
 	return false;
+}
+
+static void tell_known(struct flow *f, const struct flow_data *d)
+{
+	struct conn *c = flow_find(f, d->conn_id);
+	unsigned how = !c ? 0 : c->number ? 2 : c->state == CONN_SEALED;
+
+	if (!c || how <= c->told || !c->local.family || !c->remote.family)
+		return;
+	c->told = (uint8_t)how;
+	f->cfg.known(f->cfg.ctx, &(struct flow_known){&c->local, &c->remote, c->number, d->ts_ns, &d->who});
 }
 
 void flow_data(struct flow *f, const struct flow_data *d)
@@ -299,6 +324,24 @@ void flow_data(struct flow *f, const struct flow_data *d)
 	if (c->state == CONN_NEW && !conn_admit(f, c, d))
 		return;
 	stream_data(f, c, d);
+	if (f->cfg.known)
+		tell_known(f, d);
+}
+
+void flow_tell(struct flow *f, uint64_t conn_id, struct record *r)
+{
+	struct conn *c = flow_find(f, conn_id);
+	struct rec_base *base = r->data;
+
+	if (!c || !f->cfg.handshakes)
+		return;
+	if (!c->number)
+		c->number = c->given ? c->given : ++f->last_number;
+	base->conn = c->number;
+	base->source = c->id;
+	base->local = c->local;
+	base->remote = c->remote;
+	f->cfg.emit(f->cfg.ctx, r);
 }
 
 void flow_unix(struct flow *f, uint64_t conn_id, struct span local, struct span remote)

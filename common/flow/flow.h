@@ -26,6 +26,7 @@ enum flow_data_flags {
 	FLOW_MATCHED = 16,   /* likewise "matched" */
 	FLOW_SKIPPED = 32,   /* the rest of want was not copied, for the decoder needs nothing of it (flow_cfg.shape) */
 	FLOW_BREAK = 64,     /* want stands for bytes of unknown number that nobody saw */
+	FLOW_AT_MOST = 128,  /* want bytes or fewer were lost */
 };
 
 /* One event: want bytes of one direction at stream position off, of which bytes.n (<= want) are here. want 0: only
@@ -45,7 +46,12 @@ struct flow_data {
 	const char *func;              /* TLS: the library's function, NULL unknown */
 	bool attributed;               /* TLS: the socket is known */
 	uint64_t sock_id;              /* TLS: the source's id of that socket, 0 unknown */
+	const char *role;              /* "client", "server"; NULL: messages tell, if anything does */
+	uint64_t number;               /* of the connection, as a file says that it was in the records; 0: flow's own */
 };
+
+/* Set in the ids of connections that a file tells as the tool saw them live: their ends, roles and threads hold. */
+#define FLOW_NOTED (1ULL << 62)
 
 /* What passed on a decoded connection, in stream order, just after its decoder had it. */
 enum flow_tap_what { TAP_DATA, TAP_GAP, TAP_FIN, TAP_RESET, TAP_CLOSE /* the connection is forgotten */ };
@@ -59,8 +65,20 @@ struct flow_tap {
 	uint64_t number; /* of the connection, as in records */
 	const struct rec_addr *local, *remote;
 	const char *tls, *func, *attribution;
-	bool from_start; /* the connection is known from its first byte */
-	void **user;     /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
+	bool from_start;  /* the connection is known from its first byte */
+	bool edge;        /* TAP_DATA: starts where a call's buffer started */
+	const char *role; /* our end of the connection: "client", "server"; NULL where only messages tell */
+	const char *why;  /* TAP_GAP: "lost", "uncaptured", "skipped", "unknown": then gap is 1 */
+	bool closed;      /* TAP_FIN, TAP_RESET: the whole connection ended, not this direction alone */
+	void **user;      /* the tap's own, per connection; NULL at first, to be freed at TAP_CLOSE */
+};
+
+/* A connection that is decoded, or whose TLS records are. */
+struct flow_known {
+	const struct rec_addr *local, *remote;
+	uint64_t number; /* 0: it has none yet */
+	uint64_t ts_ns;
+	const struct origin *who;
 };
 
 struct flow_cfg {
@@ -94,6 +112,9 @@ struct flow_cfg {
 	void (*needs_keys)(void *ctx, uint64_t conn_id, uint32_t pid);
 	/* Which TLS library a process uses, for records; NULL: unknown. The function may be NULL. */
 	const char *(*tls_name)(void *ctx, uint32_t pid);
+	/* Connections that are wanted, once their ends are known, and once more when they have a number. May be NULL.
+	 */
+	void (*known)(void *ctx, const struct flow_known *k);
 	/* For who writes the streams themselves (-w). May be NULL. */
 	void (*tap)(void *ctx, const struct flow_tap *t);
 	void *ctx;
@@ -115,12 +136,17 @@ struct flow_stats {
 
 /* NULL when out of memory. cfg is copied. */
 struct flow *flow_new(const struct flow_cfg *cfg);
+/* Numbers that flow gives to connections are above n from now on. */
+void flow_number_above(struct flow *f, uint64_t n);
 /* The decryptor, for secrets; NULL without cfg.decrypt. Its connections are flow's own. */
 struct tlsd *flow_tlsd(struct flow *f);
 /* Calls fn for each TLS connection whose records wait for keys, or will; n->group is its process. fn may give it keys:
  * its plaintext comes out at once. */
 void flow_lacking(struct flow *f, void (*fn)(void *ctx, struct tlsd_conn *c, const struct tlsd_need *n), void *ctx);
 void flow_data(struct flow *f, const struct flow_data *d);
+/* A record that its source has made itself, of a connection that flow knows: completed and emitted, where records of
+ * handshakes and alerts are wanted. */
+void flow_tell(struct flow *f, uint64_t conn_id, struct record *r);
 /* Direction dir ended in order; at_off is the stream's length, UINT64_MAX when unknown (ends where it is). */
 void flow_fin(struct flow *f, uint64_t conn_id, int dir, uint64_t at_off, uint64_t ts_ns);
 /* Offline: the peer has acknowledged all of dir below upto. A hole there is waited for no longer than reorder_ns; other

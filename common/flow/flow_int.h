@@ -65,6 +65,8 @@ struct list {
 struct conn {
 	uint64_t sock_id;    /* of the socket below a TLS session, 0 unknown or none */
 	uint64_t id, number; /* number: in records, from 1; 0 until decoded */
+	const char *role;    /* that the source told, NULL */
+	uint64_t given;      /* number that it will have, 0: the next one */
 	uint64_t last_ns, close_ns;
 	struct conn *hnext;
 	struct link lru, wait;
@@ -77,7 +79,7 @@ struct conn {
 	struct sealed *sealed; /* owned: CONN_SEALED */
 	uint64_t outer;        /* id of the TLS connection that carries this one, 0: none */
 	struct stream s[2];
-	uint8_t state, list, waiting, no_start, tls_looks;
+	uint8_t state, list, waiting, no_start, tls_looks, told;
 	uint8_t closing, why; /* ends when reorder_ns passed; why: enum end_why */
 };
 
@@ -99,6 +101,7 @@ struct flow {
 	struct list lru[LRU_LISTS], wait;
 	struct recent *recent;
 	size_t queued;
+	uint64_t last_number;
 	uint64_t counted; /* snapshots seen by the counting emitter */
 	struct buf body[2], note, coding;
 };

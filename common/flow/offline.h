@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "flow/flow.h"
+#include "flow/ng.h"
 
 /* TCP header flags (RFC 9293 section 3.1). */
 enum { SEG_FIN = 1, SEG_SYN = 2, SEG_RST = 4, SEG_PSH = 8, SEG_ACK = 16 };
@@ -50,8 +51,12 @@ enum packet_result { PKT_TCP, PKT_OTHER, PKT_FRAGMENT, PKT_MALFORMED };
 /* Parses one packet of the pcap link type dlt: Ethernet with VLAN tags, Linux cooked v1 and v2, BSD loopback (NULL,
  * LOOP), raw IP (RAW, IPV4, IPV6). IPv6 extension headers are walked. */
 enum packet_result packet_parse(int dlt, struct span pkt, size_t wire_len, struct tcp_seg *out);
+/* The same of an Ethernet frame. */
+enum packet_result packet_ethernet(struct span pkt, size_t wire_len, struct tcp_seg *out);
 /* Is this link type known to packet_parse? */
 bool packet_dlt_known(int dlt);
+
+struct noted;
 
 /* reasm.c: TCP reassembly (RFC 9293 section 3.4: sequence numbers wrap) into a flow with cfg.offline. */
 struct reasm;
@@ -64,22 +69,41 @@ struct reasm *reasm_new(struct flow *f, size_t max_conns);
 void reasm_watch(struct reasm *r, void (*fn)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns), void *ctx);
 /* ts_ns: the packet's time. */
 void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns);
+/* The same, of a pcapng file. */
+void reasm_take(struct reasm *r, const struct ng_packet *p);
+/*
+ * Packets of plaintext streams go to noted (noted.h) from now on. watch: reasm_watch is told of them, too. whole: in
+ * sections that have an interface for them other packets are no streams at all, for want of reasm_cover.
+ */
+void reasm_noted(struct reasm *r, struct noted *noted, bool watch, bool whole);
+/* Between this packet's ends noted packets say what passed: others are not put into streams. */
+void reasm_cover(struct reasm *r, const struct ng_packet *p);
 /* The capture ended: connections closed by both ends are ended, what is open is emitted as ongoing (flow_finish). */
 void reasm_finish(struct reasm *r);
 void reasm_get_stats(const struct reasm *r, struct reasm_stats *s);
 void reasm_free(struct reasm *r);
 
-/* capfile.c (libpcap): opens a pcap or pcapng file ("-": stdin) and looks at nothing in it. A stdio stream, which
- * capfile_read closes, or NULL with e (or interrupted). */
+/* capfile.c: pcap files through libpcap, pcapng files through ng.h. Opens one ("-": stdin) and looks at nothing in it.
+ * A stdio stream, which capfile_read closes, or NULL with e (or interrupted). */
 void *capfile_open(const char *path, struct err *e);
-/* Reads it through r, with an optional pcap filter; path: for messages. Returns 0, or -1 with e set; a truncated file
- * is decoded up to the cut and then reported (EXIT_RUNTIME). `stop` is polled per packet. */
-int capfile_read(void *file, const char *path, const char *filter, struct reasm *r, const volatile int *stop,
-                 struct err *e);
 
-/* dsb.c: hands every line of the key logs in a pcapng file's Decryption Secrets Blocks to line(), then goes back to the
- * file's start. file: from capfile_open. False when it cannot be read twice (a pipe): nothing was read of it. */
-bool dsb_read(void *file, void (*line)(void *ctx, struct span line), void *ctx);
+struct capfile {
+	struct reasm *reasm;
+	struct noted *noted; /* NULL: packets of plaintext streams are packets as any other */
+	/* Each line of the key logs in a pcapng file's Decryption Secrets Blocks. May be NULL. */
+	void (*secret)(void *ctx, struct span line);
+	void *ctx;
+	const volatile int *stop; /* polled per packet; may be NULL */
+	bool no_windows;          /* reasm_watch is told of packets of plaintext streams where a file has no others */
+	struct flow *flow;        /* for numbers of connections */
+	bool scanned;             /* set by capfile_scan */
+};
+/* Looks through a pcapng file for all secrets and for what plaintext streams cover, and goes back to its start. Of what
+ * cannot be read twice (a pipe) nothing is read: secrets come as they stand in it then. */
+void capfile_scan(void *file, struct capfile *c);
+/* Reads it through reasm. path: for messages. Returns 0, or -1 with e set; a truncated file is decoded up to the cut
+ * and then reported (EXIT_RUNTIME). */
+int capfile_read(void *file, const char *path, const struct capfile *c, struct err *e);
 /* The lines of a text, without their ends. */
 void keylog_lines(struct span text, void (*line)(void *ctx, struct span line), void *ctx);
 

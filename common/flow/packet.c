@@ -304,3 +304,8 @@ enum packet_result packet_parse(int dlt, struct span pkt, size_t wire_len, struc
 		return PKT_OTHER;
 	}
 }
+
+enum packet_result packet_ethernet(struct span pkt, size_t wire_len, struct tcp_seg *out)
+{
+	return packet_parse(DLT_EN10MB, pkt, wire_len, out);
+}

@@ -33,6 +33,36 @@ int pair_of(const struct tcp_seg *s, struct pair_key *k)
 	return from;
 }
 
+static bool is_v4(const struct rec_addr *a)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return a->family == AF_INET || !memcmp(a->ip, mapped, sizeof(mapped));
+}
+
+static void wire_addr(const struct rec_addr *a, bool v4, uint8_t ip[16])
+{
+	if (a->family == AF_INET || !v4)
+		memcpy(ip, a->ip, v4 ? 4 : 16);
+	else
+		memcpy(ip, a->ip + 12, 4);
+}
+
+int pair_of_ends(const struct rec_addr *a, const struct rec_addr *b, struct pair_key *k)
+{
+	struct tcp_seg s = {.sport = a->port, .dport = b->port};
+	bool v4;
+
+	if ((a->family != AF_INET && a->family != AF_INET6) || (b->family != AF_INET && b->family != AF_INET6) ||
+	    !a->port || !b->port)
+		return -1;
+	v4 = is_v4(a) && is_v4(b);
+	s.family_v6 = !v4;
+	wire_addr(a, v4, s.saddr);
+	wire_addr(b, v4, s.daddr);
+	return pair_of(&s, k);
+}
+
 /* FNV-1a over the key's bytes. */
 static struct pair **slot_of(const struct pairs *t, const struct pair_key *k)
 {

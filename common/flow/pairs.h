@@ -31,6 +31,8 @@ struct pairs {
 bool pairs_init(struct pairs *t, size_t max);
 /* The ends of a segment; returns which of them is its sender. */
 int pair_of(const struct tcp_seg *s, struct pair_key *k);
+/* The same of a connection's addresses, a as the sender; IPv4 in IPv6 sockets is IPv4 on the wire. -1: no TCP. */
+int pair_of_ends(const struct rec_addr *a, const struct rec_addr *b, struct pair_key *k);
 struct pair *pairs_find(const struct pairs *t, const struct pair_key *k);
 /* Puts an entry in, of which there is none with key k, as the last used. The caller keeps to the bound. */
 void pairs_add(struct pairs *t, struct pair *p, const struct pair_key *k);

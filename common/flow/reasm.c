@@ -7,10 +7,13 @@
  */
 #include <stdlib.h>
 
+#include "flow/noted.h"
 #include "flow/pairs.h"
 
 /* Two positions further apart than the largest window (RFC 7323 section 2.3) cannot be of one connection. */
 #define MAX_WINDOW (1LL << 30)
+
+#define MAX_COVERED (1 << 20)
 
 /* What one end sends. */
 struct half {
@@ -35,6 +38,9 @@ struct reasm {
 	uint64_t next_id, now;
 	void (*watch)(void *ctx, const struct tcp_seg *seg, uint64_t ts_ns);
 	void *watch_ctx;
+	struct noted *noted;  /* NULL: packets are packets */
+	struct pairs covered; /* of struct pair: ends of connections that noted packets tell */
+	bool watch_noted, whole;
 };
 
 struct reasm *reasm_new(struct flow *f, size_t max_conns)
@@ -43,7 +49,8 @@ struct reasm *reasm_new(struct flow *f, size_t max_conns)
 	if (!r)
 		return NULL;
 	r->f = f;
-	if (!pairs_init(&r->tcps, max_conns ? max_conns : 65536)) {
+	if (!pairs_init(&r->tcps, max_conns ? max_conns : 65536) || !pairs_init(&r->covered, MAX_COVERED)) {
+		pairs_free(&r->tcps);
 		free(r);
 		return NULL;
 	}
@@ -243,20 +250,75 @@ void reasm_watch(struct reasm *r, void (*fn)(void *ctx, const struct tcp_seg *se
 	r->watch_ctx = ctx;
 }
 
-void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns)
+void reasm_noted(struct reasm *r, struct noted *noted, bool watch, bool whole)
+{
+	r->noted = noted;
+	r->watch_noted = watch;
+	r->whole = whole;
+}
+
+void reasm_cover(struct reasm *r, const struct ng_packet *p)
 {
 	struct tcp_seg s;
+	struct pair_key k;
 
-	if (ts_ns > r->now)
-		r->now = ts_ns;
+	if (packet_parse(p->dlt, p->bytes, p->wire_len, &s) != PKT_TCP)
+		return;
+	if (!noted_ends(p->note, &s, &k))
+		return;
+	struct pair *known = pairs_find(&r->covered, &k);
+	if (known || pairs_full(&r->covered))
+		return;
+	known = calloc(1, sizeof(*known));
+	if (known)
+		pairs_add(&r->covered, known, &k);
+}
+
+/* Do noted packets tell what is on this connection? */
+static bool is_covered(const struct reasm *r, const struct ng_packet *p, const struct tcp_seg *s)
+{
+	struct pair_key k;
+
+	if (r->whole)
+		return r->noted && p->own;
+	pair_of(s, &k);
+	return r->covered.n && pairs_find(&r->covered, &k);
+}
+
+static void segment_of(struct reasm *r, const struct ng_packet *p, const struct tcp_seg *s)
+{
+	bool noted = p->decrypted && r->noted && noted_packet(r->noted, p, s);
+
+	if (r->watch && (!noted || r->watch_noted))
+		r->watch(r->watch_ctx, s, p->ts_ns);
+	if (!noted && !is_covered(r, p, s))
+		tcp_packet(r, s);
+}
+
+void reasm_packet(struct reasm *r, int dlt, struct span pkt, size_t wire_len, uint64_t ts_ns)
+{
+	const struct ng_packet p = {.dlt = dlt, .timed = true, .ts_ns = ts_ns, .bytes = pkt, .wire_len = wire_len};
+
+	reasm_take(r, &p);
+}
+
+void reasm_take(struct reasm *r, const struct ng_packet *taken)
+{
+	struct ng_packet p = *taken;
+	struct tcp_seg s;
+
+	if (!p.timed)
+		p.ts_ns = r->now;
+	else if (r->noted)
+		p.ts_ns = noted_time(r->noted, &p);
+	if (p.ts_ns > r->now)
+		r->now = p.ts_ns;
 	flow_tick(r->f, r->now);
 	r->stats.packets++;
-	switch (packet_parse(dlt, pkt, wire_len, &s)) {
+	switch (packet_parse(p.dlt, p.bytes, p.wire_len, &s)) {
 	case PKT_TCP:
 		r->stats.tcp++;
-		if (r->watch)
-			r->watch(r->watch_ctx, &s, ts_ns);
-		tcp_packet(r, &s);
+		segment_of(r, &p, &s);
 		break;
 	case PKT_OTHER:
 		r->stats.other++;
@@ -297,5 +359,10 @@ void reasm_free(struct reasm *r)
 	while (r->tcps.first)
 		drop_tcp(r, (struct tcp *)r->tcps.first);
 	pairs_free(&r->tcps);
+	for (struct pair *p; (p = r->covered.first);) {
+		pairs_remove(&r->covered, p);
+		free(p);
+	}
+	pairs_free(&r->covered);
 	free(r);
 }

@@ -12,8 +12,8 @@
 #include "proto/tlsdata.h"
 #include "tls/decrypt.h"
 
-#define HOLD_NS  500000000ULL /* plaintext of one direction waits so long for the keys of the other */
-#define HOLD_MAX (1UL << 20)  /* and so much of it */
+#define HOLD_NS  2000000000ULL /* plaintext of one direction waits so long for the keys of the other */
+#define HOLD_MAX (1UL << 20)   /* and so much of it */
 
 /* Plaintext that waits for the other direction's, to come out in the order in which it passed. */
 struct held {
@@ -34,6 +34,8 @@ struct sealed {
 	size_t held_bytes;
 	uint64_t held_since;
 	bool waiting[2]; /* records of the direction wait for keys */
+	bool fin[2];     /* the stream ended */
+	bool hole[2];    /* stream bytes were lost that no record and no loss has come after */
 	bool from_start, seen, over, ending;
 };
 
@@ -114,7 +116,7 @@ static void carry(struct sealed *s, int dir, const struct tlsd_meta *m, uint64_t
 	struct flow *f = s->f;
 	struct flow_data d = {
 	    .conn_id = c->id | FLOW_CARRIED,
-	    .ts_ns = m->ts_ns,
+	    .ts_ns = m->ts_ns ? m->ts_ns : f->now,
 	    .off = s->plain[dir],
 	    .want = want,
 	    .dir = dir,
@@ -174,8 +176,10 @@ static void tell(struct sealed *s, const struct tlsd_event *ev, const char *kind
 
 	if (!f->cfg.handshakes || s->ending)
 		return;
-	if (!s->c->number)
-		s->c->number = ++f->stats.decoded;
+	if (!s->c->number) {
+		s->c->number = ++f->last_number;
+		f->stats.decoded++;
+	}
 	rec_clear(&r);
 	d.base.time_ns = t->hello_ns ? t->hello_ns : ev->m.ts_ns;
 	d.base.kind = kind;
@@ -198,6 +202,18 @@ static void tell(struct sealed *s, const struct tlsd_event *ev, const char *kind
 	complete_record(f, s->c, &r);
 }
 
+/* Nothing more can be read: what is open is not known to end. */
+static void give_up(struct sealed *s, const struct tlsd_meta *m)
+{
+	s->over = true;
+	if (!s->seen)
+		return;
+	for (int dir = 0; dir < 2; dir++)
+		carry(s, dir, m, 1, (struct span){0}, FLOW_BREAK);
+	let_out(s);
+	flow_end(s->f, s->c->id | FLOW_CARRIED, END_CLOSED, m->ts_ns);
+}
+
 static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 {
 	struct sealed *s = user;
@@ -214,10 +230,12 @@ static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 		tell(s, ev, "alert");
 		break;
 	case TLSD_EV_LOST:
-		/* At the end nothing follows that the hole would be in front of. */
-		if (!s->ending && ev->lost.plain_bytes)
+		/* At the end: a record that was cut off never was a whole one, but what was lost may have been an
+		 * answer. */
+		if (ev->lost.plain_bytes && (!(s->ending || s->fin[ev->dir]) || (s->seen && s->hole[ev->dir])))
 			carry(s, ev->dir, &ev->m, ev->lost.plain_bytes, (struct span){0},
-			      ev->lost.exact ? 0 : FLOW_BREAK);
+			      ev->lost.exact ? 0 : FLOW_AT_MOST);
+		s->hole[ev->dir] = false;
 		break;
 	case TLSD_EV_CLOSE_NOTIFY:
 		flow_fin(s->f, s->c->id | FLOW_CARRIED, ev->dir, s->plain[ev->dir], ev->m.ts_ns);
@@ -231,7 +249,7 @@ static void on_event(void *ctx, void *user, const struct tlsd_event *ev)
 			s->f->cfg.needs_keys(s->f->cfg.ctx, s->c->id, s->pid);
 		break;
 	case TLSD_EV_GAVE_UP:
-		s->over = true;
+		give_up(s, &ev->m);
 		break;
 	default:
 		break;
@@ -327,12 +345,15 @@ void sealed_gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	const struct tlsd_meta m = {.ts_ns = ts_ns};
 
 	c->sealed->why[dir] = (uint8_t)why;
+	c->sealed->hole[dir] |= why != GAP_SKIPPED;
 	tlsd_gap(c->sealed->tc, dir, n, &m);
 	after(f, c);
 }
 
 void sealed_fin(struct flow *f, struct conn *c, int dir)
 {
+	c->sealed->fin[dir] = true;
+	tlsd_fin(c->sealed->tc, dir);
 	flow_fin(f, c->id | FLOW_CARRIED, dir, c->sealed->plain[dir], f->now);
 }
 
@@ -346,7 +367,7 @@ void sealed_drop(struct flow *f, struct conn *c)
 	s->ending = true;
 	let_out(s);
 	c->sealed = NULL;
-	tlsd_close(s->tc);
+	tlsd_close(s->tc); /* tells what was lost at the end */
 	free(s);
 }
 

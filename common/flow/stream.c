@@ -134,6 +134,12 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	f->cfg.skip(f->cfg.ctx, c->id, dir, upto);
 }
 
+static const char *const why_name[] = {[GAP_LOST] = "lost",
+                                       [GAP_UNCAPTURED] = "uncaptured",
+                                       [GAP_SKIPPED] = "skipped",
+                                       [GAP_UNKNOWN] = "unknown",
+                                       [GAP_AT_MOST] = "unknown"};
+
 static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns)
 {
 	struct stream *s = &c->s[dir];
@@ -143,14 +149,17 @@ static void gap(struct flow *f, struct conn *c, int dir, uint64_t n, enum gap_wh
 	s->next += n;
 	/* What a TLS connection carries was counted with it. */
 	f->stats.gaps += why != GAP_SKIPPED && !c->outer;
-	if (why != GAP_UNKNOWN && !c->outer)
+	if (why != GAP_UNKNOWN && why != GAP_AT_MOST && !c->outer)
 		*(why == GAP_LOST         ? &f->stats.lost_bytes
 		  : why == GAP_UNCAPTURED ? &f->stats.uncaptured_bytes
 		                          : &f->stats.skipped_bytes) += n;
 	if (f->cfg.tap && c->number && !c->sealed)
-		conn_tap(
-		    f, c,
-		    (struct flow_tap){.what = TAP_GAP, .dir = dir, .ts_ns = ts_ns, .gap = why == GAP_UNKNOWN ? 1 : n});
+		conn_tap(f, c,
+		         (struct flow_tap){.what = TAP_GAP,
+		                           .dir = dir,
+		                           .ts_ns = ts_ns,
+		                           .gap = why == GAP_UNKNOWN || why == GAP_AT_MOST ? 1 : n,
+		                           .why = why_name[why]});
 	if (c->sealed)
 		sealed_gap(f, c, dir, n, why, ts_ns);
 	if (!c->st)
@@ -188,6 +197,7 @@ static size_t deliver(struct flow *f, struct conn *c, int dir, const struct chun
 		                           .dir = dir,
 		                           .ts_ns = k->ts_ns,
 		                           .bytes = span_sub(k->b, 0, n),
+		                           .edge = k->flags & CHUNK_EDGE,
 		                           .who = &k->who,
 		                           .func = k->func});
 	if (c->state == CONN_DECODED && n)
@@ -463,6 +473,7 @@ static void missing_tail(struct flow *f, struct conn *c, const struct flow_data 
 	struct stream *s = &c->s[d->dir];
 	enum gap_why why = d->flags & FLOW_SKIPPED      ? GAP_SKIPPED
 	                   : d->flags & FLOW_BREAK      ? GAP_UNKNOWN
+	                   : d->flags & FLOW_AT_MOST    ? GAP_AT_MOST
 	                   : d->flags & FLOW_UNCAPTURED ? GAP_UNCAPTURED
 	                                                : GAP_LOST;
 	struct item miss = {.off = off, .n = n, .ts_ns = d->ts_ns, .missing = 1, .why = (uint8_t)why};

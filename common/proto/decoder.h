@@ -32,6 +32,7 @@ enum gap_why {
 	GAP_UNCAPTURED, /* passed by a path that is not copied: sendfile, splice, zero copy */
 	GAP_SKIPPED,    /* the decoder itself said that it needs nothing there */
 	GAP_UNKNOWN,    /* bytes are missing and nobody knows how many: n is no number of bytes */
+	GAP_AT_MOST,    /* bytes were lost, n of them or fewer: where the stream goes on is not known */
 };
 
 /* Why a direction, or the connection, ended. */

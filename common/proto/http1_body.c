@@ -264,7 +264,7 @@ bool h1_body_gap(struct h1 *st, int dir, uint64_t n, enum gap_why why, uint64_t 
 		body_begin(st, dir, h->framing, ts_ns, em);
 	bool known = h->phase == PH_LENGTH || h->phase == PH_CHUNK_DATA;
 
-	if (!x || why == GAP_UNKNOWN || (h->phase != PH_CLOSE && (!known || n > h->left)))
+	if (!x || why == GAP_UNKNOWN || why == GAP_AT_MOST || (h->phase != PH_CLOSE && (!known || n > h->left)))
 		return false;
 	x->bytes[side] += n;
 	x->hole[side] = true;

@@ -100,7 +100,7 @@ static void gap(void *st, int dir, uint64_t n, enum gap_why why, uint64_t ts_ns,
 	s->at[dir] += n;
 	if (why == GAP_LOST)
 		s->lost[dir] += n;
-	if (why == GAP_UNKNOWN)
+	if (why == GAP_UNKNOWN || why == GAP_AT_MOST)
 		s->joined = true; /* positions mean nothing any more */
 }
 

@@ -25,17 +25,25 @@ struct capture_cfg {
 	 * rotation. */
 	int (*next)(void *ctx);
 	void *ctx;
+	bool apart;      /* real packets will be there, too: streams get addresses of their own (synth_apart) */
+	bool no_streams; /* there is no interface "decrypted" */
+	uint64_t run;    /* any number that no other run has: files of one run belong together */
 };
 
-/* What is told of the bytes with each of their packets. Unknown values as in record.h. */
+/* What is told with a packet. Unknown values as in record.h; a connection's number may be 0: unknown. */
 struct capture_about {
 	uint64_t conn; /* number in the records */
 	uint64_t nth;  /* of the exchange; REC_UNKNOWN */
 	struct origin who;
 	struct rec_str container;
-	const char *tls, *func, *attribution;
+	const char *tls, *func, *attribution, *role;
+	bool rest; /* the bytes go on where a call's first part ended */
 };
 
+/* Appends it as text for machines: "snoopkit: key=value ...". */
+void capture_note(struct buf *b, const struct capture_about *a);
+/* Appends " key=value"; what may not stand in a value is written with %20 and the like. */
+void capture_pair(struct buf *b, const char *key, struct rec_str value);
 /* Starts the first file on fd. tool's summary of what it is goes into the section. NULL with e. */
 struct capture *capture_new(const struct capture_cfg *cfg, int fd, struct err *e);
 
@@ -48,10 +56,13 @@ struct capture_conn *capture_open(struct capture *c, const struct rec_addr *loca
  * ("GET /x 200 12 ms"); empty: nothing. */
 void capture_data(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, struct span bytes,
                   const struct capture_about *a, struct span note);
-/* n bytes of dir are missing here. */
-void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t n);
-/* The stream of dir ended (fin), or was reset. */
-void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, uint64_t ts_ns);
+/* Something that is no part of the stream, as pairs (" key=value ...") and as text for people. */
+void capture_remark(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, const struct capture_about *a,
+                    struct span pairs, struct span text);
+/* n bytes of dir are missing here; why: a word for it. */
+void capture_gap(struct capture *c, struct capture_conn *s, int dir, uint64_t ts_ns, uint64_t n, const char *why);
+/* The stream of dir ended, or was reset; all: so did the connection. */
+void capture_fin(struct capture *c, struct capture_conn *s, int dir, bool reset, bool all, uint64_t ts_ns);
 /* The connection is gone: frees s. */
 void capture_close(struct capture *c, struct capture_conn *s);
 
@@ -62,6 +73,10 @@ int capture_interface(struct capture *c, const char *name, const char *descripti
 void capture_packet(struct capture *c, const struct pcapng_packet *p);
 /* Lines of a TLS key log, before the packets that need them; repeated in every further file. */
 void capture_secrets(struct capture *c, struct span lines);
+/* A name for an address, in every file; IP only, the first name of an address stays. Bounded. */
+void capture_name(struct capture *c, const struct rec_addr *a, struct rec_str name);
+/* Real time has moved by so much against the clock of the run's beginning: told with each packet of a stream. */
+void capture_clock(struct capture *c, int64_t moved_ns);
 /* Packets that an interface has received and dropped so far, for the statistics at each file's end. */
 void capture_counted(struct capture *c, int iface, uint64_t received, uint64_t dropped);
 

@@ -303,6 +303,19 @@ void jsonw_u64(struct jsonw *w, uint64_t v)
 		w->failed = true;
 }
 
+void jsonw_milli(struct jsonw *w, uint64_t v)
+{
+	jsonw_u64(w, v / 1000);
+	if (!w->failed && v % 1000)
+		w->failed = !buf_addf(w->b, ".%03u", (unsigned)(v % 1000));
+}
+
+void jsonw_minus_one(struct jsonw *w)
+{
+	separate(w);
+	put(w, "-1", 2);
+}
+
 void jsonw_bool(struct jsonw *w, bool v)
 {
 	separate(w);

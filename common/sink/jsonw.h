@@ -33,6 +33,10 @@ void jsonw_str(struct jsonw *w, struct span s);
 /* A key and its string: the same as both calls, and half the work. */
 void jsonw_pair(struct jsonw *w, struct span key, struct span s);
 void jsonw_u64(struct jsonw *w, uint64_t v);
+/* v thousandths, as a number with a fraction. */
+void jsonw_milli(struct jsonw *w, uint64_t v);
+/* What some formats have for a number that is not known. */
+void jsonw_minus_one(struct jsonw *w);
 void jsonw_bool(struct jsonw *w, bool v);
 /* Bytes in base64 (RFC 4648 section 4) as a string. */
 void jsonw_b64(struct jsonw *w, struct span s);

@@ -101,14 +101,15 @@ static bool end(struct buf *b, size_t at, bool ok)
 	return true;
 }
 
-bool pcapng_section(struct buf *b, const char *hardware, const char *os, const char *application)
+bool pcapng_section(struct buf *b, const char *hardware, const char *os, const char *application, const char *comment)
 {
 	size_t at = begin(b, BLK_SECTION);
 	int64_t unknown_length = -1;
 	bool ok = put32(b, BYTE_ORDER_MAGIC) && put16(b, 1) && put16(b, 0) &&
 	          buf_add(b, &unknown_length, sizeof(unknown_length));
 
-	ok = ok && text(b, SHB_HARDWARE, hardware) && text(b, SHB_OS, os) && text(b, SHB_APPLICATION, application);
+	ok = ok && text(b, SHB_HARDWARE, hardware) && text(b, SHB_OS, os) && text(b, SHB_APPLICATION, application) &&
+	     text(b, OPT_COMMENT, comment);
 	return end(b, at, ok && put32(b, OPT_END));
 }
 

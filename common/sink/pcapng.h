@@ -34,7 +34,7 @@ struct pcapng_packet {
 /* Everything below returns false, with nothing appended, when the buffer has no room. */
 
 /* Section header: starts a file, and makes it readable alone. */
-bool pcapng_section(struct buf *b, const char *hardware, const char *os, const char *application);
+bool pcapng_section(struct buf *b, const char *hardware, const char *os, const char *application, const char *comment);
 /* Interface description; times are in nanoseconds. The first of a section is number 0. */
 bool pcapng_interface(struct buf *b, enum pcapng_link link, const char *name, const char *description);
 /* Enhanced packet. */

@@ -57,6 +57,17 @@ void synth_init(struct synth *s, const struct rec_addr *local, const struct rec_
 	s->next[0] = s->next[1] = 0;
 }
 
+void synth_apart(struct synth *s)
+{
+	for (int i = 0; i < 2; i++) {
+		if (s->v6)
+			s->end[i].ip[0] ^= 1;
+		else
+			to_v6(&s->end[i]);
+	}
+	s->v6 = true;
+}
+
 static void be16(uint8_t *p, unsigned v)
 {
 	p[0] = (uint8_t)(v >> 8);

@@ -26,6 +26,9 @@ struct synth {
 /* local is our end. Unix sockets and unknown ends get addresses that stand for them: 127.0.0.1 and 127.0.0.2, with
  * ports out of number. IPv4 with IPv6 becomes v4-mapped IPv6. */
 void synth_init(struct synth *s, const struct rec_addr *local, const struct rec_addr *remote, uint64_t number);
+/* After synth_init: other addresses, so that readers keep the stream apart from real packets between the same ends.
+ * IPv4 becomes v4-mapped IPv6; in the first byte of IPv6 the last bit is turned. */
+void synth_apart(struct synth *s);
 
 /*
  * The head of the next packet that dir's sender sends (0: the remote end, 1: ours), n bytes of data following it;

@@ -4,13 +4,10 @@
  */
 #include "sink/sink.h"
 
-extern const struct sink sink_text, sink_json, sink_csv;
+extern const struct sink sink_text, sink_json, sink_csv, sink_har, sink_curl;
 
 const struct sink *const sinks[] = {
-    &sink_text,
-    &sink_json,
-    &sink_csv,
-    NULL,
+    &sink_text, &sink_json, &sink_csv, &sink_har, &sink_curl, NULL,
 };
 
 const struct sink *sink_find(const char *name)

@@ -44,7 +44,7 @@ struct tls_file {
 	bool keys; /* what is attached is a key-log probe */
 	uint8_t nid, build_id[32];
 	char path[256];
-	char how[160];         /* hooked: how; else why not */
+	char how[320];         /* hooked: how; else why not */
 	unsigned probes;       /* loader_uprobes' handle, 0 none */
 	struct plan_site late; /* prog "": none */
 };

@@ -11,10 +11,11 @@
 #include "tls/plan.h"
 #include "tls/tls.h"
 
-int plan_resolve(int fd, const char *path, struct plan *out, struct err *e)
+int plan_resolve(int fd, const char *path, bool entry_only, struct plan *out, struct err *e)
 {
 	struct err why = {0};
 	memset(out, 0, sizeof(*out));
+	out->entry_only = entry_only;
 	struct elf *elf = elf_open(fd, &why);
 	if (!elf)
 		return err_set(e, why.code, "%s: %s", path, why.text);

@@ -100,6 +100,8 @@ int sockdiag_add(struct sockdiag *d, uint32_t pid, struct err *e)
 	if (fd < 0 || fstat(fd, &there)) {
 		if (fd >= 0)
 			close(fd);
+		if (errno == ENOENT || errno == ESRCH)
+			return 0; /* it has ended; one not yet waited for is there without a namespace */
 		return err_set(e, EXIT_RUNTIME, "cannot look at the network namespace of pid %u: %s", pid,
 		               strerror(errno));
 	}

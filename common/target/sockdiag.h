@@ -18,7 +18,7 @@ struct sockdiag;
 
 /* NULL: out of memory. */
 struct sockdiag *sockdiag_new(void);
-/* Adds the network namespace of a process, unless it is among them. 0, or -1 with e: gone, or no privilege to enter. */
+/* Adds the network namespace of a process, unless it is among them or the process has ended. 0, or -1 with e. */
 int sockdiag_add(struct sockdiag *d, uint32_t pid, struct err *e);
 /* Calls fn for each TCP socket but those in TIME_WAIT and requests, of every namespace added. The event has what the
  * kernel tells (all but what and owner); idle, state 10 (LISTEN), has only its address. As a side effect every socket

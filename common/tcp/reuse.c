@@ -210,7 +210,7 @@ static bool event(void *st, const struct ev_hdr *ev, size_t size)
 		return true;
 	case EV_UNIX:
 		/* the streams want it as well, if there are any */
-		return size >= sizeof(struct ev_unix) && on_unix(a, (const struct ev_unix *)ev) && !a->decode;
+		return size >= sizeof(struct ev_unix) && on_unix(a, (const struct ev_unix *)ev) && !a->env->payload;
 	default:
 		return false;
 	}
@@ -282,7 +282,7 @@ static bool record(void *st, struct record *rec)
 	struct reuse_rec r;
 	struct record own = {&reuse_schema, &r};
 
-	if (!c || !c->admitted)
+	if (!c || !c->admitted || !a->decode) /* with -w there is payload, and turns count all the same */
 		return false;
 	c->decoded = true;
 	c->nheld = 0;

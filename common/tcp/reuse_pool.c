@@ -6,6 +6,7 @@
  * know turns beyond their sums, nor how records are printed.
  */
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -326,18 +327,20 @@ bool pools_report(struct reuse *a, struct buf *b, uint64_t now, uint64_t max)
 		struct rpool *p = v[i];
 		const struct rec_addr *end = &p->key.remote;
 		char name[ENDPOINT_MAX + 1] = "-";
-		uint64_t n = p->exchanges + p->n_exchanges, used = p->used + p->n_used;
+		uint64_t n = p->exchanges + p->n_exchanges, used = p->used + p->n_used, tls = p->tls_ns + p->n_tls_ns;
 		if (end->family == AF_INET || end->family == AF_INET6)
 			name[put_endpoint(name, end->family == AF_INET6, end->ip, end->port)] = 0;
 		char comm[sizeof(p->comm) + 1] = "";
 		for (size_t k = 0; k < sizeof(p->comm) && p->comm[k]; k++)
 			comm[k] = p->comm[k] >= ' ' && p->comm[k] < 127 ? p->comm[k] : '?'; /* a terminal reads it */
 		struct rec_str note = note_pool(a, p, now);
-		ok = buf_addf(b, "%7u %-12.12s %-6s %-21s %7llu %7llu %6llu %8s %8s %5llu  %.*s\n", p->key.pid, comm,
+		char pct[24] = "-";
+		if (n)
+			snprintf(pct, sizeof(pct), "%llu", (unsigned long long)((n - used) * 100 / n));
+		ok = buf_addf(b, "%7u %-12.12s %-6s %-21s %7llu %7llu %6s %8s %8s %5llu%s%.*s\n", p->key.pid, comm,
 		              p->key.client ? "client" : "server", name, (unsigned long long)p->opened,
-		              (unsigned long long)n, n ? (unsigned long long)((n - used) * 100 / n) : 0, dur(p->tcp_ns),
-		              dur(p->tls_ns + p->n_tls_ns), (unsigned long long)p->stale, (int)note.n,
-		              note.n ? note.p : "");
+		              (unsigned long long)n, pct, p->tcp_ns ? dur(p->tcp_ns) : "-", tls ? dur(tls) : "-",
+		              (unsigned long long)p->stale, note.n ? "  " : "", (int)note.n, note.n ? note.p : "");
 	}
 	free(v);
 	return ok;

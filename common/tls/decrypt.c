@@ -120,6 +120,16 @@ void tlsd_gap(struct tlsd_conn *c, int dir, uint64_t n, const struct tlsd_meta *
 	after(c);
 }
 
+void tlsd_fin(struct tlsd_conn *c, int dir)
+{
+	if (c->dead)
+		return;
+	frame_end(c, dir & 1);
+	after(c);
+	if (!c->h[dir & 1].first && !c->dead)
+		loss_tell(c, dir & 1, UINT64_MAX, NULL);
+}
+
 void tlsd_flush(struct tlsd_conn *c)
 {
 	for (int dir = 0; dir < 2; dir++) {

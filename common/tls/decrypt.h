@@ -151,6 +151,8 @@ void tlsd_feed(struct tlsd_conn *c, int dir, uint64_t off, struct span bytes, co
 /* The next n stream bytes of dir will not come: lost, or not copied on purpose. Within a record whose head and last
  * bytes come, that record is shown trimmed. */
 void tlsd_gap(struct tlsd_conn *c, int dir, uint64_t n, const struct tlsd_meta *m);
+/* dir's stream ended: what was lost before its end is told now. */
+void tlsd_fin(struct tlsd_conn *c, int dir);
 /* Keys are waited for no longer: what is queued is told as lost (TLSD_WHY_NO_KEYS). Secrets that come later still serve
  * what comes after. */
 void tlsd_flush(struct tlsd_conn *c);

@@ -27,7 +27,6 @@ struct direction {
 	const char *plain_enter, *ex_enter;
 	unsigned len_arg;
 };
-#define CALL_EXIT "ossl_exit"
 
 static const struct direction reading = {READ, READ_EX, "ossl_read_enter", "ossl_read_ex_enter", 3};
 static const struct direction writing = {WRITE, WRITE_EX, "ossl_write_enter", "ossl_write_ex_enter", 3};
@@ -41,16 +40,6 @@ static bool openssl_match(const struct elf *elf)
 	static const char *const must[] = {"SSL_read", "SSL_write", "SSL_new", "SSL_CTX_ctrl"};
 	struct elf_sym sym[4], grease;
 	return elf_funcs(elf, must, 4, sym) == 4 && !elf_func(elf, "SSL_CTX_set_grease_enabled", &grease);
-}
-
-static void add(struct plan *out, const char *prog, uint64_t off, bool ret)
-{
-	if (out->nsites == PLAN_MAX_SITES)
-		return;
-	struct plan_site *s = &out->site[out->nsites++];
-	snprintf(s->prog, sizeof(s->prog), "%s", prog);
-	s->offset = off;
-	s->ret = ret;
 }
 
 /* The only function that fn calls with its own session, buffer and length, and with len_at as argument len_arg. */
@@ -83,25 +72,19 @@ static uint64_t shared_by(const struct elf *elf, const struct direction *d, cons
 static void plan_direction(const struct elf *elf, const struct direction *d, const struct elf_sym *sym, uint64_t shared,
                            struct plan *out, char *how, size_t n)
 {
-	const struct elf_sym *plain = &sym[d->plain], *ex = &sym[d->ex];
-	uint64_t off;
-	if (shared && elf_addr_to_off(elf, shared, &off)) {
-		add(out, d->ex_enter, off, false);
-		add(out, CALL_EXIT, off, true);
-		snprintf(how, n, "%s+%s via internal 0x%llx (%s)", funcs[d->plain], funcs[d->ex],
-		         (unsigned long long)shared, sites_emulated(elf, shared) ? "emulated" : "single-stepped");
+	const struct elf_sym *plain = &sym[d->plain], *ex = &sym[d->ex], inner = {.addr = shared};
+	const char *cost = "", *ex_cost = "";
+	if (shared && plan_call(elf, &inner, d->len_arg + 1, d->ex_enter, out, &cost)) {
+		snprintf(how, n, "%s+%s via 0x%llx (%s)", funcs[d->plain], funcs[d->ex], (unsigned long long)shared,
+		         cost);
 		return;
 	}
 	/* OpenSSL before 1.1.1 has no _ex forms, and its BIO_f_ssl goes through the plain ones. */
-	add(out, d->plain_enter, plain->off, false);
-	add(out, CALL_EXIT, plain->off, true);
-	if (ex->addr) {
-		add(out, d->ex_enter, ex->off, false);
-		add(out, CALL_EXIT, ex->off, true);
-	}
-	bool fast = sites_emulated(elf, plain->addr) && (!ex->addr || sites_emulated(elf, ex->addr));
-	snprintf(how, n, "%s%s%s (%s)%s", funcs[d->plain], ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",
-	         fast ? "emulated" : "single-stepped", ex->addr ? ", not via BIO_f_ssl" : "");
+	plan_call(elf, plain, 3, d->plain_enter, out, &cost);
+	if (ex->addr)
+		plan_call(elf, ex, d->len_arg + 1, d->ex_enter, out, &ex_cost);
+	snprintf(how, n, "%s (%s)%s%s%s%s%s", funcs[d->plain], cost, ex->addr ? ", " : "", ex->addr ? funcs[d->ex] : "",
+	         ex->addr ? " (" : "", ex_cost, ex->addr ? "), not via BIO_f_ssl" : "");
 }
 
 /* Where ciphertext passes between the library and memory, when that is in this file. */
@@ -110,39 +93,37 @@ static void plan_bio(const struct elf *elf, struct plan *out)
 	struct elf_sym s;
 	if (!elf_func(elf, "BIO_write", &s))
 		return;
-	add(out, "ossl_bio_write", s.off, false);
+	plan_add(out, "ossl_bio_write", s.off, false);
 	out->site[out->nsites - 1].late = 1;
 }
 
 static void openssl_plan(const struct elf *elf, struct plan *out)
 {
 	struct elf_sym sym[NFUNC];
-	char in[68], to[68];
+	char in[150], to[150];
+	const char *cost;
 	elf_funcs(elf, funcs, NFUNC, sym);
 	const struct direction *w = sym[WRITE_EX2].addr ? &writing_3_3 : &writing;
-	uint64_t rd = shared_by(elf, &reading, sym), wr = shared_by(elf, w, sym);
+	uint64_t rd = out->entry_only ? 0 : shared_by(elf, &reading, sym);
+	uint64_t wr = out->entry_only ? 0 : shared_by(elf, w, sym);
 	if (rd == wr) /* folded together: it cannot be told which way the bytes go */
 		rd = wr = 0;
 	plan_direction(elf, &reading, sym, rd, out, in, sizeof(in));
 	plan_direction(elf, w, sym, wr, out, to, sizeof(to));
-	if (w == &writing_3_3 && !wr && sym[WRITE_EX].addr) { /* the compiler may have copied one into the other */
-		add(out, writing.ex_enter, sym[WRITE_EX].off, false);
-		add(out, CALL_EXIT, sym[WRITE_EX].off, true);
-	}
-	if (sym[SENDFILE].addr) {
-		add(out, "ossl_sendfile_enter", sym[SENDFILE].off, false);
-		add(out, CALL_EXIT, sym[SENDFILE].off, true);
-	}
-	add(out, "ossl_new_exit", sym[NEW].off, true);
+	if (w == &writing_3_3 && !wr && sym[WRITE_EX].addr) /* the compiler may have copied one into the other */
+		plan_call(elf, &sym[WRITE_EX], 4, writing.ex_enter, out, &cost);
+	if (sym[SENDFILE].addr)
+		plan_call(elf, &sym[SENDFILE], 4, "ossl_sendfile_enter", out, &cost);
+	plan_add(out, "ossl_new_exit", sym[NEW].off, true);
 	if (sym[FREE].addr)
-		add(out, "ossl_free", sym[FREE].off, false);
+		plan_add(out, "session_free", sym[FREE].off, false);
 	for (int i = SET_FD; i <= SET_WFD; i++)
 		if (sym[i].addr)
-			add(out, "ossl_set_fd", sym[i].off, false);
+			plan_add(out, "ossl_set_fd", sym[i].off, false);
 	if (sym[SET_BIO].addr)
-		add(out, "ossl_set_bio", sym[SET_BIO].off, false);
+		plan_add(out, "ossl_set_bio", sym[SET_BIO].off, false);
 	plan_bio(elf, out);
-	snprintf(out->how, sizeof(out->how), "%s; %s; entry and return", in, to);
+	snprintf(out->how, sizeof(out->how), "%s; %s", in, to);
 }
 
 static const char *const sonames[] = {"libssl.so.3", "libssl.so.1.1", NULL};

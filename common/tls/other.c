@@ -20,46 +20,6 @@ static void plan_why(struct plan *out, const char *what)
 	snprintf(out->why, sizeof(out->why), "%s: " UNHOOKED, what);
 }
 
-static bool gnutls_match(const struct elf *elf)
-{
-	static const char *const must[] = {"gnutls_record_send", "gnutls_record_recv"};
-	struct elf_sym sym[2];
-	return elf_funcs(elf, must, 2, sym) == 2;
-}
-
-static const char *const gnutls_sonames[] = {"libgnutls.so.30", NULL};
-
-static void gnutls_plan(const struct elf *elf, struct plan *out)
-{
-	(void)elf;
-	plan_why(out, "GnuTLS");
-}
-
-static bool nss_match(const struct elf *elf)
-{
-	static const char *const must[] = {"SSL_ImportFD", "SSL_ForceHandshake"};
-	struct elf_sym sym[2];
-	return elf_funcs(elf, must, 2, sym) == 2;
-}
-
-static void nss_plan(const struct elf *elf, struct plan *out)
-{
-	(void)elf;
-	plan_why(out, "NSS");
-}
-
-static bool go_match(const struct elf *elf)
-{
-	return (elf_has_section(elf, ".gopclntab") || elf_has_section(elf, ".go.buildinfo")) &&
-	       elf_contains(elf, label);
-}
-
-static void go_plan(const struct elf *elf, struct plan *out)
-{
-	(void)elf;
-	plan_why(out, "Go crypto/tls");
-}
-
 static bool boringssl_match(const struct elf *elf)
 {
 	static const char *const must[] = {"SSL_read", "SSL_write", "SSL_CTX_set_grease_enabled"};
@@ -104,9 +64,6 @@ static void unnamed_plan(const struct elf *elf, struct plan *out)
 		plan_why(out, "unknown TLS code, without symbols");
 }
 
-const struct tls_lib tls_gnutls = {TLS_GNUTLS, "gnutls", gnutls_match, gnutls_plan, gnutls_sonames};
-const struct tls_lib tls_nss = {TLS_NSS, "nss", nss_match, nss_plan};
-const struct tls_lib tls_go = {TLS_GO, "go", go_match, go_plan};
 const struct tls_lib tls_boringssl = {TLS_BORINGSSL, "boringssl", boringssl_match, boringssl_plan};
 const struct tls_lib tls_rustls = {TLS_RUSTLS, "rustls", rustls_match, rustls_plan};
 const struct tls_lib tls_unnamed = {TLS_NONE, NULL, unnamed_match, unnamed_plan};

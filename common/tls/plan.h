@@ -34,18 +34,19 @@ struct plan_key {
 
 struct plan {
 	uint8_t lib;               /* enum tls_lib_id; TLS_NONE: not a TLS library, or only a part of one */
+	uint8_t entry_only;        /* for the libraries' plans: no cheaper sites, to show what they save */
 	uint8_t nid, build_id[32]; /* nid 0: it has none */
-	uint8_t pad[2];
+	uint8_t pad;
 	uint32_t nsites;
 	struct plan_site site[PLAN_MAX_SITES];
 	struct plan_key key;
-	char how[160]; /* for --coverage */
+	char how[320]; /* for --coverage */
 	char why[160]; /* lib != TLS_NONE and nsites 0: why nothing can be hooked, with the remedy */
 };
 
 /* target/resolve.c: reads the ELF file (through checked accessors; hostile files are fine) and fills out from the tls
- * table. 0, or -1 with e when it is not a readable ELF file. */
-int plan_resolve(int fd, const char *path, struct plan *out, struct err *e);
+ * table. 0, or -1 with e when it is not a readable ELF file. entry_only: as in struct plan. */
+int plan_resolve(int fd, const char *path, bool entry_only, struct plan *out, struct err *e);
 /* Which function of the ELF file holds the byte at that offset, and how far into it that is; as elf_func_at. Runs in
  * the worker. resolve.c */
 bool symbol_resolve(int fd, uint64_t off, char *name, size_t n, uint64_t *into);

@@ -214,10 +214,14 @@ bool sites_emulated(const struct elf *elf, uint64_t addr)
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 	if (!decode(elf, addr, &in, op))
 		return false;
-	if (in.mnemonic == ZYDIS_MNEMONIC_NOP)
-		return true;
+	if (in.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
+		return false;
+	if (in.mnemonic == ZYDIS_MNEMONIC_NOP) /* longer ones: from 6.18 on */
+		return in.length == 1;
 	if (in.mnemonic == ZYDIS_MNEMONIC_PUSH)
 		return op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && op[0].size == 64;
+	if (in.opcode >= 0xe0 && in.opcode <= 0xe3 && in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
+		return false; /* loop, jrcxz */
 	return in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && in.meta.category != ZYDIS_CATEGORY_RET &&
 	       op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 }

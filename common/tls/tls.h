@@ -14,6 +14,7 @@
 #include "tls/plan.h"
 
 struct elf;
+struct elf_sym;
 
 struct tls_lib {
 	enum tls_lib_id id;
@@ -29,6 +30,12 @@ struct tls_lib {
 };
 
 extern const struct tls_lib *const tls_libs[]; /* NULL-terminated: table.c */
+/* For the libraries' plans (plan.c). Adds a site; what does not fit is left out. */
+void plan_add(struct plan *out, const char *prog, uint64_t off, bool ret);
+/* Adds the sites of a read or write function, of which nargs arguments are wanted: program enter where they are, and
+ * the one for its result. *cost: in words, how dear that is. False: it lies outside of the file. */
+bool plan_call(const struct elf *elf, const struct elf_sym *fn, unsigned nargs, const char *enter, struct plan *out,
+               const char **cost);
 /* Name for an id; NULL when unknown. */
 const char *tls_lib_name(unsigned id);
 /* The function of library id by which plaintext of direction dir passes; NULL when unknown. */

@@ -18,13 +18,33 @@ local fields = {
 	func = ProtoField.string("snoopkit.func", "TLS function"),
 	attribution = ProtoField.string("snoopkit.attribution", "Attribution",
 		"how the TLS session was matched to its socket"),
+	role = ProtoField.string("snoopkit.role", "Role"),
+	local_end = ProtoField.string("snoopkit.local", "Own address"),
+	remote_end = ProtoField.string("snoopkit.remote", "Peer's address"),
+	gap = ProtoField.uint64("snoopkit.gap", "Missing bytes", base.DEC),
+	why = ProtoField.string("snoopkit.why", "Why they are missing"),
+	kind = ProtoField.string("snoopkit.kind", "Kind of record"),
+	version = ProtoField.string("snoopkit.version", "TLS version"),
+	cipher = ProtoField.string("snoopkit.cipher", "Cipher suite"),
+	sni = ProtoField.string("snoopkit.sni", "Server name"),
+	alpn = ProtoField.string("snoopkit.alpn", "Application protocol"),
+	alert = ProtoField.string("snoopkit.alert", "Alert"),
 	event = ProtoField.string("snoopkit.event", "Event"),
+	side = ProtoField.string("snoopkit.side", "Side of the stall"),
+	cause = ProtoField.string("snoopkit.cause", "Cause of the stall"),
+	stall_us = ProtoField.uint64("snoopkit.stall_us", "Stall (us)", base.DEC),
+	rcv_wnd = ProtoField.uint64("snoopkit.rcv_wnd", "Own window", base.DEC),
+	snd_wnd = ProtoField.uint64("snoopkit.snd_wnd", "Peer's window", base.DEC),
+	idle_before_us = ProtoField.uint64("snoopkit.idle_before_us", "Idle before (us)", base.DEC),
 }
 for _, f in pairs(fields) do
 	proto.fields[#proto.fields + 1] = f
 end
 
-local numbers = { conn = "uint64", nth = "uint64", pid = "number", tid = "number" }
+-- Keys that are words of Lua, or end in one.
+local alias = { ["local"] = "local_end", remote = "remote_end" }
+local numbers = { conn = "uint64", nth = "uint64", pid = "number", tid = "number", gap = "uint64", stall_us = "uint64",
+	rcv_wnd = "uint64", snd_wnd = "uint64", idle_before_us = "uint64" }
 
 local function value_of(key, text)
 	if numbers[key] == "uint64" then
@@ -43,6 +63,7 @@ function proto.dissector(_, _, tree)
 		if pairs_text then
 			local branch = tree:add(proto)
 			for key, text in pairs_text:gmatch("([%w_]+)=(%S+)") do
+				key = alias[key] or key
 				if fields[key] and (not numbers[key] or text:match("^%d+$")) then
 					branch:add(fields[key], value_of(key, text))
 				end

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 rounds=${BENCH_ROUNDS:-3}
 seconds=${BENCH_SECONDS:-3}
-modes=${BENCH_MODES:-empty text json reuse bpftrace sslsniff strace tcpdump}
+modes=${BENCH_MODES:-empty text json calls-empty calls calls-entry reuse bpftrace sslsniff strace tcpdump}
 cases=${BENCH_CASES:-http-1k http-100k https-1k https-100k}
 results=${BENCH_RESULTS:-tests/bench/RESULTS.md}
 
@@ -96,6 +96,12 @@ start()
 		;;
 	empty) cmd=(build/bin/httpsnoop --peek-only -p "$nginx") ready=tracing ;;
 	text) cmd=(build/bin/httpsnoop -p "$nginx") ready=tracing ;;
+	calls | calls-empty | calls-entry)
+		[[ $2 == https-* ]] || { why="TLS only" && return 1; }
+		cmd=(build/bin/httpsnoop --via calls -p "$nginx") ready=tracing
+		[ "$1" = calls-empty ] && cmd+=(--peek-only)
+		[ "$1" = calls-entry ] && cmd+=(--entry-sites)
+		;;
 	json) cmd=(build/bin/httpsnoop --json -p "$nginx") ready=tracing ;;
 	reuse) cmd=(build/bin/conntrack-reuse -p "$nginx") ready=tracing ;;
 	bpftrace)
@@ -166,7 +172,7 @@ measure()
 		mem=$(rss $tool)
 		stop
 		case $3 in
-		empty | text | json | reuse) lost=$(tail -n 1 "$T/err" | sed -nE 's/.*lost ([0-9]+) events.*/\1/p') ;;
+		empty | text | json | calls* | reuse) lost=$(tail -n 1 "$T/err" | sed -nE 's/.*lost ([0-9]+) events.*/\1/p') ;;
 		tcpdump) lost=$(sed -nE 's/([0-9]+) packets dropped by kernel/\1/p' "$T/err") ;;
 		bpftrace) lost=$(grep -hoE 'Lost [0-9]+' "$T/err" "$T/said" | awk '{ n += $2 } END { print n + 0 }') ;;
 		sslsniff) lost=$(grep -hoiE 'lost [0-9]+' "$T/err" "$T/said" | awk '{ n += $2 } END { print n + 0 }') ;;

@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 		return 1;
 	if (strcmp(argv[1], "none") && pipeline_open(&pipe_, &tool, &rc, &exchange_schema, &e) < 0)
 		return 1;
-	pipe_.clock_ns = 1790000000000000000;
+	pipeline_clock(&pipe_, 0, 1790000000000000000);
 	for (unsigned c = 0; c < CONNS; c++) {
 		in[c] = event(c, DIR_IN, request, sizeof(request) - 1, 0, 0);
 		out[c] = event(c, DIR_OUT, head, sizeof(head) - 1, BODY, copied);

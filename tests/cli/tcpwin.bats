@@ -55,7 +55,7 @@ is() { [ "$1" = "$2" ] || { printf 'want: %s\ngot:  %s\n' "$1" "$2" && return 1;
 	run -2 "$TCPWIN" -r "$T/cap" --csv --json
 	is "tcpwin: options --csv and --json: choose one" "$output"
 	run -2 "$TCPWIN" -r "$T/cap" -w "$T/x"
-	[[ $output == "tcpwin: option --write: tcpwin looks at no payload"* ]]
+	[[ $output == "tcpwin: option --write: tcpwin writes the packets of a live run"* ]]
 	run -2 "$TCPWIN" -r "$T/cap" --event nothing
 	[[ $output == "tcpwin: "*"--event"* ]]
 }

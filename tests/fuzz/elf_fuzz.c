@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fd = memfd_create("elf_fuzz", MFD_CLOEXEC);
 	if (ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
 		return 0;
-	plan_resolve(fd, "fuzz", &p, NULL);
+	plan_resolve(fd, "fuzz", false, &p, NULL);
 	struct elf *elf = elf_open(fd, NULL);
 	if (!elf)
 		return 0;

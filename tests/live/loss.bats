@@ -141,7 +141,7 @@ four_connected() { [ "$(ss -tnH state established "sport = :$PORT" | wc -l)" -ge
 @test "a TLS read that never returned: its exchange says that something may be missing, the others are whole" {
 	start_server tls
 	rc=0
-	"$HTTPSNOOP" --json --strict -- "$PROG/ssljump" "$PORT" 6 2 >"$T/out" 2>"$T/err" || rc=$?
+	"$HTTPSNOOP" --json --strict --via calls -- "$PROG/ssljump" "$PORT" 6 2 >"$T/out" 2>"$T/err" || rc=$?
 	is 4 "$rc"
 	is "/jump/0 /jump/1 /jump/3 /jump/4 /jump/5" "$(records 'select(.status == 200 and .error == null) | .path' | sort | paste -sd ' ')"
 	is 1 "$(count_records '.path == "/jump/2" and .error == "lost" and .status == null and .lost_bytes == null')"

@@ -8,7 +8,7 @@ load lib
 @test "TLS at both ends on one CPU: every request once, with its own answer" {
 	local n=300
 	start_nginx ""
-	start_snoop --json --strict -v -p "$NGINX"
+	start_snoop --json --strict -v --via calls -p "$NGINX"
 	taskset -c "$CPU_A" h2load --h1 -n $n -c 2 "https://127.0.0.1:$TLS_PORT/1k" "https://127.0.0.1:$TLS_PORT/missing" "https://127.0.0.1:$TLS_PORT/post" >"$T/load"
 	stop_snoop
 	is 0 "$SNOOP_STATUS"

@@ -239,6 +239,61 @@ start_postgres()
 	is "6 6" "$(records 'select(.kind == "conn") | .conn' | sort -n | uniq -c | awk '{ n++; t += $1 == 2 } END { print n, t }')"
 }
 
+# bats test_tags=smoke
+@test "bytes of each connection equal the kernel's own counters, however they were sent and read" {
+	cat >"$T/ways.py" <<-'PY'
+		import os, socket, struct, threading
+		def counters(s, client, fin_in, fin_out):
+		    # struct tcp_info: bytes_acked counts the SYN of who connected and our FIN, bytes_received the peer's FIN
+		    acked, received = struct.unpack_from("QQ", s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160), 120)
+		    print("%s:%d" % s.getsockname(), acked - client - fin_out, received - fin_in, flush=True)
+		def read(s, n, how):
+		    while n > 0:
+		        if how == "peek":
+		            s.recv(10, socket.MSG_PEEK)
+		        if how == "into":
+		            n -= s.recvmsg_into([bytearray(7), bytearray(5000)])[0]
+		        else:
+		            n -= len(s.recv(min(n, 3000)))
+		def write(s, n, how):
+		    if how == "sendfile":
+		        with open("/dev/shm/ways.%d" % os.getpid(), "w+b") as f:
+		            os.unlink(f.name)
+		            f.write(b"f" * n); f.flush()
+		            at = 0
+		            while at < n:
+		                at += os.sendfile(s.fileno(), f.fileno(), at, n - at)
+		    elif how == "vector":
+		        s.sendmsg([b"v" * (n - 5), b"v" * 5])
+		    else:
+		        s.sendall(b"p" * n)
+		def serve(c):
+		    for n, how in plan:
+		        read(c, n, how); write(c, 2 * n, how)
+		    c.recv(1) # the client's end
+		    c.shutdown(socket.SHUT_WR)
+		    done.wait()
+		    counters(c, 0, 1, 1)
+		    c.close()
+		plan = []
+		done = threading.Event()
+		l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen()
+		for plan in ([(100, "plain")] * 3, [(9000, "vector"), (50, "into")], [(70000, "sendfile")], [(4000, "peek"), (1, "plain")]):
+		    done.clear()
+		    s = socket.create_connection(l.getsockname())
+		    t = threading.Thread(target=serve, args=(l.accept()[0],)); t.start()
+		    for n, how in plan:
+		        write(s, n, how); read(s, 2 * n, how)
+		    s.shutdown(socket.SHUT_WR)
+		    s.recv(1)
+		    counters(s, 1, 1, 1)
+		    done.set(); t.join(); s.close()
+	PY
+	run_tool --json -- python3 "$T/ways.py"
+	is 8 "$(wc -l <"$T/cmd")"
+	is "$(sort "$T/cmd")" "$(records 'select(.kind == "conn") | "\(.local) \(.tx_bytes) \(.rx_bytes)"' | sort)"
+}
+
 # nat_spaces - network namespaces $NS.c (client), $NS.r (router that masquerades), $NS.s (server, 10.9.2.2).
 nat_spaces()
 {
@@ -436,5 +491,27 @@ s = r.connect($LPORT); r.ask(s); time.sleep(3)"
 		"$TOOLS/$TOOL" $bad -p $$ >"$T/out" 2>"$T/err" || rc=$?
 		is "$bad 2" "$bad $rc"
 		contains "$(cat "$T/err")" "option ${bad%=*}"
+	done
+}
+
+@test "-w: the packets of HTTP connections, and turns count as without it; that others are left out is said" {
+	start_nginx ""
+	run_tool --json -w "$T/out.pcapng" -- curl -s -o /dev/null "http://127.0.0.1:$PORT/1k?[1-5]"
+	is "5" "$(per_conn)"
+	is 5 "$(count_records '.kind == "exchange" and .tx_bytes and .rx_bytes and (has("path") | not)')"
+	is "$(records 'select(.kind == "conn") | .tx_bytes + .rx_bytes')" \
+		"$(tshark -r "$T/out.pcapng" -T fields -e tcp.len 2>/dev/null | awk '{ n += $1 } END { print n }')"
+	contains "$(cat "$T/err")" "--write: only connections that speak HTTP or TLS; tcpdump writes all packets"
+}
+
+@test "a terminal of 80 and of 120 columns: no table is wider" {
+	start_lines 0
+	for width in 80 120; do
+		for show in "" --requests --pools; do
+			script -qec "stty cols $width; '$TOOLS/$TOOL' -q $show -- sh -c \"python3 '$RPEER' pool $LPORT 2 8 >'$T/cmd'\"" "$T/tty" >"$T/null"
+			sed -e 's/\x1b\[[0-9;]*m//g' -e 's/\r//g' "$T/null" >"$T/seen"
+			contains "$(cat "$T/seen")" "REMOTE"
+			is "$width$show " "$width$show $(awk -v w="$width" 'length($0) > w' "$T/seen")"
+		done
 	done
 }

@@ -148,6 +148,12 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	is 200 "$(count_records '.event == "open" and .pid == '"$SERVER"' and .role == "server"')"
 }
 
+@test "children that end at once: nothing is missing, and nothing is said to be" {
+	run timeout 30 "$TOOLS/tcpwin" --json -- bash -c 'for i in {1..50}; do (exit 0) & done; sleep 0.5'
+	is 0 "$status"
+	is "" "$(grep 'cannot look' <<<"$output")"
+}
+
 @test "loopback: both ends are connections of their own" {
 	spawn server ip netns exec "$A" python3 "$WND" serve "$PORT" pause=0.8
 	SERVER=$PID
@@ -261,8 +267,9 @@ c = socket.create_connection(('127.0.0.1', 7002)); time.sleep(30)"
 	start_server pause=0.8
 	start_client 10.77.0.2 send=6000000 shutdown=1
 	run_both
-	same_as_capture 10.77.0.1
-	same_as_capture 10.77.0.2
+	# Episodes alone: thousands of windows come after one direction has ended, from two CPUs at a time.
+	python3 "$WND" compare "$T/cap" "$T/out" 10.77.0.1 "$TOLERANCE_MS"
+	python3 "$WND" compare "$T/cap" "$T/out" 10.77.0.2 "$TOLERANCE_MS"
 	some_record '.event == "recover" and .side == "local" and .zero_us > 300000'
 }
 

@@ -43,6 +43,7 @@ start_server()
 # start_client HOST [OPTIONS] - in A, waiting for $T/go; pid in $CLIENT
 start_client()
 {
+	: >"$T/client" # what an earlier one said is not this one's
 	spawn client ip netns exec "$A" python3 "$WND" client "$1" "$PORT" "$T/go" "${@:2}"
 	CLIENT=$PID
 	wait_until 100 grep -q waiting "$T/client"

@@ -245,7 +245,9 @@ def compare(pcap, path, local, tol_ms, values):
                 g = got["values"]
                 # What stood at the open is not told again.
                 if side == "peer":
+                    # Once a direction has ended they are seen without the socket's lock, two CPUs at a time perhaps.
                     rest = iter(h.values)
+                    g = [v for i, v in enumerate(g) if not i or v != g[i - 1]]
                     same = all(v in rest for v in g) and (not g or g[-1] == h.values[-1])
                 else:
                     same = g in (h.values, h.values[1:])

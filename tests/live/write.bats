@@ -16,7 +16,7 @@ by_tshark()
 
 @test "nginx under load, plain and TLS: tshark reads each exchange, nothing malformed, checksums hold" {
 	start_nginx ""
-	start_snoop --json --strict -p "$NGINX" -w "$T/cap.pcapng"
+	start_snoop --json --strict --buffer 32 -p "$NGINX" -w "$T/cap.pcapng"
 	h2load --h1 -n 200 -c 4 "http://127.0.0.1:$PORT/1k" "http://127.0.0.1:$PORT/missing" >"$T/load"
 	h2load --h1 -n 200 -c 4 "https://127.0.0.1:$TLS_PORT/1k" "https://127.0.0.1:$TLS_PORT/100k" >"$T/load"
 	stop_snoop
@@ -125,4 +125,19 @@ by_tshark()
 	"$HTTPSNOOP" -w /nowhere/at/all -- true >"$T/out" 2>"$T/err" || rc=$?
 	is 1 "$rc"
 	contains "$(cat "$T/err")" '^httpsnoop: cannot write /nowhere/at/all: No such file or directory$'
+}
+
+@test "a pipe to tshark while the run goes on; under sudo the file is the user's" {
+	start_nginx ""
+	"$HTTPSNOOP" -q -w - -- curl -s -o "$T/a" "http://127.0.0.1:$PORT/1k" 2>"$T/err" | shark -r - -Y http.response -T fields -e http.response.code >"$T/got"
+	is 200 "$(cat "$T/got")"
+	SUDO_UID=65534 SUDO_GID=65534 "$HTTPSNOOP" -q --json --packets -w "$T/mine.pcapng" --har "$T/mine.har" -- \
+		curl -s -o "$T/a" "http://127.0.0.1:$PORT/1k" >"$T/out" 2>"$T/err"
+	is "65534 600 65534 600" "$(stat -c '%u %a' "$T/mine.pcapng" "$T/mine.har" | paste -sd ' ')"
+}
+
+@test "sslsniff: handshakes are fields that filter" {
+	start_nginx ""
+	"$TOOLS/sslsniff" -q --json --via keys -w "$T/cap.pcapng" -- curl -sk --http1.1 -o "$T/a" "https://127.0.0.1:$TLS_PORT/1k" >"$T/out" 2>"$T/err"
+	is "$(records 'select(.kind == "handshake").version')" "$(shark -X "lua_script:$LUA" -r "$T/cap.pcapng" -Y 'snoopkit.kind == "handshake"' -T fields -e snoopkit.version)"
 }

@@ -27,7 +27,7 @@ declare -A may=(
 	[flow]="flow tls proto body base record"
 	[sink]="sink base record"
 	[target]="target tls elf base event record"
-	[core]="core target flow sink tls tcp analyzer base record event"
+	[core]="core target flow sink tls tcp analyzer base record event turn"
 	[tools]="core proto tcp analyzer record base"
 	[bpf]="bpf event turn"
 )
@@ -35,11 +35,11 @@ declare -A may=(
 foreign=(
 	'bpf/(bpf|btf)\.h|libelf|gelf' "target elf core"
 	'bpf/libbpf\.h' "target core"
-	'pcap' "flow"
+	'pcap' "flow target"
 	'Zydis' "elf tls target"
 	'brotli|zstd|zlib' "body"
 	'libmnl' "target"
-	'stdio\.h' "base flow sink core target body elf tls tools"
+	'stdio\.h' "base flow sink core target body elf tls tools tcp"
 )
 
 part_of() # FILE -> part

@@ -156,7 +156,7 @@ static const struct coverage *coverage_of(struct attacher *a, const char *file)
 
 static struct attacher *fresh(void)
 {
-	const struct attacher_cfg cfg = {.resolve = resolve};
+	const struct attacher_cfg cfg = {.calls = true, .resolve = resolve};
 	nlinks = 0;
 	fail_at = -1;
 	resolved = 0;

@@ -57,7 +57,7 @@ static void attach(void *ctx, const struct map_line *m)
 			close(fd);
 			return;
 		}
-	if (!plan_resolve(fd, m->path, &p, &e) && p.key.prog[0] && s->nseen < 16) {
+	if (!plan_resolve(fd, m->path, false, &p, &e) && p.key.prog[0] && s->nseen < 16) {
 		struct plan_site site = {.offset = p.key.offset, .cookie = p.key.cookie};
 		snprintf(site.prog, sizeof(site.prog), "%s", p.key.prog);
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);

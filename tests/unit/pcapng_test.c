@@ -89,7 +89,8 @@ TEST(blocks)
 	struct pcap_pkthdr *h;
 	const u_char *bytes;
 
-	CHECK(pcapng_section(&b, "hw", "os", "app") && pcapng_interface(&b, PCAPNG_ETHERNET, "decrypted", "plaintext"));
+	CHECK(pcapng_section(&b, "hw", "os", "app", NULL) &&
+	      pcapng_interface(&b, PCAPNG_ETHERNET, "decrypted", "plaintext"));
 	CHECK(pcapng_interface(&b, PCAPNG_ETHERNET, "eth0", NULL) &&
 	      pcapng_secrets(&b, span_str("CLIENT_RANDOM 00 11\n")));
 	CHECK(pcapng_name(&b, span_of("\x0a\0\0\1", 4), "web") && pcapng_packet(&b, &p) &&
@@ -115,7 +116,7 @@ TEST(no_room)
 	const struct pcapng_packet p = {.bytes =
 	                                    span_str("0123456789012345678901234567890123456789012345678901234567890")};
 
-	CHECK(pcapng_section(&b, NULL, NULL, NULL));
+	CHECK(pcapng_section(&b, NULL, NULL, NULL, NULL));
 	size_t n = b.n;
 	CHECK(!pcapng_packet(&b, &p) && b.n == n);
 	buf_free(&b);

@@ -40,6 +40,12 @@ static void on_emit(void *ctx, struct record *r)
 	buf_add(&w->text[!strcmp(d->dir, "out")], d->data.p, d->data.n);
 }
 
+static void on_many(void *ctx, struct record *r)
+{
+	(void)r;
+	++*(unsigned *)ctx;
+}
+
 static void on_need(void *ctx, uint64_t id, uint32_t pid)
 {
 	struct watch *w = ctx;
@@ -75,19 +81,24 @@ static void begin(struct watch *w, SSL_CTX *ctx[2])
 	say(&w->t, SERVER, 3000);
 }
 
-static void feed_from(struct watch *w, size_t step)
+static void feed_as(struct flow *f, const struct talk *t, uint64_t id, size_t step)
 {
-	for (; step < w->t.nsteps; step++) {
-		const struct step *s = &w->t.step[step];
-		struct flow_data d = {.conn_id = 5,
+	for (; step < t->nsteps; step++) {
+		const struct step *s = &t->step[step];
+		struct flow_data d = {.conn_id = id,
 		                      .ts_ns = 1000000000 + step * 1000,
 		                      .off = s->off,
 		                      .want = s->n,
 		                      .dir = s->dir == CLIENT,
 		                      .flags = FLOW_EDGE | (s->off ? 0 : FLOW_FROM_START),
-		                      .bytes = span_of(w->t.wire[s->dir].p + s->off, s->n)};
-		flow_data(w->f, &d);
+		                      .bytes = span_of(t->wire[s->dir].p + s->off, s->n)};
+		flow_data(f, &d);
 	}
+}
+
+static void feed_from(struct watch *w, size_t step)
+{
+	feed_as(w->f, &w->t, 5, step);
 }
 
 static void secrets(struct watch *w)
@@ -177,8 +188,56 @@ TEST(candidate_keys_for_an_old_connection)
 	finish(&w, ctx);
 }
 
+/* Connections that wait for keys, more than there is room for, when the secrets come: what they carry takes places of
+ * its own, and nothing ends that is just being decrypted. */
+TEST(secrets_come_when_the_table_is_full)
+{
+	enum { CONNS = 8 };
+	struct flow_cfg cfg = {
+	    .decoders = raw_decoders, .decrypt = true, .tls_only = true, .emit = on_many, .max_conns = CONNS};
+	struct talk t[CONNS];
+	SSL_CTX *ctx[2];
+	unsigned records = 0;
+	struct flow_stats st;
+
+	cfg.ctx = &records;
+	struct flow *f = flow_new(&cfg);
+	talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+	for (unsigned i = 0; i < CONNS; i++) {
+		talk_begin(&t[i], ctx);
+		shake(&t[i]);
+		say(&t[i], CLIENT, 300);
+		say(&t[i], SERVER, 3000);
+		feed_as(f, &t[i], 1 + i, 0);
+	}
+	/* The server's first: its direction is held until the client's can be read. */
+	for (int role = 1; role >= 0; role--)
+		for (unsigned i = 0; i < CONNS; i++)
+			for (size_t k = 0; k < t[i].nsec; k++)
+				if ((t[i].sec[k].label == TLS_LABEL_SERVER_APP ||
+				     t[i].sec[k].label == TLS_LABEL_SERVER_HS) == role)
+					tlsd_secret(flow_tlsd(f), &t[i].sec[k]);
+	flow_tick(f, 9000000000);
+	CHECK(records == 2 * CONNS);
+	flow_get_stats(f, &st);
+	CHECK(st.evicted == 0 && st.open == 2 * CONNS);
+	/* The next connection finds the bound exceeded, and holds it again. */
+	struct flow_data d = {
+	    .conn_id = 100, .ts_ns = 9000000000, .want = 1, .bytes = span_of((const uint8_t *)"x", 1)};
+	d.flags = FLOW_FROM_START;
+	flow_data(f, &d);
+	flow_get_stats(f, &st);
+	CHECK(st.open <= CONNS);
+	flow_finish(f, 9000000000);
+	flow_free(f);
+	for (unsigned i = 0; i < CONNS; i++)
+		talk_end(&t[i]);
+	free_contexts(ctx);
+}
+
 int main(void)
 {
+	RUN(secrets_come_when_the_table_is_full);
 	RUN(secrets_first_and_late);
 	RUN(without_secrets_nothing_is_shown);
 	RUN(candidate_keys_for_an_old_connection);

@@ -43,6 +43,25 @@ static const char *print(struct totals *t, int width)
 	return (const char *)b.p;
 }
 
+static const char *const sum_group[] = {"method", "path", NULL};
+
+TEST(sums_on_a_narrow_terminal)
+{
+	static const struct totals_spec sums = {
+	    .group = sum_group,
+	    .value = "latency_us",
+	    .by_sum = true,
+	};
+	struct totals *t = totals_new(&sums, &exchange_schema);
+
+	add(t, "/who/and/why/is/what/matters/here/more", 200, 1000);
+	CHECK(strstr(print(t, 120), "p95"));
+	CHECK(!strstr(print(t, 80), "p95"));
+	CHECK(strstr(print(t, 80), "/who/and/why/is/what/matters/here/more\n"));
+	CHECK(strstr(print(t, 0), "p95"));
+	totals_free(t);
+}
+
 TEST(table)
 {
 	struct totals *t = totals_new(&spec, &exchange_schema);
@@ -202,6 +221,7 @@ int main(void)
 	sample_init(&s);
 	RUN(table);
 	RUN(by_sum);
+	RUN(sums_on_a_narrow_terminal);
 	RUN(percentiles_are_near);
 	RUN(bounded);
 	RUN(single_value_is_exact);
