@@ -68,7 +68,15 @@ BPF_OBJECT(sslsniff);
 static const struct tool tool = {
     .name = "sslsniff",
     .summary = "show the plaintext of TLS connections of running processes",
-    .description = "Shows what TLS connections carry.",
+    .description =
+        "Shows what TLS connections carry. With --via keys (and auto, wherever keys can be had) it decrypts what "
+        "passes "
+        "on sockets: secrets of new handshakes come from the library's own key-log function (OpenSSL, BoringSSL, "
+        "GnuTLS, Go), from the memory of the processes named, or from --keylog-in. Connections older than the tool "
+        "need memory: AES-GCM of any runtime; ChaCha20 where OpenSSL is a shared library, once its sessions are "
+        "learnt (a second or two, then cached). Not shown: older connections with CBC and encrypt-then-MAC or CCM; new "
+        "ones of runtimes without a key-log function (Java, NSS) that end before their memory was read, mostly within "
+        "half a second. --coverage says which source serves a process.",
     .examples = examples,
     .opts = opts,
     .cfg_size = sizeof(struct cfg),

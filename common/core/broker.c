@@ -29,6 +29,7 @@
 #include "target/memscan.h"
 #include "target/netpkt.h"
 #include "target/nfct.h"
+#include "tls/sources.h"
 
 #define TICK_MS      100
 #define RESOLVE_MS   5000 /* a resolver that takes longer is stuck */
@@ -124,12 +125,17 @@ static void tell_process(struct broker *b, const struct proc_info *pi, const str
 		ipc_send(b->run->sock, &m, -1);
 }
 
+static bool with_keys(const struct broker *b)
+{
+	return tls_calls(b) && b->run->rc.via != VIA_CALLS;
+}
+
 /* May memory be read at all? Who named nobody has named no process whose memory may be. */
 static bool scans_memory(const struct broker *b)
 {
 	const struct target_spec *ts = &b->run->rc.target;
 
-	return tls_calls(b) && b->run->rc.via != VIA_CALLS && !b->run->rc.no_memory_scan && !b->run->rc.coverage &&
+	return with_keys(b) && !b->run->rc.no_memory_scan &&
 	       (b->by_pid || ts->comm || ts->has_uid || ts->cgroup || ts->container);
 }
 
@@ -166,6 +172,10 @@ static void scan_start(struct broker *b, struct ipc_scan *q)
 	struct ipc_msg m = {.type = IPC_SCAN};
 	struct err e = {0};
 	pid_t child;
+
+	/* Salts are looked for everywhere where keys alone did not do: it may be another cipher. */
+	req.offsets = places_of(b, q->pid, q->deep, &req.lib_base);
+	q->offsets = req.offsets != NULL;
 	int fd = memscan_start(&req, &child, &e);
 
 	if (fd < 0)
@@ -199,7 +209,7 @@ static bool early_scan(struct broker *b, uint32_t pid)
 {
 	struct ipc_scan q = {.pid = pid, .salts = true};
 
-	if (b->run->sh->tracing || !scans_memory(b) || b->early_scans >= EARLY_SCANS)
+	if (b->run->sh->tracing || b->run->rc.coverage || !scans_memory(b) || b->early_scans >= EARLY_SCANS)
 		return false;
 	b->early_scans++;
 	scan_start(b, &q);
@@ -563,12 +573,42 @@ static void finish(struct broker *b)
 	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 
+/* Which sources of keys serve the connections of a process with this library, or with none that is known. */
+static void cover_sources(const struct broker *b, const struct coverage *c, struct coverage *out)
+{
+	struct source_facts f = {
+	    .file = b->run->rc.keylog_in != NULL,
+	    .probe = c->keys,
+	    .memory = scans_memory(b),
+	    .how_probe = c->keys ? c->how : "no key-log probe",
+	};
+	const struct source_need any = {0};
+	struct attacher_ssl ssl;
+	struct buf text = {0};
+
+	if (c->none && !f.memory && !f.file)
+		return;
+	if (f.memory && !c->none && attacher_ssl(b->attacher, c->pid, &ssl)) {
+		f.offsets = true; /* or will be, once they are needed */
+		close(ssl.fd_ssl);
+		if (ssl.fd_crypto >= 0)
+			close(ssl.fd_crypto);
+	}
+	if (sources_tell(&f, &text))
+		snprintf(out->how, sizeof(out->how), "%s%.*s", c->none ? "no known TLS library; " : "", (int)text.n,
+		         (const char *)text.p);
+	out->covered = c->none || sources_for(&f, &any);
+	buf_free(&text);
+}
+
 /* --coverage: what is hooked in each process, then the end. */
 static void coverage_row(void *ctx, const struct coverage *c)
 {
 	struct broker *b = ctx;
 	struct ipc_msg m = {.type = IPC_COVERAGE, .u.coverage = *c};
 
+	if (with_keys(b) && !c->calls && (c->lib || c->none))
+		cover_sources(b, c, &m.u.coverage);
 	/* A pager may keep it waiting for as long as the user likes; a signal still ends it. */
 	if (!b->stop_by)
 		b->stop_by = now_s() + FOREVER_S;
@@ -700,6 +740,7 @@ static void each_tick(struct broker *b)
 	double t = now_s();
 
 	watch_tick(b, t);
+	places_tick(b->places);
 	unix_ends_tick(b->unix_ends, t, tell_gone, b);
 	windows_tick(b->windows, t);
 	if (b->by_pid) {
@@ -862,6 +903,7 @@ int broker_run(struct run *r)
 		attacher_free(b->attacher);
 	loader_close(b->loader);
 	windows_free(b->windows);
+	places_free(b->places);
 	unix_ends_free(b->unix_ends);
 	olds_free(b->olds);
 	nfct_close(b->nfct);

@@ -47,6 +47,7 @@ struct broker {
 	struct unix_ends *unix_ends;
 	struct olds *olds;       /* NULL: the tool does not ask for connections older than itself */
 	struct nfct *nfct;       /* --nf; NULL: off */
+	struct places *places;   /* NULL: nothing was asked yet */
 	struct windows *windows; /* NULL: the tool is not about TCP windows */
 };
 
@@ -72,6 +73,13 @@ void tell_late(uint32_t pid, int fresh);
 
 /* Asks the worker for the function at s->off in the file open at fd. False: none, or no answer. */
 bool broker_symbol(struct broker *b, int fd, struct ipc_symbol *s);
+
+/* ---- places.c: where a library keeps a session's secrets ---- */
+/* For the library of this process, which is mapped at *base; NULL: not known. wanted: it is to be learnt, which takes a
+ * second or two. */
+const struct offsets *places_of(struct broker *b, uint32_t pid, bool wanted, uint64_t *base);
+void places_tick(struct places *p);
+void places_free(struct places *p);
 
 /* ---- stacks.c ---- */
 /* Tells the worker in words what a stack of the process is (PROC_STACK). */

@@ -330,7 +330,7 @@ static void ask(struct keyring *k, struct proc *p, const struct look *l)
 	struct ipc_msg m = {.type = IPC_SCAN, .u.scan.pid = p->pid};
 
 	m.u.scan.salts = l->salts || p->present;
-	m.u.scan.deep = l->salts && p->scanned;
+	m.u.scan.deep = l->waiting && p->scanned;
 	p->asked = ipc_send(k->cfg.sock, &m, -1) == 0;
 }
 

@@ -53,6 +53,8 @@ static void losses(const struct run *r, const struct bpf_stats *bs, char *out, s
 	    {pk->malformed, "packets not understood"},
 	    {f->h2, "HTTP/2 connections not decoded"},
 	    {bs && !f->decoded && !f->h2 ? bs->tls_conns : 0, "TLS connections with nothing decoded"},
+	    {bs && f->decoded && r->rc.via == VIA_KEYS ? f->keyless : 0,
+	     "TLS connections for which no keys were found (--coverage says why)"},
 	    {bs ? 0 : f->tls_cipher, "TLS connections not decrypted"},
 	    {f->unproven, "decrypted bytes not authenticated (of records that are not here whole)"},
 	};

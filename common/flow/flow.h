@@ -125,6 +125,7 @@ struct flow_stats {
 	uint64_t decoded;        /* connections with a protocol */
 	uint64_t undecoded;      /* given up: no decoder wants them */
 	uint64_t h2, tls_cipher; /* of those: HTTP/2, TLS records */
+	uint64_t keyless;        /* TLS connections whose records still waited for keys at their end */
 	uint64_t decrypted;      /* TLS connections of which plaintext was seen by decryption */
 	uint64_t unproven;       /* decrypted bytes that could not be authenticated: records that were trimmed */
 	uint64_t evicted;        /* to keep within max_conns */

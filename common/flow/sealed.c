@@ -373,8 +373,11 @@ void sealed_drop(struct flow *f, struct conn *c)
 
 void sealed_end(struct flow *f, struct conn *c, enum end_why why, uint64_t ts_ns)
 {
+	struct tlsd_need need;
+
 	f->stats.tls_cipher += !c->sealed->seen;
 	f->stats.undecoded += !c->sealed->seen;
+	f->stats.keyless += !c->sealed->seen && tlsd_need(c->sealed->tc, &need) && (need.queued[0] || need.queued[1]);
 	sealed_drop(f, c);
 	flow_end(f, c->id | FLOW_CARRIED, why, ts_ns);
 }

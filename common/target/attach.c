@@ -42,6 +42,7 @@ struct tls_file {
 	struct ident id;
 	uint8_t lib;
 	bool keys; /* what is attached is a key-log probe */
+	uint8_t nid, build_id[32];
 	char path[256];
 	char how[320];         /* hooked: how; else why not */
 	unsigned probes;       /* loader_uprobes' handle, 0 none */
@@ -201,6 +202,8 @@ static int add_tls(struct attacher *a, const struct ident *id, int fd, const cha
 	}
 	f->id = *id;
 	f->lib = plan->lib;
+	f->nid = plan->nid <= sizeof(f->build_id) ? plan->nid : 0;
+	memcpy(f->build_id, plan->build_id, f->nid);
 	show_path(f->path, sizeof(f->path), path);
 	snprintf(f->how, sizeof(f->how), "%s", plan->nsites ? plan->how : plan->why);
 	attach_sites(a, f, fd, plan);
@@ -457,6 +460,54 @@ int attacher_late(struct attacher *a, uint32_t pid)
 	return a->fresh;
 }
 
+/* What attacher_ssl looks for. */
+struct find_ssl {
+	struct scan s;
+	struct attacher_ssl *out;
+	unsigned found;
+};
+
+static bool is_named(const char *path, const char *name)
+{
+	const char *base = strrchr(path, '/');
+	return base && !strncmp(base + 1, name, strlen(name));
+}
+
+/* By what the file was found to be; libcrypto, which does no TLS, by its name: the helper that loads it says when it is
+ * none. */
+static void ssl_mapping(void *ctx, const struct map_line *m)
+{
+	struct find_ssl *f = ctx;
+	int what = SEEN_OTHER;
+	if (f->out->fd_crypto < 0 && is_named(m->path, "libcrypto.so"))
+		f->out->fd_crypto = maps_open(f->s.p->pid, m);
+	if (!known(&f->s, line_hash(m), &what) || what < 0)
+		return;
+	const struct tls_file *t = f->s.a->tls[what];
+	if (t->lib != TLS_OPENSSL || !t->nid || f->found++)
+		return;
+	f->out->fd_ssl = maps_open(f->s.p->pid, m);
+	f->out->base = m->start - m->off;
+	f->out->nid = t->nid;
+	memcpy(f->out->build_id, t->build_id, t->nid);
+}
+
+bool attacher_ssl(struct attacher *a, uint32_t pid, struct attacher_ssl *out)
+{
+	struct find_ssl f = {.s = {.a = a, .p = *proc_slot(a, pid)}, .out = out};
+
+	*out = (struct attacher_ssl){.fd_ssl = -1, .fd_crypto = -1};
+	if (f.s.p)
+		maps_each(pid, ssl_mapping, &f);
+	if (f.found == 1 && out->fd_ssl >= 0)
+		return true;
+	if (out->fd_ssl >= 0)
+		close(out->fd_ssl);
+	if (out->fd_crypto >= 0)
+		close(out->fd_crypto);
+	return false;
+}
+
 static void prepare_file(void *ctx, int fd, const char *path)
 {
 	char why[160] = "";
@@ -486,8 +537,10 @@ static int cover_files(struct attacher *a, const struct proc *p, struct coverage
 			continue;
 		c->lib = tls_lib_name(f->lib);
 		c->covered = f->probes != 0;
+		c->keys = f->keys;
+		c->calls = f->probes && !f->keys;
 		memcpy(c->file, f->path, sizeof(c->file));
-		memcpy(c->how, f->how, sizeof(c->how));
+		memcpy(c->how, f->how, sizeof(f->how));
 		fn(ctx, c);
 		lines++;
 	}
@@ -510,7 +563,7 @@ void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, c
 	}
 	c.lib = NULL;
 	c.file[0] = 0;
-	c.covered = false;
+	c.covered = c.keys = c.calls = false;
 	if (unread || p->why[0]) {
 		snprintf(c.how, sizeof(c.how), "%zu mapped files not examined: %.120s", unread, p->why);
 		fn(ctx, &c);
@@ -524,7 +577,7 @@ void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, c
 		lines++;
 	}
 	if (!lines) {
-		c.covered = true;
+		c.covered = c.none = true;
 		snprintf(c.how, sizeof(c.how), "no TLS library mapped: plaintext only");
 		fn(ctx, &c);
 	}

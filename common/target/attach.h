@@ -46,6 +46,14 @@ struct attacher_tls {
 };
 /* True when something is another than at the last call. */
 bool attacher_lib(struct attacher *a, uint32_t pid, struct attacher_tls *out);
+/* The OpenSSL that a process has mapped as a shared library. */
+struct attacher_ssl {
+	int fd_ssl, fd_crypto; /* open, the caller's; fd_crypto -1: not found */
+	uint64_t base;
+	uint8_t nid, build_id[32];
+};
+/* False: it has none, several, or one without a build id. */
+bool attacher_ssl(struct attacher *a, uint32_t pid, struct attacher_ssl *out);
 /* The process ended: what is remembered of it is dropped and what is attached in it alone; the files
  * stay hooked. Needed only to save memory and descriptors. */
 void attacher_forget(struct attacher *a, uint32_t pid);
@@ -58,8 +66,10 @@ struct coverage {
 	char comm[16];
 	char file[256];
 	const char *lib; /* "openssl", or NULL */
-	char how[320];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
+	char how[400];   /* "SSL_read+SSL_read_ex via ssl_read_internal, entry and return", or what is not and why */
 	bool covered;
+	bool keys, calls; /* what is attached to file */
+	bool none;        /* there is no TLS library */
 };
 void attacher_coverage(struct attacher *a, uint32_t pid, void (*fn)(void *ctx, const struct coverage *c), void *ctx);
 /* Detaches everything. */

@@ -25,6 +25,9 @@ int plan_resolve(int fd, const char *path, bool entry_only, struct plan *out, st
 		out->lib = (uint8_t)tls_libs[i]->id;
 		tls_libs[i]->plan(elf, out);
 		keyprobe_find(elf, &out->key);
+		struct span id = elf_build_id(elf);
+		out->nid = id.n <= sizeof(out->build_id) ? (uint8_t)id.n : 0;
+		memcpy(out->build_id, id.p, out->nid);
 		break;
 	}
 	elf_close(elf);

@@ -33,9 +33,10 @@ struct plan_key {
 };
 
 struct plan {
-	uint8_t lib;        /* enum tls_lib_id; TLS_NONE: not a TLS library, or only a part of one */
-	uint8_t entry_only; /* for the libraries' plans: no cheaper sites, to show what they save */
-	uint8_t pad[2];
+	uint8_t lib;               /* enum tls_lib_id; TLS_NONE: not a TLS library, or only a part of one */
+	uint8_t entry_only;        /* for the libraries' plans: no cheaper sites, to show what they save */
+	uint8_t nid, build_id[32]; /* nid 0: it has none */
+	uint8_t pad;
 	uint32_t nsites;
 	struct plan_site site[PLAN_MAX_SITES];
 	struct plan_key key;

