@@ -210,6 +210,8 @@ check_unfinished()
 {
 	{ sources && scripts && echo Makefile; } | grep -v '^tests/tools/lint' |
 		xargs grep -nwE 'TODO|FIXME|XXX|HACK|unimplemented'
+	# what a merge left
+	{ sources && scripts && ls ./*.md; } | xargs grep -nE '^(<<<<<<<|>>>>>>>) '
 }
 
 # Nothing of the machine it was written on.
