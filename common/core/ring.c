@@ -10,6 +10,8 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,7 +29,8 @@ bool ring_open(struct ring *r, int fd)
 	void *c = mmap(NULL, r->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (c == MAP_FAILED)
 		return false;
-	void *p = mmap(NULL, r->page + 2 * r->size, PROT_READ, MAP_SHARED, fd, (off_t)r->page);
+	/* Once, not twice in a row as the kernel offers it: every page mapped counts as resident memory. */
+	void *p = mmap(NULL, r->page + r->size, PROT_READ, MAP_SHARED, fd, (off_t)r->page);
 	if (p == MAP_FAILED) {
 		int why = errno;
 
@@ -39,6 +42,25 @@ bool ring_open(struct ring *r, int fd)
 	r->producer = p;
 	r->data = (const unsigned char *)p + r->page;
 	return true;
+}
+
+/* The record of len bytes at position at, in one piece; NULL: out of memory. */
+static const unsigned char *whole(struct ring *r, unsigned long at, uint32_t len)
+{
+	unsigned long from = (at + BPF_RINGBUF_HDR_SZ) & (r->size - 1), head = r->size - from;
+
+	if (len <= head)
+		return r->data + from;
+	if (len > r->wrapped_size) {
+		unsigned char *more = len <= r->size ? realloc(r->wrapped, len) : NULL;
+		if (!more)
+			return NULL;
+		r->wrapped = more;
+		r->wrapped_size = len;
+	}
+	memcpy(r->wrapped, r->data + from, head);
+	memcpy(r->wrapped + head, r->data, len - head);
+	return r->wrapped;
 }
 
 bool ring_drain(struct ring *r, ring_fn fn, void *ctx)
@@ -53,8 +75,9 @@ bool ring_drain(struct ring *r, ring_fn fn, void *ctx)
 
 		if (len & BPF_RINGBUF_BUSY_BIT) /* reserved, not submitted yet */
 			break;
-		if (!(len & BPF_RINGBUF_DISCARD_BIT))
-			ended = !fn(ctx, rec + BPF_RINGBUF_HDR_SZ, len);
+		const unsigned char *body = len & BPF_RINGBUF_DISCARD_BIT ? NULL : whole(r, at, len);
+		if (body)
+			ended = !fn(ctx, body, len);
 		at += ((len & ~BPF_RINGBUF_DISCARD_BIT) + BPF_RINGBUF_HDR_SZ + 7) & ~7UL;
 		if (at - released >= RELEASE_BYTES || at - released >= r->size / 8) {
 			__atomic_store_n(r->consumer, at, __ATOMIC_RELEASE);
@@ -69,7 +92,8 @@ void ring_close(struct ring *r)
 {
 	if (!r->data)
 		return;
-	munmap((void *)(uintptr_t)r->producer, r->page + 2 * r->size);
+	free(r->wrapped);
+	munmap((void *)(uintptr_t)r->producer, r->page + r->size);
 	munmap(r->consumer, r->page);
 	*r = (struct ring){0};
 }

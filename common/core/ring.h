@@ -14,8 +14,10 @@
 struct ring {
 	unsigned long *consumer;       /* shared with the kernel: read up to here */
 	const unsigned long *producer; /* shared, read-only: written up to here */
-	const unsigned char *data;     /* the ring, mapped twice in a row: a record never wraps */
-	unsigned long size;            /* bytes, a power of two */
+	const unsigned char *data;     /* the ring */
+	unsigned char *wrapped;        /* a record that begins at its end and ends at its beginning */
+	size_t wrapped_size;
+	unsigned long size; /* bytes, a power of two */
 	size_t page;
 };
 
