@@ -242,7 +242,7 @@ static __always_inline int call_note(struct call_key *key, const struct tls_call
 	}
 	/* None, or one whose return was never seen (a longjmp, a stack that was left). A Go function that needs more
 	 * stack begins again. */
-	if (t && t->c[0].ssl && !(t->c[0].sp == c->sp && t->c[0].ssl == c->ssl))
+	if (t && t->c[0].ssl && !(meta_lib(c->meta) == TLS_GO && t->c[0].sp == c->sp && t->c[0].ssl == c->ssl))
 		session_break(t->c[0].ssl, session_meta(t->c[0].meta));
 	if (bpf_map_update_elem(&calls, key, &fresh, BPF_ANY))
 		session_break(c->ssl, session_meta(c->meta));
