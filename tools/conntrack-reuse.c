@@ -4,7 +4,6 @@
  *
  * Only the description of the tool: it must not parse options, print or talk to the kernel.
  */
-#include "core/log.h"
 #include "core/tool.h"
 #include "tcp/reuse.h"
 
@@ -55,9 +54,7 @@ static int setup(const void *cfg, struct run_cfg *rc, struct flow_cfg *fc, struc
 		rc->text_columns = c->role && *c->role == 's' ? SERVER_POOL_COLUMNS : POOL_COLUMNS;
 	else
 		rc->text_columns = !c->requests ? CONN_COLUMNS : http ? HTTP_COLUMNS : REQUEST_COLUMNS;
-	rc->no_payload = !http && !rc->write_file;
-	if (rc->write_file)
-		log_note("option --write: only connections that speak HTTP or TLS; tcpdump writes all packets");
+	rc->no_payload = !http;
 	rc->turn_events = rc->json || c->requests;
 	rc->nf = c->nf;
 	return 0;
