@@ -18,9 +18,11 @@ status_of() # ARGS... -> exit status of httpsnoop, output in $T/out and $T/err
 }
 
 @test "-- CMD that cannot be run: one line, status 1" {
-	is 1 "$(status_of -q -- /no/such/command)"
+	is 1 "$(status_of -- /no/such/command)"
 	is 1 "$(wc -l <"$T/err")"
 	contains "$(cat "$T/err")" '^httpsnoop: .*/no/such/command'
+	is 1 "$(status_of -- no-such-command-anywhere)"
+	is 1 "$(wc -l <"$T/err")"
 	touch "$T/plain"
 	is 1 "$(status_of -q -- "$T/plain")"
 	contains "$(cat "$T/err")" '^httpsnoop: .*(P|p)ermission'
