@@ -28,6 +28,7 @@ setup()
 	chmod 755 "$T"
 	PIDS=()
 	NETNS=""
+	CG=""
 	SNOOP=""
 	ulimit -n "$(ulimit -Hn)"
 	type -t test_setup >/dev/null && test_setup
@@ -44,6 +45,7 @@ teardown()
 		wait "$p" 2>/dev/null
 	done
 	[ -n "$NETNS" ] && ip netns del "$NETNS"
+	[ -z "$CG" ] || wait_until 300 rmdir "$CG"
 	# A failed test shows what the tool said.
 	if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
 		for p in "$T"/*err; do
@@ -101,6 +103,15 @@ spawn()
 	"$@" >"$T/$out" 2>"$T/$out.err" </dev/null 3>&- &
 	PID=$!
 	PIDS+=("$PID")
+}
+
+own_cgroup() # NAME - makes a cgroup v2 of that name; path in $CG
+{
+	local mnt
+	mnt=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+	[ -n "$mnt" ] && [ -w "$mnt" ] || skip "no writable cgroup2"
+	CG=$mnt/$1
+	mkdir "$CG"
 }
 
 make_cert()

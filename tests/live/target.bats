@@ -146,22 +146,6 @@ new_worker() { [ -n "$(pgrep -P "$NGINX" | grep -vx "$WORKER")" ] && gone "$WORK
 	is 1 "$(count_records '.role == "server"')"
 }
 
-own_cgroup() # NAME - makes a cgroup v2 of that name; path in $CG
-{
-	local mnt
-	mnt=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-	[ -n "$mnt" ] && [ -w "$mnt" ] || skip "no writable cgroup2"
-	CG=$mnt/$1
-	mkdir "$CG"
-}
-test_teardown()
-{
-	local p
-	[ -n "${CG:-}" ] || return 0
-	for p in "${PIDS[@]}"; do kill -TERM "$p" 2>/dev/null; done
-	wait_until 300 rmdir "$CG"
-}
-
 @test "--cgroup: processes in it and below" {
 	own_cgroup "snoopt$$"
 	server a && server b
