@@ -76,7 +76,7 @@ $(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) $(call ldlibs_of,$<)
 
-$(BUILD)/tests/prog/%: tests/live/prog/%.c
+$(BUILD)/tests/prog/%: tests/live/prog/%.c $(wildcard tests/live/prog/*.h)
 	@mkdir -p $(@D)
 	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(call ldlibs_of,$<)
 

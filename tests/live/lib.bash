@@ -129,7 +129,7 @@ own_libssl()
 	export LD_LIBRARY_PATH=$T/lib
 }
 
-# start_nginx [HTTP-DIRECTIVES] - own nginx with one worker: plain on $PORT, TLS on $TLS_PORT, files in $T/www, log in
+# start_nginx [HTTP-DIRECTIVES] - own nginx with one worker (or $WORKERS): plain on $PORT, TLS on $TLS_PORT, files in $T/www, log in
 # $T/access.log: method, path, status, body bytes, connection, request number on it. Pids: $NGINX and $WORKER.
 start_nginx()
 {
@@ -143,7 +143,7 @@ start_nginx()
 	cat >"$T/nginx.conf" <<-CONF
 		daemon off;
 		user root;
-		worker_processes 1;
+		worker_processes ${WORKERS:-1};
 		worker_rlimit_nofile 20000;
 		pid $T/nginx.pid;
 		error_log $T/nginx.log crit;

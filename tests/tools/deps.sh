@@ -15,7 +15,7 @@ DEMO="nginx openssl curl python3 procps"
 CHECK="bats jq tshark wrk nghttp2-client liburing-dev libgnutls28-dev mandoc universal-ctags clang-format shellcheck
 iproute2 iputils-ping util-linux bpftool strace tcpdump git brotli zstd qemu-system-x86 busybox-static cpio kmod lz4
 xz-utils libcap2-bin postgresql redis-server redis-tools nftables openjdk-17-jdk-headless
-gnutls-bin libnss3-tools nodejs wget"
+gnutls-bin libnss3-tools nodejs wget crun musl-tools"
 
 case "${1:-}" in
 build) want=$BUILD ;;
