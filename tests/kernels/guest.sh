@@ -4,8 +4,8 @@
 #
 # Rungs are what the tools themselves name (--rung list): on each, the tests with the tag smoke of the tools that have
 # it. "own" is what a tool takes by itself: the tests with the tag kernel, and the smoke tests of tools without rungs.
-# /snoop/job sets: RUNGS (names; empty: all and own), TAGS (bats tags instead of these), NAME (part of a test's name),
-# NAMED (what the stream is called instead of its rung); any may be empty. It must not know what is tested.
+# /snoop/job sets: RUNGS (names; empty: all and own), TAGS (bats tags instead of these), MORE (a tag besides kernel), NAME
+# (part of a test's name), NAMED (what the stream is called instead of its rung); any may be empty. It must not know what is tested.
 set -u
 cd /snoop || exit 1
 . ./job
@@ -23,19 +23,40 @@ has_rung()
 }
 from() { [ "$(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1)" = "$1" ]; }
 
-# Of FILE of tests: the tool that it is for.
-tool_of() { sed -n 's/^TOOL=//p' "$1" | grep . || echo httpsnoop; }
-
-# test_files RUNG - files of tests of the tools that have the rung; with "none", of those that have none at all.
+# test_files RUNG - files of tests of the tools that have the rung; with "none", of those that have none at all; with
+# "own", all.
 test_files()
 {
-	local f
-	for f in tests/live/*.bats; do
+	local f tool
+	while read -r f tool; do
 		case $1 in
-		none) [ -s "rungs/$(tool_of "$f")" ] || echo "$f" ;;
-		*) grep -qx "$1" "rungs/$(tool_of "$f")" && echo "$f" ;;
+		own) echo "$f" ;;
+		none) [ -n "${rungs_of[$tool]:-}" ] || echo "$f" ;;
+		*) [[ " ${rungs_of[$tool]:-} " == *" $1 "* ]] && echo "$f" ;;
 		esac
-	done
+	done <files
+}
+
+# run_bats TAGS FILE... - the tests of the files that have one of the tags (or what bats takes for its filter), and the name.
+# Under emulation bats takes seconds to look into a file: it is given only those that hold such a test.
+run_bats()
+{
+	local tags=$1 t filters=() files
+	shift
+	files=$*
+	[ $# = 0 ] && echo 1..0 && return
+	[ -n "$NAME" ] && files=$(grep -lE "^@test .*($NAME)" -- "$@")
+	case $tags in
+	*!*) filters=(--filter-tags "$tags") ;;
+	?*)
+		# shellcheck disable=SC2086 # a list of words is meant
+		files=$(grep -lE "^# bats (test|file)_tags=(.*,)?(${tags// /|})(,|\$)" -- $files)
+		for t in $tags; do filters+=(--filter-tags "$t"); done
+		;;
+	esac
+	[ -n "$files" ] || { echo 1..0 && return; }
+	# shellcheck disable=SC2086 # a list of words is meant
+	bats --tap -T "${filters[@]}" ${NAME:+-f "$NAME"} $files 2>&1
 }
 
 # A rung that the kernel lacks must be refused by name, with status 3, by every tool that has it.
@@ -58,36 +79,41 @@ refused()
 # on_rung RUNG - its stream.
 on_rung()
 {
-	local files tags=smoke
+	local tags=smoke
 	echo "== ${NAMED:-$1}"
 	unset SNOOP_TOOLS SNOOP_RUNG
 	if [ "$1" = own ]; then
-		tags=kernel files=$(echo tests/live/*.bats)
+		tags="kernel${MORE:+ $MORE}"
 	elif has_rung "$1"; then
 		export SNOOP_RUNG=$1 SNOOP_TOOLS=/snoop/forced
-		files=$(test_files "$1")
 	else
 		refused "$1"
 		return
 	fi
-	[ -n "$NAME$TAGS" ] && tags=$TAGS
-	# shellcheck disable=SC2086 # a list of words is meant
-	bats --tap -T ${tags:+--filter-tags "$tags"} ${NAME:+-f "$NAME"} $files 2>&1
+	[ -z "$NAME$TAGS" ] || tags=$TAGS
+	# shellcheck disable=SC2046 # a list of words is meant
+	run_bats "$tags" $(test_files "$1")
 }
 
+declare -A rungs_of
 mkdir -p forced rungs
 chmod 755 build/bin/*
 for tool in build/bin/*; do
 	"$tool" --rung list >"rungs/${tool##*/}"
+	rungs_of[${tool##*/}]=$(paste -sd ' ' "rungs/${tool##*/}")
 	printf '#!/bin/sh\nexec /snoop/%s --rung "$SNOOP_RUNG" "$@"\n' "$tool" >"forced/${tool##*/}"
 done
 chmod 755 forced/*
+# Each file of tests and the tool that it is for.
+awk 'FNR == 1 { if (f) print f, t; f = FILENAME; t = "httpsnoop" } /^TOOL=/ { t = substr($0, 6) } END { print f, t }' \
+	tests/live/*.bats >files
 for rung in ${RUNGS:-$(cat rungs/* | awk '!seen[$0]++') own}; do
 	on_rung "$rung"
 done
-if [ -z "$RUNGS$NAME$TAGS" ] && files=$(test_files none) && [ -n "$files" ]; then
+if [ -z "$RUNGS$NAME$TAGS" ] && [ -n "$(test_files none)" ]; then
 	echo "== tracepoints"
-	# shellcheck disable=SC2086
-	bats --tap -T --filter-tags smoke $files 2>&1
+	unset SNOOP_TOOLS SNOOP_RUNG
+	# shellcheck disable=SC2046
+	run_bats smoke $(test_files none)
 fi
 echo "== end"

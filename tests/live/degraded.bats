@@ -61,7 +61,7 @@ done_or_refused()
 	done
 }
 
-# bats test_tags=kernel
+# bats test_tags=ends
 @test "no type information in the kernel: status 3 and what is missing, every tool" {
 	: >"$T/empty"
 	for t in $(tools); do
@@ -72,7 +72,7 @@ done_or_refused()
 
 NO_TRACEFS=(unshare -m sh -c 'umount /sys/kernel/tracing 2>/dev/null; umount /sys/kernel/debug/tracing 2>/dev/null; exec "$@"' sh)
 
-# bats test_tags=kernel
+# bats test_tags=ends
 @test "no tracefs mounted: every tool works all the same, or says what to mount" {
 	for t in $(tools); do
 		# shellcheck disable=SC2086
@@ -81,8 +81,8 @@ NO_TRACEFS=(unshare -m sh -c 'umount /sys/kernel/tracing 2>/dev/null; umount /sy
 	done
 }
 
-# bats test_tags=smoke
-@test "no tracefs mounted: a client's request is seen on every rung" {
+# bats test_tags=kernel
+@test "no tracefs mounted: a client's request is seen" {
 	start_server
 	"${NO_TRACEFS[@]}" "$HTTPSNOOP" --json -- curl -s -o "$T/a" "http://127.0.0.1:$PORT/x" >"$T/out" 2>"$T/err"
 	is 1 "$(count_records '.path == "/x" and .status == 200')"
@@ -101,7 +101,7 @@ CAPS=+bpf,+perfmon,+sys_ptrace
 NOBODY=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 WITH_CAPS=("${NOBODY[@]}" --bounding-set="-all,$CAPS" --inh-caps="-all,$CAPS" --ambient-caps="-all,$CAPS")
 
-# bats test_tags=kernel
+# bats test_tags=ends
 @test "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE instead of root: every tool does its job, or status 3 and the remedy" {
 	mkdir -m 755 "$T/bin"
 	for t in $(tools); do
@@ -112,7 +112,7 @@ WITH_CAPS=("${NOBODY[@]}" --bounding-set="-all,$CAPS" --inh-caps="-all,$CAPS" --
 	done
 }
 
-# bats test_tags=kernel
+# bats test_tags=ends
 @test "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE instead of root: a server's requests are seen, or status 3" {
 	cp "$PEER" "$T/peer.py"
 	chmod 644 "$T/peer.py"

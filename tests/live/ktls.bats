@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # TLS in the kernel: OpenSSL hands the keys over, nginx then sends files without touching their bytes.
-# bats file_tags=kernel
+# bats file_tags=ends
 load lib
 
 # How many connections the kernel's TLS has sent for, so far.

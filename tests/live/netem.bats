@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # A bad network: delay, loss and reordering on the loopback of an own network namespace. Needs the kernel's netem.
-# bats file_tags=kernel
+# bats file_tags=ends
 load lib
 
 bad_network() # NETEM-ARGS... -> own namespace $NETNS, server in it: $PORT, $SERVER

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Two processes that use the same TLS library take turns on one CPU, so that one is often preempted while the other's
 # probes fire there. What a program keeps for one of them must not become the other's.
-# bats file_tags=kernel
+# bats file_tags=ends
 load lib
 
 @test "TLS at both ends on one CPU: every request once, with its own answer" {

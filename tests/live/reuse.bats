@@ -45,7 +45,7 @@ run_tool()
 	is "0" "$(lost_events)"
 }
 
-# bats test_tags=smoke
+# bats test_tags=ends
 @test "TLS: a handshake is no exchange, its time is shown; TLS 1.2, 1.3, client and server" {
 	start_nginx "ssl_protocols TLSv1.2 TLSv1.3;"
 	start_snoop --json -p "$NGINX"
@@ -193,7 +193,7 @@ start_postgres()
 	contains "$(summary)" "5 stale reuses"
 }
 
-# bats test_tags=smoke
+# bats test_tags=ends
 @test "the same by resets: the request that cannot be written is named" {
 	start_lines 1 reset
 	run_tool --json -- python3 "$RPEER" stale "$LPORT" 10 0.1 1.5 0.5 2
@@ -259,7 +259,7 @@ start_postgres()
 	is 0 "$(count_records '.note // "" | test("stale")')"
 }
 
-# bats test_tags=smoke
+# bats test_tags=kernel
 @test "connections older than the tool: listed at start, bytes as ss has them, counted from there" {
 	start_lines 0
 	mkfifo "$T/go"
@@ -284,7 +284,7 @@ start_postgres()
 	is "6 6" "$(records 'select(.kind == "conn") | .conn' | sort -n | uniq -c | awk '{ n++; t += $1 == 2 } END { print n, t }')"
 }
 
-# bats test_tags=smoke
+# bats test_tags=kernel
 @test "bytes of each connection equal the kernel's own counters, however they were sent and read" {
 	cat >"$T/ways.py" <<-'PY'
 		import os, socket, struct, threading

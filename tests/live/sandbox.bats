@@ -12,7 +12,7 @@ test_setup()
 # status_of PID FIELD - the values of a field of /proc/PID/task/*/status, each once.
 status_of() { awk -v f="$2:" '$1 == f { print $2 }' /proc/"$1"/task/*/status | sort -u | paste -sd ' '; }
 
-# bats test_tags=kernel
+# bats test_tags=ends
 @test "every thread of the decoding process is confined and without capabilities; the tracing one is neither" {
 	local decoder
 	start_nginx ""

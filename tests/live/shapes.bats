@@ -13,7 +13,7 @@ traced()
 	done
 }
 
-# bats test_tags=smoke
+# bats test_tags=ends
 @test "bodies of responses that begin alike are not copied, and every record is right" {
 	traced
 	diff "$T/want" "$T/got.server"

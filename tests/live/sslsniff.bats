@@ -6,6 +6,7 @@ load lib
 
 load tlslib
 
+# bats test_tags=ends
 @test "curl, client: every byte of every call, with its socket; text, hex and JSON tell the same" {
 	start_server
 	local at="https://127.0.0.1:$PORT"

@@ -45,7 +45,7 @@ right_figures() # FILTER
 	is 3 "$(count_records "$1"' and .role == "server"')"
 }
 
-# bats test_tags=smoke
+# bats test_tags=ends
 @test "--tcp: zero-window and window-limited time fall into the exchange in which they were" {
 	start_big_nginx
 	start_snoop --json --tcp --strict -p "$WORKER"
