@@ -109,12 +109,14 @@ demo-%:
 
 check:
 	sh tests/tools/deps.sh check
+	sh tests/tools/cache.sh
 	$(MAKE) WERROR=-Werror tests-build
 	bash tests/tools/run.sh lint unit cli golden live
 
 # The live tests in guests with stock kernels; one test on one kernel: make check-kernels K=6.1 T=name
 check-kernels:
 	sh tests/tools/deps.sh check
+	sh tests/tools/cache.sh
 	$(MAKE) WERROR=-Werror all progs
 	K="$(K)" T="$(T)" FULL="$(FULL)" bash tests/tools/run.sh kernels
 
