@@ -133,7 +133,9 @@ bench-worker: $(BUILD)/tests/bench/worker
 	for mode in none text json; do $< $$mode 400000 >/dev/null || exit 1; done
 
 FUZZ_SECONDS ?= 30
-fuzz: $(FUZZERS)
+fuzz:
+	sh tests/tools/deps.sh fuzz
+	$(MAKE) $(FUZZERS)
 	bash tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 lint: all
