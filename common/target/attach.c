@@ -161,8 +161,10 @@ static void attach_sites(struct attacher *a, struct tls_file *f, int fd, const s
 	bool keys = a->cfg.keys && plan->key.prog[0], calls = a->cfg.calls && !keys;
 	bool late = plan->lib || !a->cfg.keys; /* with keys sockets are known but for what has none */
 	if (keys) {
-		site[n] = (struct plan_site){.offset = plan->key.offset,
-		                             .cookie = plan->key.cookie | (uint64_t)plan->lib << KEY_COOKIE_LIB};
+		/* What is where at any other place than the function's first instruction, only the cookie tells. */
+		site[n] =
+		    (struct plan_site){.offset = loader_has_cookies(a->cfg.loader) ? plan->key.offset : plan->key.entry,
+		                       .cookie = plan->key.cookie | (uint64_t)plan->lib << KEY_COOKIE_LIB};
 		memcpy(site[n++].prog, plan->key.prog, sizeof(plan->key.prog));
 		snprintf(f->how, sizeof(f->how), "keys: %.80s", plan->key.how);
 	}

@@ -38,6 +38,8 @@ int loader_attach(struct loader *l, struct err *e);
 /* Attaches what is too dear to be there always: what sees splice out of Unix sockets (PROC_UNIX) or TCP ones
  * (PROC_SPLICE). Once each; missing hooks are no error. */
 void loader_attach_late(struct loader *l, __u32 what);
+/* Are probes handed their cookies (5.15+)? */
+bool loader_has_cookies(const struct loader *l);
 /* Names of the rungs in use, for --coverage and -v: "payload: sock_length". Owned by l. */
 const char *loader_rungs(const struct loader *l);
 

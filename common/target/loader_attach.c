@@ -128,6 +128,11 @@ void loader_attach_late(struct loader *l, __u32 what)
 	attach_hooks(l, what, NULL);
 }
 
+bool loader_has_cookies(const struct loader *l)
+{
+	return l->cookies;
+}
+
 const char *loader_rungs(const struct loader *l)
 {
 	return l->rungs;
