@@ -53,6 +53,17 @@ teardown_file()
 use() { cp "$SHARED/$1.json" "$T/out"; }
 rung() { cat "$SHARED/rung"; }
 
+# Debian's curl maps GnuTLS as well; which of the two the keys came from tells the probe's cookie, from 5.15 on.
+curl_lib()
+{
+	local old=5.14.999
+	if [ "$(printf '%s\n' "$old" "$(uname -r)" | sort -V | head -n 1)" = "$old" ]; then
+		echo openssl
+	else
+		echo unknown
+	fi
+}
+
 @test "server, plain: every exchange, once, nothing lost" {
 	is 0 "$(cat "$SHARED/server.status")"
 	use server
@@ -74,7 +85,7 @@ rung() { cat "$SHARED/rung"; }
 	is "" "$(cat "$SHARED/said")"
 	use cmd
 	is 1 "$(count_records '.comm == "curl" and .path == "/100k?curl" and .resp_bytes == 100000 and .tls == null and .role == "client"')"
-	is 1 "$(count_records '.comm == "curl" and .path == "/100k?curls" and .resp_bytes == 100000 and .tls == "openssl"')"
+	is 1 "$(count_records ".comm == \"curl\" and .path == \"/100k?curls\" and .resp_bytes == 100000 and .tls == \"$(curl_lib)\"")"
 	is 2 "$(count_records '((.path // "") | startswith("/python/")) and .status == 404 and .tls == "openssl"')"
 }
 
