@@ -197,6 +197,7 @@ struct ev_conn {
 	__u32 what; /* enum ev_conn_what */
 	__u32 slot; /* 1 + its index in `shared`, where t is kept up to date until it ends; 0 none */
 	__u32 ino;  /* socket inode, 0 unknown */
+	__u32 netns; /* inode number of its network namespace */
 	struct turns t;
 };
 
