@@ -95,6 +95,16 @@ static uint16_t port_waits(uint64_t second)
 	return (uint16_t)(PORT_USED + 1 + second % (UINT16_MAX - PORT_USED));
 }
 
+/* A port that was so is used again: it came out of TIME_WAIT before its time. */
+static void waits_no_more(struct rpool *p, uint16_t was)
+{
+	for (int i = 0; i < TW_SECONDS; i++)
+		if (p->tw[i] && port_waits(p->tw_sec[i]) == was) {
+			p->tw[i]--;
+			return;
+		}
+}
+
 void pool_opened(struct reuse *a, struct rpool *p, const struct rconn *c)
 {
 	const struct turns *t = &c->t;
@@ -112,13 +122,10 @@ void pool_opened(struct reuse *a, struct rpool *p, const struct rconn *c)
 	if (!p->ports)
 		return;
 	uint16_t *port = &p->ports[c->local.port];
-	if (*port)
+	if (*port) {
 		p->ports_reused++;
-	for (int i = 0; i < TW_SECONDS && *port > PORT_USED; i++)
-		if (p->tw[i] && port_waits(p->tw_sec[i]) == *port) { /* out of TIME_WAIT before its time */
-			p->tw[i]--;
-			break;
-		}
+		waits_no_more(p, *port);
+	}
 	*port = PORT_USED;
 }
 
