@@ -7,7 +7,7 @@
 # rounds. That is as noisy as the machine. In a run of its own, BPF run-time statistics (kernel.bpf_stats_enabled, which
 # costs two clock readings per program run, counted to the programs) say what share of the two cores the tool's programs
 # took: that is not. Server on core 0, client on core 1. Writes tests/bench/RESULTS-windows.md.
-# BENCH_ROUNDS (9), BENCH_SECONDS (1) per run.
+# BENCH_ROUNDS (9), BENCH_SECONDS (1) per run, BENCH_TOOLS choose what is run.
 set -uo pipefail
 PATH=/usr/sbin:/usr/bin:/sbin:/bin # Debian's own programs
 cd "$(dirname "$0")/../.." || exit 1
@@ -15,7 +15,7 @@ rounds=${BENCH_ROUNDS:-9}
 seconds=${BENCH_SECONDS:-1}
 results=${BENCH_RESULTS_WINDOWS:-tests/bench/RESULTS-windows.md}
 blast=build/tests/prog/blast
-tools="tcpwin zerowin"
+tools=${BENCH_TOOLS:-tcpwin zerowin}
 
 [ "$(id -u)" = 0 ] || { echo "bench: needs root" >&2 && exit 3; }
 [ "$(nproc)" -ge 2 ] || { echo "bench: needs two cores" >&2 && exit 1; }
