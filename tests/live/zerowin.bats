@@ -87,6 +87,19 @@ over='(has("kind") | not)'
 	is 0 "$(count_records '.side == "local" and .cause != "buffer too small" and .reader_idle_us != null and .reader_idle_us < 90000')"
 }
 
+@test "tcp_rmem too small with a reader that keeps reading: the buffer" {
+	ip netns exec "$B" sysctl -q net.ipv4.tcp_rmem="4096 16000 16000"
+	start_server read=1000 every=0.02
+	start_client 10.77.0.2 send=100000 shutdown=1
+	run_both --min 1ms
+	same_as_capture 10.77.0.1
+	same_as_capture 10.77.0.2
+	some_record '.side == "local" and .cause == "buffer too small" and .rcvbuf_bytes == 16000 and
+		(.note | test("tcp_rmem limits the receive buffer to 16,000 bytes"))'
+	is 0 "$(count_records '.note // "" | test("SO_RCVBUF")')"
+	is 0 "$(count_records '.side == "local" and .cause != "buffer too small" and .reader_idle_us != null and .reader_idle_us < 90000')"
+}
+
 @test "a stopped process: the reader, and that it is stopped" {
 	start_server read=1000
 	start_client 10.77.0.2 send=30000000
