@@ -498,6 +498,35 @@ s = r.connect($LPORT); r.ask(s); time.sleep(3)"
 	[ "${mem%.*}" -lt 100 ]
 }
 
+@test "churn: every local port that is used again is counted, per remote, and said" {
+	start_lines 0
+	OTHER=$LPORT
+	start_lines 0
+	cat >"$T/ports.py" <<-PY
+		import socket, struct, sys
+		def once(local, port):
+		    s = socket.socket()
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		    # it ends by a reset: its port is free at once
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+		    s.bind(("127.0.0.1", local))
+		    s.connect(("127.0.0.1", port))
+		    s.sendall(b"ping\n")
+		    assert s.recv(100)
+		    local = s.getsockname()[1]
+		    s.close()
+		    return local
+		one, two = once(0, $LPORT), once(0, $LPORT)
+		for port in one, two, one, one: once(port, $LPORT)
+		for port in one, two: once(port, $OTHER)
+		# so many more that the rate is called churn, on one port
+		for _ in range(600): once(one, $LPORT)
+	PY
+	run_tool --json -- python3 "$T/ports.py"
+	is "604 0" "$(records 'select(.kind == "pool" and .role == "client") | "\(.conns) \(.ports_reused)"' | sort -rn | awk '{ print $2 }' | paste -sd ' ')"
+	some_record '.kind == "pool" and .conns == 606 and (.note | test("churn: [0-9]+ connections/s.*, 604 local ports used again"))'
+}
+
 # bats test_tags=host
 @test "what finds no room in the ring is counted, and nothing is shown that was not seen" {
 	rc=0

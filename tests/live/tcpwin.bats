@@ -48,6 +48,20 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	some_record '.event == "open" and (.note // "" | test("receive buffer limited to 8,192 bytes by SO_RCVBUF"))'
 }
 
+@test "a small tcp_rmem: it is named, from its own end alone, and not where the buffer may grow" {
+	ip netns exec "$B" sysctl -q net.ipv4.tcp_rmem="4096 8192 8192"
+	start_server read=1000 every=0.03
+	start_client 10.77.0.2 send=50000 shutdown=1
+	run_both
+	same_as_capture 10.77.0.1
+	same_as_capture 10.77.0.2
+	for event in open zero; do
+		some_record '.event == "'$event'" and .role == "server" and (.note // "" | test("receive buffer limited to 8,192 bytes by net.ipv4.tcp_rmem"))'
+	done
+	is 0 "$(count_records '.role == "client" and (.note // "" | test("receive buffer limited"))')"
+	is 0 "$(count_records '.note // "" | test("SO_RCVBUF")')"
+}
+
 # bats test_tags=smoke
 @test "scaling switched off on the server: told from both ends, with figures" {
 	ip netns exec "$B" sysctl -q net.ipv4.tcp_window_scaling=0
@@ -121,11 +135,13 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 }
 
 @test "connections older than the tool: listed with windows, scaling and owner; a stall that is open already" {
-	start_server pause=2.5
+	start_server until="$T/read"
 	start_client 10.77.0.2 send=8000000 shutdown=1
 	touch "$T/go"
 	sleep 1
 	start_snoop --json -p "$SERVER,$CLIENT"
+	sleep 1
+	touch "$T/read"
 	wait_until 50 some_record '.event == "recover" and .side == "peer"'
 	stop_snoop
 	is 2 "$(count_records '.event == "open" and .joined and .wscale == true and .rcv_wscale != null and .snd_wscale != null')"
@@ -136,7 +152,8 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 
 @test "no zero window on 200 healthy connections" {
 	start_server
-	start_client 10.77.0.2 send=100000 shutdown=1 conns=200
+	# Less than any window: however late a reader comes, none can close.
+	start_client 10.77.0.2 send=40000 shutdown=1 conns=200
 	start_snoop --json --strict -p "$SERVER,$CLIENT"
 	touch "$T/go"
 	wait_until 300 grep -q 'done' "$T/client"
