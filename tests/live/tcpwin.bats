@@ -159,11 +159,13 @@ limited_by_rmem='.role == "server" and (.note // "" | test("receive buffer limit
 }
 
 @test "connections older than the tool: listed with windows, scaling and owner; a stall that is open already" {
-	start_server pause=2.5
+	start_server until="$T/read"
 	start_client 10.77.0.2 send=8000000 shutdown=1
 	touch "$T/go"
 	sleep 1
 	start_snoop --json -p "$SERVER,$CLIENT"
+	sleep 1
+	touch "$T/read"
 	wait_until 50 some_record '.event == "recover" and .side == "peer"'
 	stop_snoop
 	is 2 "$(count_records '.event == "open" and .joined and .wscale == true and .rcv_wscale != null and .snd_wscale != null')"
@@ -174,7 +176,8 @@ limited_by_rmem='.role == "server" and (.note // "" | test("receive buffer limit
 
 @test "no zero window on 200 healthy connections" {
 	start_server
-	start_client 10.77.0.2 send=100000 shutdown=1 conns=200
+	# Less than any window: however late a reader comes, none can close.
+	start_client 10.77.0.2 send=40000 shutdown=1 conns=200
 	start_snoop --json --strict -p "$SERVER,$CLIENT"
 	touch "$T/go"
 	wait_until 300 grep -q 'done' "$T/client"

@@ -7,6 +7,7 @@ client HOST PORT GO [WORD=VALUE...] connects once file GO is there; prints "conn
   send=BYTES      sends so much, first
   first=BYTES     reads so much
   pause=SECONDS   then does not read for so long
+  until=FILE      nor before this file is there
   read=BYTES      then reads so much at a time (65536), until the end
   every=SECONDS   and waits so long between
   rcvbuf=BYTES    SO_RCVBUF
@@ -33,7 +34,7 @@ import time
 
 
 def options(words):
-    o = dict(send=0, first=0, pause=0.0, read=65536, every=0.0, rcvbuf=0, shutdown=0, conns=1, wait=0.0, fastopen=0, mptcp=0)
+    o = dict(send=0, first=0, pause=0.0, read=65536, every=0.0, rcvbuf=0, shutdown=0, conns=1, wait=0.0, until="", fastopen=0, mptcp=0)
     for w in words:
         k, v = w.split("=")
         o[k] = type(o[k])(v)
@@ -60,6 +61,8 @@ def talk(c, o):
         while left > 0:
             left -= len(c.recv(min(left, 65536)))
         time.sleep(o["pause"])
+        while o["until"] and not os.path.exists(o["until"]):
+            time.sleep(0.02)
         while c.recv(o["read"]):
             time.sleep(o["every"])
         time.sleep(o["wait"])
