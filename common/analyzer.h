@@ -40,7 +40,8 @@ struct analyzer_env {
 	/* Asks what the kernel's connection tracking knows of a connection; struct ev_ct comes as an event, or nothing
 	 * where too much was asked. NULL: not wanted, not to be had. */
 	void (*ask_ct)(void *ctx, const struct ct_ask *q);
-	uint32_t ephemeral_ports; /* live: local ports that connect() chooses from; 0 unknown */
+	uint32_t netns;           /* live: inode number of the tool's own network namespace; 0 unknown */
+	uint32_t ephemeral_ports; /* live: local ports that connect() chooses from there; 0 unknown */
 	void *ctx;
 };
 

@@ -194,9 +194,10 @@ enum ev_conn_what { CONN_BEGAN = 1, CONN_ENDED = 2 };
 struct ev_conn {
 	struct ev_hdr h; /* pid, tid and comm are in t */
 	struct ev_addr addr;
-	__u32 what; /* enum ev_conn_what */
-	__u32 slot; /* 1 + its index in `shared`, where t is kept up to date until it ends; 0 none */
-	__u32 ino;  /* socket inode, 0 unknown */
+	__u32 what;  /* enum ev_conn_what */
+	__u32 slot;  /* 1 + its index in `shared`, where t is kept up to date until it ends; 0 none */
+	__u32 ino;   /* socket inode, 0 unknown */
+	__u32 netns; /* inode number of its network namespace */
 	struct turns t;
 };
 

@@ -491,7 +491,7 @@ static __always_inline void tell_unix(const struct conn *c, struct sock *sk)
 	e->what = PROC_UNIX;
 	e->ppid = 0;
 	e->ino = c->ino;
-	e->netns = KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum);
+	e->netns = sock_netns(sk);
 	bpf_ringbuf_submit(e, told & 1U << PROC_UNIX ? BPF_RB_NO_WAKEUP : 0);
 	told |= 1U << PROC_UNIX;
 }

@@ -165,10 +165,16 @@ static __always_inline bool task_wanted(void)
 	return true;
 }
 
+/* Inode number of its network namespace. */
+static __always_inline __u32 sock_netns(struct sock *sk)
+{
+	return KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum);
+}
+
 /* Is the socket one to trace? Needs its ports and namespace: false while they are unknown and asked for. */
 static __always_inline bool sock_wanted(struct sock *sk)
 {
-	if ((cfg.filters & FILTER_NETNS) && KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum) != cfg.netns_inum)
+	if ((cfg.filters & FILTER_NETNS) && sock_netns(sk) != cfg.netns_inum)
 		return false;
 	if (cfg.filters & FILTER_PORT) {
 		__u16 family = KREAD(struct sock, sk, __sk_common.skc_family);

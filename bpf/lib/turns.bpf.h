@@ -102,6 +102,7 @@ __noinline int emit_conn(__u64 skp, __u64 what)
 	e->what = what;
 	e->slot = c->slot;
 	e->ino = c->ino;
+	e->netns = sock_netns((struct sock *)skp);
 	__builtin_memcpy(&e->t, t, sizeof(e->t));
 	STAT_ADD(events, 1);
 	bpf_ringbuf_submit(e, wake_flags());

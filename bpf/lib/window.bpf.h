@@ -85,11 +85,6 @@ static __always_inline bool is_tcp(struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) && KBITS(struct sock, sk, sk_protocol) == IPPROTO_TCP;
 }
 
-static __always_inline __u32 sock_netns(struct sock *sk)
-{
-	return KREAD(struct sock, sk, __sk_common.skc_net.net, ns.inum);
-}
-
 /* Bytes that our side has announced last, as the segment carries them (tcp_select_window). */
 static __always_inline __u32 announced(struct tcp_sock *tp)
 {

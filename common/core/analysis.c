@@ -80,8 +80,11 @@ static void on_ask(void *ctx, const struct ct_ask *q)
 void analysis_live(struct analysis *s, const void *shared, size_t shared_bytes,
                    void (*ask)(void *ctx, const struct ct_ask *q), void *ask_ctx)
 {
+	struct err e; /* without it only a percentage is missing */
+
 	s->env.shared = shared;
 	s->env.shared_bytes = shared_bytes;
+	s->env.netns = target_netns((uint32_t)getpid(), &e);
 	s->env.ephemeral_ports = proc_ephemeral_ports();
 	s->ask = ask;
 	s->ask_ctx = ask_ctx;

@@ -101,7 +101,11 @@ void stall_note(const struct stall_facts *f, const char *cause, struct buf *b)
 		say_next(b);
 		buf_adds(b, "the process is stopped (state T)");
 	}
-	if (cause == cause_memory) {
+	if (cause == cause_scaling && f->local && f->idle_us != FACT_UNKNOWN64 && f->idle_us >= AWAY_US) {
+		say_next(b);
+		buf_adds(b, "the reader was away for ");
+		say_us(b, f->idle_us);
+	} else if (cause == cause_memory) {
 		note_memory(f, b);
 	} else if (cause == cause_buffer) {
 		note_buffer(f, b);

@@ -39,7 +39,8 @@ struct stall_facts {
  *
  *   memory   the limit on TCP's memory was hit and the buffer was not even half full: nothing else closes such a window
  *   scaling  scaling is off, the window was as large as it then can be, and the reader was not away for longer than a
- *            second: the 64 KB that are left are full in no time
+ *            second: the 64 KB that are left are full in no time. One that was away for 100 ms or more had a part in
+ *            it: the note says so
  *   reader   the reader was away for 100 ms or more (a second without scaling), or its process is stopped
  *   buffer   the reader was there, and the buffer may not grow: SO_RCVBUF was set, or tcp_rmem's limit is reached
  *

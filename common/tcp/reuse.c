@@ -88,6 +88,8 @@ static bool on_conn(struct reuse *a, const struct ev_conn *ev)
 		c->remote = addr_of(&ev->addr, ev->addr.raddr, ev->addr.rport);
 		conn_admit(a, c);
 	}
+	if (c->pool && ev->netns != a->env->netns)
+		c->pool->elsewhere = true;
 	if (ev->what != CONN_ENDED) {
 		ct_ask(a, c, ev->h.ts_ns);
 		return true;

@@ -92,8 +92,9 @@ struct rpool {
 	uint64_t first_ns, first_n, rest_ns, rest_n; /* latencies of ended connections */
 	uint64_t idle_max_ns;
 	uint64_t stale, unanswered, waits;
-	uint64_t *ports; /* local ports seen, a bit each; owned */
+	uint16_t *ports; /* client: of each local port what became of it (reuse_pool.c); owned, NULL: none yet */
 	uint64_t ports_reused;
+	bool elsewhere; /* not all in the tool's network namespace: how many ephemeral ports there are is not known */
 	uint64_t tw_sec[TW_SECONDS];            /* second of each counter below */
 	uint32_t tw[TW_SECONDS];                /* closed first by us in that second */
 	uint64_t cut_n, cut_min_ns, cut_max_ns; /* closed by the peer while idle: after how long */

@@ -195,7 +195,7 @@ static void say_no_reuse(struct reuse *a, const struct rpool *p)
 static void say_churn(struct reuse *a, const struct rpool *p, uint64_t now)
 {
 	uint64_t tw = pool_time_wait(p, now), seconds = (now - a->start_ns) / SEC_NS + 1, rate = p->opened / seconds;
-	uint64_t ports = a->env->ephemeral_ports;
+	uint64_t ports = p->elsewhere ? 0 : a->env->ephemeral_ports;
 	bool many = ports && p->key.client && tw * 100 >= ports * CHURN_PERCENT;
 
 	if (!many && rate < CHURN_SECOND)

@@ -88,6 +88,23 @@ static uint64_t tls_ns(const struct turns *t)
 	return t->tls_ns[0] && !(t->flags & TURN_TLS_LOST) ? t->tls_ns[1] - t->tls_ns[0] : 0;
 }
 
+/* What is kept of a local port: 0 nothing, PORT_USED, or since which second it is in TIME_WAIT (modulo 18 hours). */
+#define PORT_USED 1
+static uint16_t port_waits(uint64_t second)
+{
+	return (uint16_t)(PORT_USED + 1 + second % (UINT16_MAX - PORT_USED));
+}
+
+/* A port that was so is used again: it came out of TIME_WAIT before its time. */
+static void waits_no_more(struct rpool *p, uint16_t was)
+{
+	for (int i = 0; i < TW_SECONDS; i++)
+		if (p->tw[i] && port_waits(p->tw_sec[i]) == was) {
+			p->tw[i]--;
+			return;
+		}
+}
+
 void pool_opened(struct reuse *a, struct rpool *p, const struct rconn *c)
 {
 	const struct turns *t = &c->t;
@@ -101,13 +118,28 @@ void pool_opened(struct reuse *a, struct rpool *p, const struct rconn *c)
 	if (!p->key.client || (c->local.family != AF_INET && c->local.family != AF_INET6))
 		return;
 	if (!p->ports)
-		p->ports = calloc(65536 / 64, sizeof(*p->ports));
+		p->ports = calloc(65536, sizeof(*p->ports));
 	if (!p->ports)
 		return;
-	uint64_t bit = 1ULL << (c->local.port & 63);
-	if (p->ports[c->local.port >> 6] & bit)
+	uint16_t *port = &p->ports[c->local.port];
+	if (*port) {
 		p->ports_reused++;
-	p->ports[c->local.port >> 6] |= bit;
+		waits_no_more(p, *port);
+	}
+	*port = PORT_USED;
+}
+
+/* Closed first by this side. */
+static void pool_waits(struct rpool *p, const struct rconn *c, uint64_t second)
+{
+	int i = (int)(second % TW_SECONDS);
+
+	if (p->tw_sec[i] != second)
+		p->tw[i] = 0;
+	p->tw_sec[i] = second;
+	p->tw[i]++;
+	if (p->ports && p->ports[c->local.port])
+		p->ports[c->local.port] = port_waits(second);
 }
 
 /* Latencies of the first exchange of each connection, and of the others. */
@@ -158,12 +190,8 @@ void pool_ended(struct reuse *a, struct rpool *p, const struct rconn *c, uint64_
 	struct rconn done = *c;
 	done.t.phase = TURN_NONE;
 	add_latencies(&done, &p->first_ns, &p->first_n, &p->rest_ns, &p->rest_n);
-	if (!strcmp(by, "local") && !t->rst_ns) {
-		if (p->tw_sec[second % TW_SECONDS] != second)
-			p->tw[second % TW_SECONDS] = 0;
-		p->tw_sec[second % TW_SECONDS] = second;
-		p->tw[second % TW_SECONDS]++;
-	}
+	if (!strcmp(by, "local") && !t->rst_ns)
+		pool_waits(p, c, second);
 	/* Closed by the peer while nothing was asked: after how long? */
 	uint64_t end = t->fin_in_ns ? t->fin_in_ns : t->rst_ns;
 	uint64_t last = t->phase == TURN_ASKED ? (t->idle_ns == TURN_UNKNOWN ? 0 : t->req_ns - t->idle_ns) : t->last_ns;

@@ -501,12 +501,64 @@ s = r.connect($LPORT); r.ask(s); time.sleep(3)"
 # bats test_tags=host
 @test "what finds no room in the ring is counted, and nothing is shown that was not seen" {
 	rc=0
-	run_tool --json --buffer 4K --strict -- "$PROG/churn" 1 100000 8 || rc=$?
+	# The reader of the ring stands still every other moment: however slow the connections come, it is full then.
+	cat >"$T/standing" <<-SH
+		#!/bin/bash
+		reader=\$(pgrep -P "\$PPID" | grep -vx "\$\$")
+		while kill -STOP "\$reader" && sleep 0.05 && kill -CONT "\$reader" && sleep 0.05; do :; done &
+		"$PROG/churn" 1.5 100000 8
+		kill %1
+		kill -CONT "\$reader"
+	SH
+	run_tool --json --buffer 4K --strict -- bash "$T/standing" || rc=$?
 	is 4 "$rc"
 	[ "$(lost_events)" -gt 0 ]
 	is "1 null" "$(records 'select(.kind == "conn") | .exchanges' | sort -u | paste -sd ' ')"
 	is "how it ended was lost: the ring was full" "$(records 'select(.kind == "conn" and .exchanges == null) | .note' | sort -u)"
 	is 0 "$(count_records '.kind == "conn" and .tx_bytes != null and .tx_bytes != 1')"
+}
+
+@test "churn with few ephemeral ports: which are used again and how many wait, as the client and the kernel have it" {
+	SPACES=snoop$$.p
+	ip netns add "$SPACES" && ip -n "$SPACES" link set lo up
+	ip netns exec "$SPACES" sysctl -qw net.ipv4.ip_local_port_range="40000 40019" net.ipv4.tcp_tw_reuse=1
+	spawn lines ip netns exec "$SPACES" python3 "$RPEER" serve 0 at=7001
+	wait_until 100 test -s "$T/lines"
+	cat >"$T/churn.py" <<-PY
+		import sys; sys.path.insert(0, "$ROOT/tests/live")
+		import reuse_peer as r, errno, time
+		ports = []
+		while len(ports) < 50:
+		    try:
+		        s = r.connect(7001)
+		    except OSError as e:
+		        assert e.errno == errno.EADDRNOTAVAIL, e
+		        time.sleep(0.1) # all of them wait
+		        continue
+		    ports.append(s.getsockname()[1])
+		    r.ask(s)
+		    s.close()
+		time.sleep(0.2)
+		waits = [l.split() for l in open("/proc/net/tcp")]
+		waits = sum(w[3] == "06" and w[2].endswith(":%04X" % 7001) for w in waits)
+		print(len(ports), len(ports) - len(set(ports)), waits)
+	PY
+	cat >"$T/inside" <<-SH
+		#!/bin/sh
+		exec ip netns exec "$SPACES" "$TOOLS/$TOOL" "\$@"
+	SH
+	chmod 755 "$T/inside" && ln -s inside "$T/$TOOL"
+	TOOLS=$T run_tool --json -- python3 "$T/churn.py"
+	read -r conns again waits <"$T/cmd"
+	[ "$again" -ge 30 ] && [ "$waits" -gt 0 ]
+	pool='select(.kind == "pool" and .role == "client")'
+	is "$conns $again $waits" "$(records "$pool"' | "\(.conns) \(.ports_reused) \(.time_wait)"')"
+	contains "$(records "$pool | .note")" "churn: .* connections/s, $waits in TIME_WAIT here \($((100 * waits / 20)) % of 20 ephemeral ports\), $again local ports used again"
+	# From another namespace: how many ports there are, the tool does not know.
+	run_tool --json -- ip netns exec "$SPACES" python3 "$T/churn.py"
+	read -r conns again waits <"$T/cmd"
+	is "$conns $again" "$(records "$pool"' | "\(.conns) \(.ports_reused)"')"
+	is 0 "$(count_records '.note // "" | test("ephemeral")')"
 }
 
 @test "one thread sends, another reads: exact, although calls end in any order" {

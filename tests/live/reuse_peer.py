@@ -4,7 +4,7 @@
 
 A request is a line, its answer a line; "slow SECONDS" is answered late, "die" by closing without an answer.
 
-  serve IDLE [reset] [late]      answers; closes a connection that is idle for IDLE seconds (0: never), by a reset with
+  serve IDLE [reset] [at=PORT]   answers; closes a connection that is idle for IDLE seconds (0: never), by a reset with
                                  "reset"; prints its port
   stale PORT IDLE GAPS...        for each gap a connection of its own: a request, the gap, another request, sent without
                                  a look whether the server has closed; prints how many of them failed
@@ -48,7 +48,7 @@ def serve(idle, *how):
     idle = float(idle)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("0.0.0.0", 0))
+    listener.bind(("0.0.0.0", next((int(h[3:]) for h in how if h.startswith("at=")), 0)))
     listener.listen(4096)
     print(listener.getsockname()[1], flush=True)
     sel = selectors.DefaultSelector()

@@ -45,7 +45,45 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 	same_as_capture 10.77.0.1
 	same_as_capture 10.77.0.2
 	[ "$(count_records '.event == "recover" and .side == "local" and .zero_us > 2000')" -ge 5 ]
+	is "rcvbuf 8192" "$(sed -n '/^rcvbuf/p' "$T/server")"
 	some_record '.event == "open" and (.note // "" | test("receive buffer limited to 8,192 bytes by SO_RCVBUF"))'
+	is 0 "$(count_records '.role == "client" and (.note // "" | test("receive buffer"))')"
+}
+
+# rmem MIN DEFAULT MAX - the server's receive buffers, in its namespace
+rmem() { ip netns exec "$B" sysctl -q net.ipv4.tcp_rmem="$*"; }
+limited_by_rmem='.role == "server" and (.note // "" | test("receive buffer limited to 32,768 bytes by net.ipv4.tcp_rmem"))'
+
+@test "tcp_rmem limits the receive buffer: told at once, told once it has grown so far, not told before" {
+	rmem 4096 32768 32768
+	start_server pause=0.5
+	start_client 10.77.0.2 send=400000 shutdown=1
+	run_both
+	same_as_capture 10.77.0.1
+	same_as_capture 10.77.0.2
+	is "rcvbuf 32768" "$(sed -n '/^rcvbuf/p' "$T/server")"
+	some_record '.event == "open" and '"$limited_by_rmem"
+	some_record '.event == "zero" and .side == "local" and '"$limited_by_rmem"
+	is 0 "$(count_records '.note // "" | test("SO_RCVBUF")')"
+	# Where it may grow, it is the limit once it has grown so far: a listener has its buffer's size when it is made.
+	rmem 4096 16384 32768
+	PORT=7002
+	rm "$T/go"
+	start_server first=4000000 pause=0.5
+	start_client 10.77.0.2 send=5000000 shutdown=1
+	run_both
+	is "rcvbuf 16384" "$(sed -n '/^rcvbuf/p' "$T/server")"
+	is 0 "$(count_records '.event == "open" and (.note // "" | test("receive buffer"))')"
+	some_record '.event == "zero" and .side == "local" and '"$limited_by_rmem"
+	# It is not where it does not come near.
+	rmem 4096 131072 6291456
+	PORT=7003
+	rm "$T/go"
+	start_server pause=0.5
+	start_client 10.77.0.2 send=400000 shutdown=1
+	run_both
+	some_record '.event == "zero" and .side == "local"'
+	is 0 "$(count_records '.note // "" | test("receive buffer")')"
 }
 
 # bats test_tags=smoke
@@ -121,11 +159,13 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 }
 
 @test "connections older than the tool: listed with windows, scaling and owner; a stall that is open already" {
-	start_server pause=2.5
+	start_server until="$T/read"
 	start_client 10.77.0.2 send=8000000 shutdown=1
 	touch "$T/go"
 	sleep 1
 	start_snoop --json -p "$SERVER,$CLIENT"
+	sleep 1
+	touch "$T/read"
 	wait_until 50 some_record '.event == "recover" and .side == "peer"'
 	stop_snoop
 	is 2 "$(count_records '.event == "open" and .joined and .wscale == true and .rcv_wscale != null and .snd_wscale != null')"
@@ -136,7 +176,8 @@ same_as_capture() { python3 "$WND" compare "$T/cap" "$T/out" "$1" "$TOLERANCE_MS
 
 @test "no zero window on 200 healthy connections" {
 	start_server
-	start_client 10.77.0.2 send=100000 shutdown=1 conns=200
+	# Less than any window: however late a reader comes, none can close.
+	start_client 10.77.0.2 send=40000 shutdown=1 conns=200
 	start_snoop --json --strict -p "$SERVER,$CLIENT"
 	touch "$T/go"
 	wait_until 300 grep -q 'done' "$T/client"

@@ -125,22 +125,18 @@ by_ways()
 }
 
 @test "loss: every exchange that comes later is shown, on every connection" {
-	local v
-	for v in 1.3 1.2; do
-		start_server
-		PAD=3000 TLS=$v storm "$PORT" 8 5
-		start_snoop -v --json --buffer 1 --via keys -p "$SERVER"
-		wait_until 100 scanned
-		kill -STOP "$(pgrep -P "$SNOOP")"
-		sleep 4
-		kill -CONT "$(pgrep -P "$SNOOP")"
-		sleep 1
-		go_on
-		wait_until 80 agree server lossy
-		stop_snoop
-		hang_up
-		[ "$(lost_events)" -gt 0 ]
-		agree server lossy || { echo "TLS $v" && return 1; }
-		kill "$SERVER" && wait_until 50 gone "$SERVER"
-	done
+	start_server
+	PAD=3000 TLS=1.3 storm "$PORT" 8 5
+	start_snoop -v --json --buffer 1 --via keys -p "$SERVER"
+	wait_until 100 scanned
+	kill -STOP "$(pgrep -P "$SNOOP")"
+	sleep 4
+	kill -CONT "$(pgrep -P "$SNOOP")"
+	sleep 1
+	go_on
+	wait_until 80 agree server lossy
+	stop_snoop
+	hang_up
+	[ "$(lost_events)" -gt 0 ]
+	agree server lossy
 }

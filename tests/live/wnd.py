@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """wnd.py - TCP peers whose windows misbehave, and what a capture shows of them.
 
-serve PORT [WORD=VALUE...]          serves each connection in a thread; prints "ready"
+serve PORT [WORD=VALUE...]          serves each connection in a thread; prints "ready", then each one's "rcvbuf BYTES"
 client HOST PORT GO [WORD=VALUE...] connects once file GO is there; prints "connected", then "done"
   send=BYTES      sends so much, first
+  first=BYTES     reads so much
   pause=SECONDS   then does not read for so long
+  until=FILE      nor before this file is there
   read=BYTES      then reads so much at a time (65536), until the end
   every=SECONDS   and waits so long between
   rcvbuf=BYTES    SO_RCVBUF
@@ -32,7 +34,7 @@ import time
 
 
 def options(words):
-    o = dict(send=0, pause=0.0, read=65536, every=0.0, rcvbuf=0, shutdown=0, conns=1, wait=0.0, fastopen=0, mptcp=0)
+    o = dict(send=0, first=0, pause=0.0, read=65536, every=0.0, rcvbuf=0, shutdown=0, conns=1, wait=0.0, until="", fastopen=0, mptcp=0)
     for w in words:
         k, v = w.split("=")
         o[k] = type(o[k])(v)
@@ -55,7 +57,12 @@ def talk(c, o):
             left -= c.send(data[:left])
         if o["shutdown"]:
             c.shutdown(socket.SHUT_WR)
+        left = o["first"]
+        while left > 0:
+            left -= len(c.recv(min(left, 65536)))
         time.sleep(o["pause"])
+        while o["until"] and not os.path.exists(o["until"]):
+            time.sleep(0.02)
         while c.recv(o["read"]):
             time.sleep(o["every"])
         time.sleep(o["wait"])
@@ -74,6 +81,7 @@ def serve(port, o):
     print("ready", flush=True)
     while True:
         c, _ = s.accept()
+        print("rcvbuf", c.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), flush=True)
         threading.Thread(target=talk, args=(c, o), daemon=True).start()
 
 

@@ -266,6 +266,41 @@ TEST(pools)
 	CHECK_STR(q->note, "the peer closes after 2.00s idle (seen 2 times)");
 }
 
+/* One that was in TIME_WAIT is not any more once its port is used again; a port of long ago was not. */
+TEST(ports_used_again)
+{
+	struct ev_conn ev;
+
+	for (int here = 0; here < 2; here++) {
+		start(false, false);
+		env.netns = 4711;
+		env.ephemeral_ports = 20;
+		for (unsigned i = 0; i < 9; i++) {
+			ev = client();
+			ev.netns = here ? 4711 : 4712;
+			ev.addr.lport = (__u16)(40000 + i % 3);
+			closes(&ev, (3 + i) * S);
+		}
+		ev = client();
+		ev.netns = 4711;
+		ev.addr.lport = 40001;
+		closes(&ev, 300 * S);
+		ev = client();
+		ev.netns = 4711;
+		ev.addr.lport = 40007;
+		closes(&ev, 301 * S);
+		stop(302 * S);
+		const struct seen *p = get("pool", NULL, 0);
+		CHECK(p && p->r.conns == 11 && p->r.ports_reused == 7 && p->r.time_wait == 2);
+		if (here)
+			CHECK_STR(strstr(p->note, "churn"),
+			          "churn: 0 connections/s, 2 in TIME_WAIT here (10 % of 20 ephemeral ports), 7 local "
+			          "ports used again");
+		else
+			CHECK(!strstr(p->note, "churn"));
+	}
+}
+
 TEST(open_at_the_end)
 {
 	struct ev_conn ev = client(), half = client(), asks = asked();
@@ -357,6 +392,7 @@ int main(void)
 	RUN(stale);
 	RUN(not_stale);
 	RUN(pools);
+	RUN(ports_used_again);
 	RUN(open_at_the_end);
 	RUN(tracking);
 	RUN(capture);
