@@ -9,6 +9,7 @@ WHAT = {
     "empty": "httpsnoop's probes, nothing copied",
     "text": "httpsnoop, text",
     "json": "httpsnoop, JSON",
+    "records": "sslsniff, text, every byte",
     "calls-empty": "--via calls, nothing copied",
     "calls": "--via calls, text",
     "calls-entry": "the same at functions' entry and return, as without emulated sites",
@@ -30,7 +31,7 @@ for rnd, case, mode, rate, cpu, rss, lost in rows:
         runs.setdefault((case, mode), []).append((rnd, rate, cpu, rss, lost))
 
 print("# What looking costs\n")
-print(f"Written by `make bench`: nginx with one worker on core 0, `wrk -c16` on core 1, kept-alive connections, "
+print(f"Written by `make bench`: nginx with one worker on core 0, `wrk -c16` on core 1, kept-alive connections where nothing else is said, "
       f"{sys.argv[2]} interleaved rounds of {sys.argv[3]} s, kernel {'.'.join(os.uname().release.split('.')[:2])}, "
       f"{os.cpu_count()} cores.\n"
       "Kept: requests per second divided by the untraced rate of the same round (median, lowest and highest in brackets); "
@@ -39,9 +40,9 @@ print(f"Written by `make bench`: nginx with one worker on core 0, `wrk -c16` on 
       "Lost: events or packets, summed over rounds.\n"
       "The load generator has its own copy of libssl: probes on the library hit the server only.")
 for case in cases:
-    scheme, size = case.split("-")
+    scheme, size, *new = case.split("-")
     rates = [base[k] for k in base if k[0] == case]
-    print(f"\n## {'TLS' if scheme == 'https' else 'Plain'}, {size.upper()}B answers: "
+    print(f"\n## {'TLS' if scheme == 'https' else 'Plain'}, {size.upper()}B answers{', a new connection for each' if new else ''}: "
           f"{statistics.median(rates):,.0f} requests/s untraced\n")
     print("| | kept | tool CPU | RSS | lost |\n|---|---|---|---|---|")
     for mode in WHAT:

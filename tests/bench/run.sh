@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# run.sh - what looking costs: nginx (one worker on core 0) under wrk -c16 (core 1), 1 KB and 100 KB, plain and TLS.
+# run.sh - what looking costs: nginx (one worker on core 0) under wrk -c16 (core 1), 1 KB and 100 KB, plain and TLS; and a
+# new TLS connection per request (-new).
 #
 # In each round every way of looking runs once, in turn, next to an untraced run; kept = its requests per second
 # divided by the untraced rate of the same round, and the median over rounds is reported. The load generator loads
@@ -12,8 +13,8 @@ cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 rounds=${BENCH_ROUNDS:-3}
 seconds=${BENCH_SECONDS:-3}
-modes=${BENCH_MODES:-empty text json calls-empty calls calls-entry reuse bpftrace sslsniff strace tcpdump}
-cases=${BENCH_CASES:-http-1k http-100k https-1k https-100k}
+modes=${BENCH_MODES:-empty text json records calls-empty calls calls-entry reuse bpftrace sslsniff strace tcpdump}
+cases=${BENCH_CASES:-http-1k http-100k https-1k https-100k https-1k-new}
 results=${BENCH_RESULTS:-tests/bench/RESULTS.md}
 
 [ "$(id -u)" = 0 ] || { echo "bench: needs root" >&2 && exit 3; }
@@ -103,6 +104,10 @@ start()
 		[ "$1" = calls-entry ] && cmd+=(--entry-sites)
 		;;
 	json) cmd=(build/bin/httpsnoop --json -p "$nginx") ready=tracing ;;
+	records)
+		[[ $2 == https-* ]] || { why="TLS only" && return 1; }
+		cmd=(build/bin/sslsniff --via keys -p "$nginx") ready=tracing
+		;;
 	reuse) cmd=(build/bin/conntrack-reuse -p "$nginx") ready=tracing ;;
 	bpftrace)
 		cmd=(env BPFTRACE_STRLEN=200 bpftrace -B line -e "$bpftrace_plain")
@@ -161,18 +166,19 @@ rss() { for p in $1 $(pgrep -P "$1"); do grep VmHWM "/proc/$p/status"; done 2>/d
 # measure ROUND CASE MODE - one run; a line of tab-separated figures in $T/rows.
 measure()
 {
-	local url cpu0=0 cpu1=0 mem=0 rate lost="-"
-	url=http://127.0.0.1:$port/${2#*-}
-	[[ $2 == https-* ]] && url=https://127.0.0.1:$tls/${2#*-}
+	local file=${2#*-} url cpu0=0 cpu1=0 mem=0 rate lost="-" header=()
+	[[ $2 == *-new ]] && file=${file%-new} header=(-H "Connection: close")
+	url=http://127.0.0.1:$port/$file
+	[[ $2 == https-* ]] && url=https://127.0.0.1:$tls/$file
 	start "$3" "$2" || { printf '%s\t%s\t%s\t-\t-\t-\t%s\n' "$1" "$2" "$3" "$why" >>"$T/rows" && return; }
 	[ $tool != 0 ] && cpu0=$(ticks $tool)
-	rate=$(LD_LIBRARY_PATH=$T/lib taskset -c 1 wrk -t1 -c16 -d"${seconds}s" "$url" | awk '/^Requests\/sec/ { print $2 }')
+	rate=$(LD_LIBRARY_PATH=$T/lib taskset -c 1 wrk -t1 -c16 -d"${seconds}s" "${header[@]}" "$url" | awk '/^Requests\/sec/ { print $2 }')
 	if [ $tool != 0 ]; then
 		cpu1=$(ticks $tool)
 		mem=$(rss $tool)
 		stop
 		case $3 in
-		empty | text | json | calls* | reuse) lost=$(tail -n 1 "$T/err" | sed -nE 's/.*lost ([0-9]+) events.*/\1/p') ;;
+		empty | text | json | records | calls* | reuse) lost=$(tail -n 1 "$T/err" | sed -nE 's/.*lost ([0-9]+) events.*/\1/p') ;;
 		tcpdump) lost=$(sed -nE 's/([0-9]+) packets dropped by kernel/\1/p' "$T/err") ;;
 		bpftrace) lost=$(grep -hoE 'Lost [0-9]+' "$T/err" "$T/said" | awk '{ n += $2 } END { print n + 0 }') ;;
 		sslsniff) lost=$(grep -hoiE 'lost [0-9]+' "$T/err" "$T/said" | awk '{ n += $2 } END { print n + 0 }') ;;
