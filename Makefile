@@ -76,7 +76,7 @@ $(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) $(call ldlibs_of,$<)
 
-$(BUILD)/tests/prog/%: tests/live/prog/%.c
+$(BUILD)/tests/prog/%: tests/live/prog/%.c $(wildcard tests/live/prog/*.h)
 	@mkdir -p $(@D)
 	$(CC) -O1 -g -Wall -D_GNU_SOURCE -o $@ $< -lpthread $(call ldlibs_of,$<)
 
@@ -131,7 +131,9 @@ bench-worker: $(BUILD)/tests/bench/worker
 	for mode in none text json; do $< $$mode 400000 >/dev/null || exit 1; done
 
 FUZZ_SECONDS ?= 30
-fuzz: $(FUZZERS)
+fuzz:
+	sh tests/tools/deps.sh fuzz
+	$(MAKE) $(FUZZERS)
 	bash tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 lint: all

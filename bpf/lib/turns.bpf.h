@@ -10,6 +10,7 @@
 #ifndef SNOOP_TURNS_BPF_H
 #define SNOOP_TURNS_BPF_H
 
+#include "olds.bpf.h"
 #include "syscalls.bpf.h"
 #include "turn.h"
 
@@ -28,14 +29,6 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } births SEC(".maps");
-
-/* Connections older than the tool that traced processes have, by socket cookie. Filled by the broker. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct win_old);
-} olds SEC(".maps");
 
 /* Each CPU hands out slots of its own: none is taken twice. */
 __u32 next_slot[STAT_CPUS];

@@ -16,6 +16,7 @@
 #define SNOOP_WINDOW_BPF_H
 
 #include "ident.bpf.h"
+#include "olds.bpf.h"
 #include "rings.bpf.h"
 
 #define NOT_SEEN  (~0U)     /* no segment of that direction yet: no 16-bit field has this value */
@@ -48,14 +49,6 @@ struct {
 	__type(key, __u64);
 	__type(value, struct win);
 } wins SEC(".maps");
-
-/* Sockets older than the tool, by cookie: whose they are, and stalls that were open already. Filled by the broker. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct win_old);
-} olds SEC(".maps");
 
 /* Who listens, by namespace << 16 | port. Filled by the broker for those older than the tool. */
 struct {

@@ -165,11 +165,21 @@ static bool may_scan(struct broker *b, uint32_t pid)
 	return w.found;
 }
 
+/* Tells the worker of a scan: its end of the scanner's pipe, or (fd -1) that there is none. */
+static void scan_tell(struct broker *b, struct ipc_scan *q, int fd)
+{
+	struct ipc_msg m = {.type = IPC_SCAN};
+
+	q->error = fd < 0;
+	m.u.scan = *q;
+	if (can_send(b->run->sock, 0))
+		ipc_send(b->run->sock, &m, fd);
+}
+
 /* Starts the scanner of a process and hands the worker its end. */
 static void scan_start(struct broker *b, struct ipc_scan *q)
 {
 	struct memscan_req req = {.pid = q->pid, .salts = q->salts, .deep = q->deep};
-	struct ipc_msg m = {.type = IPC_SCAN};
 	struct err e = {0};
 	pid_t child;
 
@@ -180,10 +190,7 @@ static void scan_start(struct broker *b, struct ipc_scan *q)
 
 	if (fd < 0)
 		log_detail("pid %u: no keys from its memory: %s", req.pid, e.text);
-	q->error = fd < 0;
-	m.u.scan = *q;
-	if (can_send(b->run->sock, 0))
-		ipc_send(b->run->sock, &m, fd);
+	scan_tell(b, q, fd);
 	if (fd >= 0)
 		close(fd);
 }
@@ -191,16 +198,10 @@ static void scan_start(struct broker *b, struct ipc_scan *q)
 /* The worker asks for the keys of a process. */
 static void on_scan(struct broker *b, struct ipc_scan *q)
 {
-	struct ipc_msg m = {.type = IPC_SCAN};
-
-	if (may_scan(b, q->pid)) {
+	if (may_scan(b, q->pid))
 		scan_start(b, q);
-		return;
-	}
-	q->error = 1;
-	m.u.scan = *q;
-	if (can_send(b->run->sock, 0))
-		ipc_send(b->run->sock, &m, -1);
+	else
+		scan_tell(b, q, -1);
 }
 
 /* A process that is there already: its connections may be gone before anything of them was seen. The first few are read
@@ -233,7 +234,11 @@ static int found(void *ctx, const struct proc_info *pi)
 {
 	struct broker *b = ctx;
 
-	if (b->by_pid && loader_target_add(b->loader, pi->pid) < 0)
+	int rc = b->by_pid ? loader_target_add(b->loader, pi->pid) : 0;
+
+	if (rc > 0)
+		return 0; /* it has ended meanwhile */
+	if (rc < 0)
 		log_note("cannot trace pid %u: too many processes", pi->pid);
 	scan_process(b, pi->pid, true);
 	if (b->windows)
@@ -253,6 +258,10 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 
 	const char *cgroup = ts->cgroup;
 	struct err no_cgroup = {0};
+
+	/* What cannot be run is said before anything is attached. */
+	if (rc->cmd && cmd_check(rc->cmd[0], e))
+		return -1;
 	/* A container is its cgroup where the unified hierarchy knows it; else the processes that are in it now. */
 	if (ts->container && !cgroup &&
 	    !target_container_cgroup(ts->container, b->cgroup, sizeof(b->cgroup), &no_cgroup))
@@ -432,7 +441,7 @@ static int start(struct broker *b, struct err *e)
 	b->attacher = attacher_new(&ac);
 	if (!b->attacher)
 		return err_set(e, EXIT_RUNTIME, "out of memory");
-	if (rc->cmd && loader_target_add(b->loader, (uint32_t)b->cmd.pid) < 0)
+	if (rc->cmd && loader_target_add(b->loader, (uint32_t)b->cmd.pid))
 		return err_set(e, EXIT_RUNTIME, "cannot trace the command");
 	if (loader_attach(b->loader, e) < 0)
 		return -1;
@@ -557,6 +566,17 @@ static uint64_t rss_kib(void)
 	return rss * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
+/* Once, when it begins: what is not hooked would be missed in silence. */
+static void tell_unhooked(struct broker *b)
+{
+	bool more = attacher_unhooked(b->attacher) != b->run->sh->unhooked;
+
+	if (more && !b->run->sh->unhooked)
+		log_always("too many files with TLS code are mapped: further ones are not hooked, see --coverage");
+	if (more)
+		b->run->sh->unhooked = attacher_unhooked(b->attacher);
+}
+
 static void finish(struct broker *b)
 {
 	struct rusage self, kids;
@@ -569,7 +589,7 @@ static void finish(struct broker *b)
 	    (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec + kids.ru_utime.tv_usec + kids.ru_stime.tv_usec) /
 	        1e6;
 	sum_stats(b, &bs);
-	b->run->sh->unhooked = attacher_unhooked(b->attacher);
+	tell_unhooked(b);
 	summary_print(b->run, &bs, now_s() - b->started_s, cpu, rss_kib() + (uint64_t)kids.ru_maxrss);
 }
 
@@ -741,6 +761,7 @@ static void each_tick(struct broker *b)
 
 	watch_tick(b, t);
 	places_tick(b->places);
+	tell_unhooked(b);
 	unix_ends_tick(b->unix_ends, t, tell_gone, b);
 	windows_tick(b->windows, t);
 	if (b->by_pid) {

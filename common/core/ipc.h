@@ -96,7 +96,7 @@ struct ipc_shared {
 	/* broker */
 	volatile uint32_t tracing; /* 1 once everything is attached */
 	volatile uint32_t targets; /* processes that match now; UINT32_MAX: any process */
-	uint32_t unhooked;         /* at the end: mappings of TLS files beyond the attacher's bound */
+	uint32_t unhooked;         /* mappings of TLS files beyond the attacher's bound */
 	/* worker */
 	uint64_t records; /* printed */
 	struct flow_stats flow;

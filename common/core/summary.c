@@ -102,7 +102,7 @@ void summary_print(const struct run *r, const struct bpf_stats *bs, double elaps
 	log_detail("stream bytes: %llu seen, %llu lost, %llu not needed, %llu not captured",
 	           (unsigned long long)f->bytes, (unsigned long long)f->lost_bytes,
 	           (unsigned long long)f->skipped_bytes, (unsigned long long)f->uncaptured_bytes);
-	if (lost_ev || lost_by || (bs && bs->lost_small))
+	if (lost_by || r->sh->unhooked || (bs && bpf_stats_lost(bs)))
 		log_always("%s", line);
 	else
 		log_note("%s", line);

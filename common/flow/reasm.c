@@ -29,6 +29,7 @@ struct tcp {
 	struct half h[2];
 	uint8_t client; /* index of the end that is the client */
 	bool ended;     /* late packets of it are ignored */
+	bool asked;     /* its SYN came once more after the end */
 };
 
 struct reasm {
@@ -106,18 +107,20 @@ static bool far_off(const struct half *h, uint32_t seq)
 }
 
 /* Is this segment of another, later connection between the same ends? */
-static bool is_reuse(const struct tcp *t, int from, const struct tcp_seg *s)
+static bool is_reuse(struct tcp *t, int from, const struct tcp_seg *s)
 {
 	const struct half *h = &t->h[from];
 
 	if (s->flags & SEG_RST)
 		return false;
 	if ((s->flags & (SEG_SYN | SEG_ACK)) == SEG_SYN) {
-		bool again = h->known && h->base == s->seq + 1 && h->from_start && !t->ended;
+		/* A late copy, unless it is answered. */
+		bool again = h->known && h->base == s->seq + 1 && h->from_start;
+		t->asked |= again && t->ended;
 		return !again;
 	}
 	if (s->flags & SEG_SYN) /* SYN and ACK: our SYN was not captured, or this answers the one we know */
-		return h->known && h->base != s->seq + 1;
+		return (h->known && h->base != s->seq + 1) || t->asked;
 	return s->wire_len && far_off(h, s->seq);
 }
 

@@ -31,7 +31,7 @@ enum h1_note {
 	N_BIG = 1 << 6,        /* head above head_max */
 	N_DEPTH = 1 << 7,      /* more requests waiting than depth_max */
 	N_EARLY = 1 << 8,      /* the response ended before the request did */
-	N_ASSUMED = 1 << 9,    /* paired although nothing confirmed it */
+	N_ASSUMED = 1 << 9,    /* paired although nothing proved it */
 	N_EVICTED = 1 << 10,   /* connection dropped to keep within bounds */
 	N_LENGTH = 1 << 11,    /* Content-Length that differs or is no number */
 	N_CHUNK = 1 << 12,     /* chunk framing broken */
@@ -138,6 +138,10 @@ struct h1 {
 	bool aligned;     /* the next request's response is the one that follows the queue's responses */
 	bool nth_known;
 	bool assumed;     /* aligned, but found again on the assumption that the client waits for responses */
+	bool waits;       /* the client was seen to wait for responses, while the order was known */
+	bool proven;      /* assumed, and there is more to it than the order in which messages came */
+	uint64_t end_ts;  /* of the last response; 0 unknown */
+	uint64_t longest; /* that a response was waited for, ns */
 	bool pipelined;   /* several requests were seen waiting: not paired again once out of alignment */
 	uint8_t turn;     /* side of the last message begun */
 	uint32_t turns;   /* times that request and response came in turn */

@@ -6,12 +6,13 @@
  * on a connection older than the tool, requests may have passed unseen whose responses are still to come, and
  * nothing in HTTP/1 names the request that a response answers. Then an exchange is paired only tentatively, when
  * exactly one request waits and its response begins later; it is held until the next request begins with nothing
- * else in between. That is what a client does which waits for each response, and it restores the order. A further
- * response, a second request before the first is answered, or another gap takes the pair apart: both halves are
- * reported, without each other. A connection on which several requests were seen waiting (pipelining) is not paired
- * again once its order is lost, until requests and responses have come in turn for long: where a server's threads
- * read and write at the same time, a waiting client's events may look like pipelining once in a while. It must not know
- * bytes or framing.
+ * else in between. That is what a client does which waits for each response, and it restores the order. One that
+ * always keeps the same number of requests waiting looks alike, so pairs say "pairing assumed" unless the client was
+ * seen to wait before, or until a pause has shown that nothing was waiting. A further response, a second request before
+ * the first is answered, or another gap takes the pair apart: both halves are reported, without each other. A
+ * connection on which several requests were seen waiting (pipelining) is not paired again once its order is lost, until
+ * requests and responses have come in turn for long: where a server's threads read and write at the same time, a
+ * waiting client's events may look like pipelining once in a while. It must not know bytes or framing.
  */
 #include "proto/http1.h"
 
@@ -19,6 +20,7 @@
 
 #define QUEUE_BYTES (1u << 20) /* heads of waiting requests; beyond it is as beyond depth_max */
 #define CALM_TURNS  32         /* request and response in turn so often: not, or no more, a pipelining client */
+#define PAUSE_NS    100000000U /* no shorter pause tells that nothing is waiting */
 
 struct xchg *h1_new(void)
 {
@@ -170,7 +172,7 @@ void h1_emit(struct h1 *st, struct xchg *x, const struct emitter *em, const char
 		e.base.comm = (struct rec_str){who->comm, strnlen(who->comm, sizeof(who->comm))};
 	e.base.role = st->req_dir == H1_IN ? "server" : "client";
 	e.base.kind = kind;
-	if (first->blk && !(first->bad & N_LINE && !first->method.n))
+	if (x->orphan ? first->status : first->path.n) /* else the start line did not tell */
 		e.proto = first->minor ? "http/1.1" : "http/1.0";
 	if (!x->orphan)
 		fill_request(&e, x);
@@ -345,28 +347,47 @@ static void finish(struct h1 *st, struct xchg *x, const struct emitter *em)
 	}
 }
 
+static void pipelines(struct h1 *st)
+{
+	st->pipelined = true;
+	st->waits = false;
+}
+
 /* ---- requests ---- */
+
+/* Was it quiet for so long, until ts_ns, that the response to another request would have come meanwhile? */
+static bool paused(const struct h1 *st, uint64_t ts_ns)
+{
+	uint64_t quiet = st->end_ts && ts_ns > st->end_ts ? ts_ns - st->end_ts : 0;
+
+	return quiet >= PAUSE_NS && quiet / 2 >= st->longest;
+}
 
 void h1_request(struct h1 *st, struct xchg *x, const struct emitter *em)
 {
 	if (st->held || st->settled) {
 		/* Request, response, request with nothing between: the order is known again. */
-		h1_confirm_held(st, 0, em);
+		st->proven = st->waits || paused(st, x->req_ts);
+		h1_confirm_held(st, st->proven ? 0 : N_ASSUMED, em);
 		st->aligned = st->assumed = true;
 		st->settled = false;
+	} else if (st->assumed && !st->waiting) {
+		st->proven |= paused(st, x->req_ts);
 	}
 	bool in_turn = st->turn == RESP && !st->h[!st->req_dir].cur;
 
 	st->turn = REQ;
 	st->turns = in_turn ? st->turns + 1 : 0;
-	if (st->turns >= CALM_TURNS)
+	if (st->turns >= CALM_TURNS) {
 		st->pipelined = false;
+		st->waits |= st->aligned && !st->assumed;
+	}
 	st->nth++;
 	x->nth = st->nth_known ? st->nth : 0;
 	x->sure = st->aligned;
 	if (st->waiting >= st->o.depth_max || st->queued > QUEUE_BYTES) {
 		st->aligned = false;
-		st->pipelined = true;
+		pipelines(st);
 		x->notes |= N_DEPTH;
 		x->detached = true;
 	} else if (!st->aligned && st->pipelined) {
@@ -408,7 +429,7 @@ static struct xchg *match(struct h1 *st, uint64_t ts_ns, const struct emitter *e
 	if (st->first != x)
 		return NULL; /* an earlier response is complete, its request is not: out of order */
 	if (x->next)
-		st->pipelined = true;
+		pipelines(st);
 	if (st->pipelined) {
 		unpair_unsure(st, em);
 		return NULL;
@@ -446,21 +467,25 @@ struct xchg *h1_response(struct h1 *st, struct h1_msg *m, const struct emitter *
 	x->who[RESP] = h->who;
 	x->msg[RESP] = *m;
 	x->notes |= m->notes;
+	if (x->sure && st->assumed && !st->proven)
+		x->notes |= N_ASSUMED;
 	return x;
 }
 
 void h1_response_done(struct h1 *st, struct xchg *x, uint64_t ts_ns, const struct emitter *em)
 {
 	x->resp_done = true;
-	x->end_ts = ts_ns;
+	x->end_ts = st->end_ts = ts_ns;
 	if (x->orphan) {
 		emit_free(st, x, em);
 		return;
 	}
+	if (ts_ns > x->req_ts && ts_ns - x->req_ts > st->longest)
+		st->longest = ts_ns - x->req_ts;
 	/* When the end was lost (time 0), it may have passed before the next request. */
 	if (x->next && ts_ns) {
-		st->pipelined = true; /* sent before this response had ended */
-		if (st->assumed) {    /* the order was found by taking the client for one that waits */
+		pipelines(st);     /* sent before this response had ended */
+		if (st->assumed) { /* the order was found by taking the client for one that waits */
 			st->assumed = st->aligned = false;
 			for (struct xchg *y = x; y; y = y->next)
 				y->sure = false;

@@ -177,11 +177,19 @@ void capture_clock(struct capture *c, int64_t moved_ns)
 	c->moved_ns = moved_ns;
 }
 
+/* The loopback: each network namespace has it. */
+static bool everybodys(const struct rec_addr *a)
+{
+	static const uint8_t loopback6[16] = {[15] = 1};
+
+	return a->family == AF_INET ? a->ip[0] == 127 : !memcmp(a->ip, loopback6, sizeof(loopback6));
+}
+
 void capture_name(struct capture *c, const struct rec_addr *a, struct rec_str name)
 {
 	size_t n = a->family == AF_INET ? 4 : a->family == AF_INET6 ? 16 : 0;
 
-	if (!n || !name.n || c->nnames == MAX_NAMES)
+	if (!n || !name.n || c->nnames == MAX_NAMES || everybodys(a))
 		return;
 	for (size_t i = 0; i < c->nnames; i++)
 		if (c->name[i].n == n && !memcmp(c->name[i].ip, a->ip, n))

@@ -73,7 +73,7 @@ int capture_interface(struct capture *c, const char *name, const char *descripti
 void capture_packet(struct capture *c, const struct pcapng_packet *p);
 /* Lines of a TLS key log, before the packets that need them; repeated in every further file. */
 void capture_secrets(struct capture *c, struct span lines);
-/* A name for an address, in every file; IP only, the first name of an address stays. Bounded. */
+/* A name for an address, in every file; IP only and not the loopback's, the first name of an address stays. Bounded. */
 void capture_name(struct capture *c, const struct rec_addr *a, struct rec_str name);
 /* Real time has moved by so much against the clock of the run's beginning: told with each packet of a stream. */
 void capture_clock(struct capture *c, int64_t moved_ns);

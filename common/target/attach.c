@@ -529,8 +529,8 @@ static int cover_files(struct attacher *a, const struct proc *p, struct coverage
 	for (int i = 0; i < a->ntls; i++) {
 		const struct tls_file *f = a->tls[i];
 		bool mapped = false;
-		if (!f->lib && f->late.prog[0])
-			continue; /* a part of another file's library */
+		if (!f->lib && (f->late.prog[0] || !f->how[0]))
+			continue; /* a part of another file's library, of which there is nothing to say */
 		for (size_t k = 0; k < p->n && !mapped; k++)
 			mapped = p->v[k].what == i;
 		if (!mapped)

@@ -73,6 +73,20 @@ int cmd_hold(char *const argv[], struct cmd *c, struct err *e)
 	return 0;
 }
 
+int cmd_check(const char *name, struct err *e)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (cmd_path(name, path, sizeof(path)))
+		return 0;
+	if (!strchr(name, '/'))
+		return err_set(e, EXIT_RUNTIME, "cannot run %s: not found in PATH, or not executable", name);
+	if (!stat(name, &st))
+		errno = S_ISREG(st.st_mode) ? EACCES : S_ISDIR(st.st_mode) ? EISDIR : ENOEXEC;
+	return err_set(e, EXIT_RUNTIME, "cannot run %s: %s", name, strerror(errno));
+}
+
 int cmd_release(struct cmd *c, struct err *e)
 {
 	int why = 0, ret = 0;

@@ -493,7 +493,7 @@ int loader_target_add(struct loader *l, __u32 pid)
 		return 0;
 	slot_change(l, pid, pid, TARGET_ASK);
 	bpf_map_delete_elem(fd, &pid);
-	return -1;
+	return 1;
 }
 
 bool loader_target_has(struct loader *l, __u32 pid)

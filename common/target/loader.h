@@ -48,7 +48,7 @@ unsigned loader_uprobes(struct loader *l, const char *path, const struct plan_si
                         struct err *e);
 void loader_uprobes_detach(struct loader *l, unsigned handle);
 
-/* The set of traced processes (FILTER_PID). -1: pid has ended. */
+/* The set of traced processes (FILTER_PID). 1: pid has ended; -1: there is no room. */
 int loader_target_add(struct loader *l, __u32 pid);
 /* Is the process one of the set? */
 bool loader_target_has(struct loader *l, __u32 pid);

@@ -68,6 +68,8 @@ struct cmd {
 };
 /* Forks; the child waits. Default signal handlers and mask are restored in it. */
 int cmd_hold(char *const argv[], struct cmd *c, struct err *e);
+/* Can argv[0] be run, as far as can be told before? 0, or -1 with e. */
+int cmd_check(const char *name, struct err *e);
 /* Lets it exec. Returns 0, or -1 with e: 127/126 style message, EXIT_RUNTIME. */
 int cmd_release(struct cmd *c, struct err *e);
 /* The executable that argv[0] will run, found like execvp; false when there is none. */

@@ -73,7 +73,7 @@ golden()
 }
 
 @test "captures that lost packets: nothing is paired wrongly, and without loss all is there" {
-	python3 loss.py "$tool" 1 2 3 4 5 6 7 8 9 51
+	python3 loss.py "$tool" 1 2 3 4 5 6 7 8 9 51 219 276
 }
 
 @test "connections and exchanges, as conntrack-reuse has them" {

@@ -18,9 +18,11 @@ status_of() # ARGS... -> exit status of httpsnoop, output in $T/out and $T/err
 }
 
 @test "-- CMD that cannot be run: one line, status 1" {
-	is 1 "$(status_of -q -- /no/such/command)"
+	is 1 "$(status_of -- /no/such/command)"
 	is 1 "$(wc -l <"$T/err")"
 	contains "$(cat "$T/err")" '^httpsnoop: .*/no/such/command'
+	is 1 "$(status_of -- no-such-command-anywhere)"
+	is 1 "$(wc -l <"$T/err")"
 	touch "$T/plain"
 	is 1 "$(status_of -q -- "$T/plain")"
 	contains "$(cat "$T/err")" '^httpsnoop: .*(P|p)ermission'
@@ -60,10 +62,10 @@ status_of() # ARGS... -> exit status of httpsnoop, output in $T/out and $T/err
 	is "1 2 3" "$(records .nth | paste -sd ' ')"
 }
 
-@test "SIGINT and SIGTERM end it with status 0 and the summary as last line" {
+@test "SIGINT, SIGTERM and SIGHUP end it with status 0 and the summary as last line" {
 	local s
 	start_nginx ""
-	for s in INT TERM; do
+	for s in INT TERM HUP; do
 		start_snoop --json -p "$NGINX"
 		curl -s -o "$T/a" "http://127.0.0.1:$PORT/ok"
 		stop_snoop $s

@@ -28,6 +28,7 @@ setup()
 	chmod 755 "$T"
 	PIDS=()
 	NETNS=""
+	CG=""
 	SNOOP=""
 	ulimit -n "$(ulimit -Hn)"
 	type -t test_setup >/dev/null && test_setup
@@ -44,6 +45,7 @@ teardown()
 		wait "$p" 2>/dev/null
 	done
 	[ -n "$NETNS" ] && ip netns del "$NETNS"
+	[ -z "$CG" ] || wait_until 300 rmdir "$CG"
 	# A failed test shows what the tool said.
 	if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
 		for p in "$T"/*err; do
@@ -103,6 +105,15 @@ spawn()
 	PIDS+=("$PID")
 }
 
+own_cgroup() # NAME - makes a cgroup v2 of that name; path in $CG
+{
+	local mnt
+	mnt=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+	[ -n "$mnt" ] && [ -w "$mnt" ] || skip "no writable cgroup2"
+	CG=$mnt/$1
+	mkdir "$CG"
+}
+
 make_cert()
 {
 	[ -e "$T/key.pem" ] && return
@@ -118,7 +129,7 @@ own_libssl()
 	export LD_LIBRARY_PATH=$T/lib
 }
 
-# start_nginx [HTTP-DIRECTIVES] - own nginx with one worker: plain on $PORT, TLS on $TLS_PORT, files in $T/www, log in
+# start_nginx [HTTP-DIRECTIVES] - own nginx with one worker (or $WORKERS): plain on $PORT, TLS on $TLS_PORT, files in $T/www, log in
 # $T/access.log: method, path, status, body bytes, connection, request number on it. Pids: $NGINX and $WORKER.
 start_nginx()
 {
@@ -132,7 +143,7 @@ start_nginx()
 	cat >"$T/nginx.conf" <<-CONF
 		daemon off;
 		user root;
-		worker_processes 1;
+		worker_processes ${WORKERS:-1};
 		worker_rlimit_nofile 20000;
 		pid $T/nginx.pid;
 		error_log $T/nginx.log crit;

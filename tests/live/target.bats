@@ -72,6 +72,37 @@ new_worker() { [ -n "$(pgrep -P "$NGINX" | grep -vx "$WORKER")" ] && gone "$WORK
 	is "/mine" "$(paths)"
 }
 
+@test "-c by the leader's comm, though another thread serves; with -u by name: both must hold" {
+	read -r PORT < <(free_ports 1)
+	cat >"$T/threads.py" <<-'PY'
+		import ctypes, http.server, sys
+		name = lambda b: ctypes.CDLL(None).prctl(15, b, 0, 0, 0)
+		class Server(http.server.ThreadingHTTPServer):
+		    def process_request_thread(self, *a):
+		        name(b"other")
+		        super().process_request_thread(*a)
+		name(sys.argv[2].encode())
+		s = Server(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)
+		print("ready", flush=True)
+		s.serve_forever()
+	PY
+	spawn threads setpriv --reuid=65534 --regid=65534 --clear-groups python3 "$T/threads.py" "$PORT" "snoopt$$"
+	wait_until 300 grep -q ready "$T/threads"
+	start_snoop --json -c "snoopt$$" -u nobody
+	hit "$PORT" mine
+	stop_snoop
+	is "/mine" "$(paths)"
+	is other "$(records .comm)"
+	start_snoop --json -c "snoopt$$" -u root
+	hit "$PORT" not-roots
+	stop_snoop
+	is "" "$(paths)"
+	start_snoop --json -c other -u nobody
+	hit "$PORT" not-the-leader
+	stop_snoop
+	is "" "$(paths)"
+}
+
 @test "--port, and with -p: both must hold" {
 	start_nginx ""
 	server b
@@ -113,22 +144,6 @@ new_worker() { [ -n "$(pgrep -P "$NGINX" | grep -vx "$WORKER")" ] && gone "$WORK
 	stop_snoop
 	is 0 "$(count_records '.path != "/inside"')"
 	is 1 "$(count_records '.role == "server"')"
-}
-
-own_cgroup() # NAME - makes a cgroup v2 of that name; path in $CG
-{
-	local mnt
-	mnt=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-	[ -n "$mnt" ] && [ -w "$mnt" ] || skip "no writable cgroup2"
-	CG=$mnt/$1
-	mkdir "$CG"
-}
-test_teardown()
-{
-	local p
-	[ -n "${CG:-}" ] || return 0
-	for p in "${PIDS[@]}"; do kill -TERM "$p" 2>/dev/null; done
-	wait_until 300 rmdir "$CG"
 }
 
 @test "--cgroup: processes in it and below" {

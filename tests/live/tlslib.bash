@@ -16,11 +16,14 @@ start_server() # the peer as server on $PORT, pid $SERVER, its books in $T/books
 close_books() { kill -TERM "$SERVER" && wait_until 100 gone "$SERVER"; }
 
 # drive PORT CONNS COUNT - the peer as client: its older connections are open when this returns; go_on, then hang_up.
-drive()
+drive() { order drive "$@"; }
+# storm PORT CONNS COUNT - the same, with new connections all the time until go_on.
+storm() { order storm "$@"; }
+order()
 {
 	rm -f "$T/orders"
 	mkfifo "$T/orders"
-	python3 "$TLSPEER" drive "$1" "$2" "$3" "$T/books" <"$T/orders" >"$T/drive" 2>"$T/drive.err" 3>&- &
+	python3 "$TLSPEER" "$1" "$2" "$3" "$4" "$T/books" <"$T/orders" >"$T/drive" 2>"$T/drive.err" 3>&- &
 	DRIVER=$!
 	PIDS+=("$DRIVER")
 	exec 9>"$T/orders"
@@ -29,7 +32,7 @@ drive()
 go_on() { echo go >&9 && wait_until 600 grep -q 'done' "$T/drive"; }
 hang_up() { exec 9>&-; }
 
-agree() { python3 "$TLSPEER" check "$T/out" "$T/books" "$1"; }
+agree() { python3 "$TLSPEER" check "$T/out" "$T/books" "$@"; }
 
 # start_echo - nginx that says back the path, over TLS on $ECHO.
 start_echo()

@@ -5,14 +5,20 @@
   drive PORT CONNS COUNT LOG      CONNS connections with one request each ("old"), prints "ready"; after a line on stdin COUNT
                                   requests on each of them, and CONNS new connections with COUNT requests each; prints
                                   "done", keeps all open until stdin closes. LOG: what passed on each since that line.
+  storm PORT CONNS COUNT LOG      CONNS connections, prints "ready"; another one every 50 ms with requests on all of them, until a
+                                  line on stdin; then COUNT requests on each of them and on CONNS new ones; prints "done", keeps
+                                  all open until stdin closes. LOG: what passed on each, and how much of it before that line.
   load PORT COUNT                 requests, 100 on a connection, each answer being checked: COUNT at least, and until stdin
                                   closes; prints "answered".
   serve PORT CERT KEY LOG         answers HTTP/1.1 on kept connections; LOG (at SIGTERM): what passed on each.
-  check OUT LOG SIDE [late]       every connection of LOG must be in OUT (JSON lines of sslsniff) byte for byte; SIDE is the
+  check OUT LOG SIDE [late|lossy]     every connection of LOG must be in OUT (JSON lines of sslsniff) byte for byte; SIDE is the
                                   traced process's role. late: of a connection's start, at
-                                  most the first message of each direction may be missing. Prints "N connections, N bytes" or what differs.
+                                  most the first message of each direction may be missing. lossy: of what passed before storm's
+                                  line anything may be missing; else what is shown of it must reach from somewhere to the
+                                  line. Prints "N connections, N bytes" or what differs.
 
-Environment: TLS=1.2|1.3 fixes the version, SSLKEYLOGFILE names a key log, CIPHERS the TLS 1.2 cipher list (TLS 1.3 suites: through OPENSSL_CONF).
+Environment: TLS=1.2|1.3 fixes the version, SSLKEYLOGFILE names a key log, HOST another address, PAD the
+bytes that each path is longer, CIPHERS the TLS 1.2 cipher list (TLS 1.3 suites: through OPENSSL_CONF).
 Each connection's requests carry its own token, which the answer must contain.
 """
 import base64
@@ -25,6 +31,8 @@ import ssl
 import sys
 import threading
 import uuid
+
+HOST = os.environ.get("HOST", "127.0.0.1")
 
 
 def context(side):
@@ -52,6 +60,7 @@ class Conn:
         self.sent = self.got = b""
         self.rest = b""
         self.count = 0
+        self.mark = 0, 0
         self.local = sock.getsockname()[1]
         self.remote = sock.getpeername()[1]
 
@@ -84,7 +93,7 @@ class Conn:
         return whole
 
     def request(self):
-        path = f"/{self.token}/{self.count}"
+        path = f"/{self.token}/{self.count}" + "/" * int(os.environ.get("PAD", 0))
         self.count += 1
         self.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         answer = self.message()
@@ -93,11 +102,12 @@ class Conn:
 
     def report(self):
         return {"local": self.local, "remote": self.remote, "age": self.age, "token": self.token,
+                "mark": {"sent": self.mark[0], "got": self.mark[1]},
                 "sent": base64.b64encode(self.sent).decode(), "got": base64.b64encode(self.got).decode()}
 
 
 def connect(port, age):
-    sock = socket.create_connection(("127.0.0.1", port))
+    sock = socket.create_connection((HOST, port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Conn(context("client").wrap_socket(sock, server_hostname="localhost"), age)
 
@@ -115,6 +125,29 @@ def drive(port, conns, count, log):
             c.request()
     with open(log, "w") as f:
         json.dump([c.report() for c in old + new], f)
+    print("done", flush=True)
+    sys.stdin.read()
+
+
+def storm(port, conns, count, log):
+    all_ = [connect(int(port), "old") for _ in range(int(conns))]
+    for c in all_:
+        c.request()
+    print("ready", flush=True)
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        if len(all_) < 200:
+            all_.append(connect(int(port), "during"))
+        for c in all_:
+            c.request()
+    sys.stdin.readline()
+    for c in all_:
+        c.mark = len(c.sent), len(c.got)
+    all_ += [connect(int(port), "new") for _ in range(int(conns))]
+    for _ in range(int(count)):
+        for c in all_:
+            c.request()
+    with open(log, "w") as f:
+        json.dump([c.report() for c in all_], f)
     print("done", flush=True)
     sys.stdin.read()
 
@@ -155,7 +188,7 @@ def serve(port, cert, key, log):
     ctx = context("server")
     ctx.load_cert_chain(cert, key)
     signal.signal(signal.SIGTERM, stop)
-    listener = socket.create_server(("127.0.0.1", int(port)), backlog=256)
+    listener = socket.create_server((HOST, int(port)), backlog=256, family=socket.AF_INET6 if ":" in HOST else socket.AF_INET)
     print("ready", flush=True)
     while True:
         sock, _ = listener.accept()
@@ -163,7 +196,12 @@ def serve(port, cert, key, log):
         threading.Thread(target=one, args=(sock,), daemon=True).start()
 
 
-def check(out, log, side, late=None):
+def from_mark(got, want, mark, lossy):
+    """Is all that followed the mark there, and what is shown of before whole up to it?"""
+    return got.endswith(want[mark:]) and (lossy or want.endswith(got)) if mark else got == want
+
+
+def check(out, log, side, mode=None):
     shown, cut = {}, 0
     with open(out) as f:
         for line in f:
@@ -182,9 +220,9 @@ def check(out, log, side, late=None):
             want = base64.b64decode(c[theirs])
             got = b"".join(shown.get((port, mine), []))
             total += len(want)
-            if late and got and got != want and want.endswith(got) and len(want) - len(got) < 200:
+            if mode == "late" and got and got != want and want.endswith(got) and len(want) - len(got) < 200:
                 cut += 1
-            elif got != want:
+            elif not from_mark(got, want, c["mark"][theirs], mode == "lossy"):
                 bad.append(f"{c['age']} connection, port {port}, {mine}: {len(got)} of {len(want)} bytes: "
                            f"{got[:60]!r} for {want[:60]!r}")
         for other in conns:
@@ -195,4 +233,4 @@ def check(out, log, side, late=None):
 
 
 if __name__ == "__main__":
-    sys.exit({"drive": drive, "load": load, "serve": serve, "check": check}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"drive": drive, "storm": storm, "load": load, "serve": serve, "check": check}[sys.argv[1]](*sys.argv[2:]))

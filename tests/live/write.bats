@@ -48,6 +48,32 @@ by_tshark()
 	is "" "$(shark -X "lua_script:$LUA" -r "$T/cap.pcapng" -Y 'snoopkit.pid == 1')"
 }
 
+@test "containers: each packet says whose it is, their addresses have their names, the loopback has none" {
+	local id lua=(-X "lua_script:$LUA") at=10.88.0.9
+	id=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+	own_cgroup "docker-$id.scope"
+	NETNS=snoopct$$
+	ip netns add "$NETNS"
+	ip -n "$NETNS" link set lo up
+	ip -n "$NETNS" addr add $at/32 dev lo
+	read -r PORT < <(free_ports 1)
+	mkdir "$T/www"
+	echo hello >"$T/www/ok"
+	spawn web ip netns exec "$NETNS" python3 -m http.server --bind 0.0.0.0 "$PORT" --directory "$T/www"
+	wait_until 100 ip netns exec "$NETNS" curl -s -o "$T/a" "http://$at:$PORT/ok"
+	echo "$PID" >"$CG/cgroup.procs"
+	start_snoop --json --container "$id" -w "$T/cap.pcapng"
+	for host in 127.0.0.1 $at; do ip netns exec "$NETNS" curl -s -o "$T/a" "http://$host:$PORT/ok?$host"; done
+	wait_until 50 grep -q "ok?$at" "$T/out"
+	stop_snoop
+	is 2 "$(shark "${lua[@]}" -r "$T/cap.pcapng" -Y "http.request && snoopkit.container contains \"${id:0:12}\"" | wc -l)"
+	shark -N n -r "$T/cap.pcapng" -Y http.request -T fields -e ip.dst_host | sort >"$T/got"
+	contains "$(cat "$T/got")" "^${id:0:12}"
+	is 1 "$(grep -cxE '127.0.0.1|localhost' "$T/got")"
+	# Read back, the records name it as the live run's do.
+	is "$(records .container | sort -u)" "$("$HTTPSNOOP" -q --json -r "$T/cap.pcapng" | jq -r .container | sort -u)"
+}
+
 @test "-w -: the capture goes to stdout, records to nobody" {
 	start_nginx ""
 	"$HTTPSNOOP" -q -w - -- curl -s -o "$T/a" "http://127.0.0.1:$PORT/1k" >"$T/cap.pcapng" 2>"$T/err"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# deps.sh build|demo|check - installs the Debian packages (12 and newer) that a build, the demo or the tests need.
+# deps.sh build|demo|check|fuzz - installs the Debian packages (12 and newer) that a build, the demo, the tests or the
+# fuzz targets need.
 #
 # Only what is missing is installed; with nothing missing it needs neither root nor network. It must not start,
 # stop or configure any service.
@@ -15,14 +16,18 @@ DEMO="nginx openssl curl python3 procps"
 CHECK="bats jq tshark wrk nghttp2-client liburing-dev libgnutls28-dev mandoc universal-ctags clang-format shellcheck
 iproute2 iputils-ping util-linux bpftool strace tcpdump git brotli zstd qemu-system-x86 busybox-static cpio kmod lz4
 xz-utils libcap2-bin postgresql redis-server redis-tools nftables openjdk-17-jdk-headless
-gnutls-bin libnss3-tools nodejs wget"
+gnutls-bin libnss3-tools nodejs wget crun musl-tools"
+
+# The fuzzing engine and sanitizers of clang.
+FUZZ="libclang-rt-dev"
 
 case "${1:-}" in
 build) want=$BUILD ;;
 demo) want="$BUILD $DEMO" ;;
 check) want="$BUILD $DEMO $CHECK" ;;
+fuzz) want="$BUILD $FUZZ" ;;
 *)
-	echo "usage: deps.sh build|demo|check" >&2
+	echo "usage: deps.sh build|demo|check|fuzz" >&2
 	exit 2
 	;;
 esac

@@ -133,6 +133,16 @@ TEST(path_search)
 	CHECK(!cmd_path("no-such-command-anywhere", out, sizeof(out)));
 	CHECK(!cmd_path("/tmp", out, sizeof(out)));
 	CHECK(!cmd_path("", out, sizeof(out)));
+	struct err e = {0};
+	CHECK(!cmd_check("sh", &e) && !cmd_check("/bin/sh", &e) && !e.code);
+	e = (struct err){0};
+	CHECK(cmd_check("no-such-command-anywhere", &e) && strstr(e.text, "not found in PATH"));
+	e = (struct err){0};
+	CHECK(cmd_check("/no/such/command", &e) && strstr(e.text, "No such file"));
+	e = (struct err){0};
+	CHECK(cmd_check("/tmp", &e) && strstr(e.text, "Is a directory") && e.code == EXIT_RUNTIME);
+	e = (struct err){0};
+	CHECK(cmd_check("/etc/passwd", &e) && strstr(e.text, "Permission denied"));
 	CHECK(!cmd_path("sh", out, 3));
 	/* A file that cannot be run is passed over. */
 	CHECK(mkdtemp(dir) != NULL);

@@ -309,9 +309,11 @@ TEST(timeout_then_on)
 
 TEST(joined)
 {
-	/* The tail of a body, then an exchange; confirmed by the next request. */
-	EXPECT_JOINED("t=3 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
-	              "t=5 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined\n",
+	/* The tail of a body, then an exchange; the next request restores the order. */
+	EXPECT_JOINED("t=3 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined (pairing "
+	              "assumed)\n"
+	              "t=5 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined (pairing "
+	              "assumed)\n",
 	              R(1, "tail of a body GET / HTTP/1.1\r\n\r\n"), Q(3, GET("/1")), R(4, OK("1", "x")),
 	              Q(5, GET("/2")), R(6, OK("0", "")));
 	/* A response of a request from before, then its successor. */
@@ -337,19 +339,84 @@ TEST(joined)
 TEST(joined_at_head)
 {
 	/* A response to an unseen HEAD announces a body that does not come: the next head is not taken for it. */
-	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
-	              "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
-	              "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
-	              R(1, OK("100", "")), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")), END(5, END_CLOSED));
-	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
-	              "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined\n"
-	              "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
-	              R(1, "HTTP/1.1 200 OK\r\n\r\n"), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")),
-	              END(5, END_CLOSED));
+	EXPECT_JOINED(
+	    "t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	    "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined (pairing assumed)\n"
+	    "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
+	    R(1, OK("100", "")), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")), END(5, END_CLOSED));
+	EXPECT_JOINED(
+	    "t=1 server http/1.1 s=200 reason=OK resp=0 joined (request not seen)\n"
+	    "t=2 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=1 ttfb=1 req=0 resp=1 joined (pairing assumed)\n"
+	    "t=4 server http/1.1 m=GET h=h p=/2 req=0 err=closed joined\n",
+	    R(1, "HTTP/1.1 200 OK\r\n\r\n"), Q(2, GET("/1")), R(3, OK("1", "x")), Q(4, GET("/2")), END(5, END_CLOSED));
 	/* A body does. */
 	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=9 joined (request not seen)\n"
 	              "t=3 server http/1.1 s=200 reason=OK resp=5 joined (request not seen)\n",
 	              R(1, OK("9", "")), R(2, "HTTP/2.0!"), R(3, OK("5", "HTTP/")), END(5, END_CLOSED));
+}
+
+/* A client that always keeps one more request waiting looks like one that waits: it is never said to be paired for
+ * sure. */
+TEST(sliding_window)
+{
+	EXPECT_JOINED("t=1 server http/1.1 s=200 reason=OK resp=1 joined (request not seen)\n"
+	              "t=2 server http/1.1 m=GET h=h p=/3 s=200 reason=OK lat=1 ttfb=1 req=0 resp=2 joined (pairing "
+	              "assumed)\n"
+	              "t=4 server http/1.1 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3 joined (pairing "
+	              "assumed)\n"
+	              "t=6 server http/1.1 m=GET h=h p=/5 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4 joined (pairing "
+	              "assumed)\n",
+	              R(1, OK("1", "1")), Q(2, GET("/3")), R(3, OK("2", "22")), Q(4, GET("/4")), R(5, OK("3", "333")),
+	              Q(6, GET("/5")), R(7, OK("4", "4444")));
+}
+
+/* Nothing was waiting in a pause that is longer than any answer took. */
+TEST(pause)
+{
+	EXPECT_JOINED("t=1 server http/1.1 m=GET h=h p=/1 s=200 reason=OK lat=60000 ttfb=60000 req=0 resp=0 joined "
+	              "(pairing assumed)\n"
+	              "t=170000 server http/1.1 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined "
+	              "(pairing assumed)\n"
+	              "t=270000 server http/1.1 m=GET h=h p=/3 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined "
+	              "(pairing assumed)\n"
+	              "t=390001 server http/1.1 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined\n"
+	              "t=390003 server http/1.1 m=GET h=h p=/5 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0 joined\n",
+	              Q(1, GET("/1")), R(60001, OK("0", "")), Q(170000, GET("/2")), R(170001, OK("0", "")),
+	              Q(270000, GET("/3")), R(270001, OK("0", "")), Q(390001, GET("/4")), R(390002, OK("0", "")),
+	              Q(390003, GET("/5")), R(390004, OK("0", "")));
+}
+
+/* Runs `turns` exchanges in order, loses a response, then three more; pairs among those said to be assumed. */
+static unsigned assumed_after(int turns, bool pipelined)
+{
+	struct run r = {0};
+	unsigned n = 0;
+
+	run_init(&r, NULL, true);
+	for (int i = 0; i < turns + 4; i++) {
+		bool two = pipelined && i == turns - 1;
+		run_data(&r, DIR_IN, two ? GET("/1") GET("/2") : GET("/0"),
+		         two ? 2 * sizeof(GET("/1")) - 2 : sizeof(GET("/0")) - 1, i * 10, CHUNK_EDGE);
+		if (i == turns)
+			run_step(&r, &RGAP(i * 10 + 5, 99, GAP_LOST));
+		else
+			run_data(&r, DIR_OUT, two ? OK("0", "") OK("0", "") : OK("0", ""),
+			         two ? 2 * sizeof(OK("0", "")) - 2 : sizeof(OK("0", "")) - 1, i * 10 + 5, CHUNK_EDGE);
+	}
+	run_step(&r, &END(100000, END_CLOSED));
+	buf_addc(&r.text, 0);
+	for (const char *p = (char *)r.text.p; (p = strstr(p, "pairing assumed")); p++)
+		n++;
+	run_free(&r);
+	return n;
+}
+
+/* Who was seen to wait for every response does so after a loss, too. */
+TEST(known_to_wait)
+{
+	CHECK(assumed_after(10, false) == 3);
+	CHECK(assumed_after(40, false) == 0);
+	CHECK(assumed_after(40, true) == 0); /* a client that pipelines: not paired again */
 }
 
 TEST(settle)
@@ -395,7 +462,7 @@ TEST(gap_of_unknown_size)
 {
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK ttfb=1 req=0 resp=2 err=lost (part of the "
 	       "stream was not seen)\n"
-	       "t=5 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3\n",
+	       "t=5 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3 (pairing assumed)\n",
 	       Q(0, GET("/1")), R(1, OK("900", "ab")), RGAP(3, 1, GAP_UNKNOWN), Q(5, GET("/2")), R(6, OK("3", "xyz")),
 	       Q(7, GET("/3")));
 	EXPECT("t=0 server http/1.1 nth=1 m=POST h=h p=/1 s=200 reason=OK lat=4 ttfb=4 req=1 resp=0 err=lost (part of "
@@ -412,8 +479,8 @@ TEST(gap_beyond)
 	       "the stream was not seen)\n"
 	       "t=1 server http/1.1 nth=2 m=GET h=h p=/2 req=0 lost=60 err=lost (part of the stream was not seen)\n"
 	       "t=5 server http/1.1 s=200 reason=OK resp=2 err=lost (request not seen)\n"
-	       "t=6 server http/1.1 nth=3 m=GET h=h p=/3 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3\n"
-	       "t=8 server http/1.1 nth=4 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4\n",
+	       "t=6 server http/1.1 nth=3 m=GET h=h p=/3 s=200 reason=OK lat=1 ttfb=1 req=0 resp=3 (pairing assumed)\n"
+	       "t=8 server http/1.1 nth=4 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4 (pairing assumed)\n",
 	       Q(0, GET("/1")), Q(1, GET("/2")), R(2, OK("9", "x")), RGAP(4, 60, GAP_LOST), R(5, OK("2", "22")),
 	       Q(6, GET("/3")), R(7, OK("3", "333")), Q(8, GET("/4")), R(9, OK("4", "4444")));
 	/* In the requests: those before keep their responses, the one touched too. */
@@ -429,7 +496,7 @@ TEST(gap_beyond)
 	/* The same where the client waits for each response: pairs again. */
 	EXPECT("t=1 server http/1.1 nth=1 m=POST h=h p=/2 s=200 reason=OK lat=5 ttfb=5 req=1 resp=2 lost=99 err=lost "
 	       "(part of the stream was not seen)\n"
-	       "t=8 server http/1.1 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4\n"
+	       "t=8 server http/1.1 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4 (pairing assumed)\n"
 	       "t=10 server http/1.1 m=GET h=h p=/5 req=0 err=closed\n",
 	       Q(1, "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nx"), QGAP(3, 99, GAP_LOST),
 	       R(6, OK("2", "bb")), Q(8, GET("/4")), R(9, OK("4", "dddd")), Q(10, GET("/5")), END(11, END_CLOSED));
@@ -446,7 +513,7 @@ TEST(gap_at_end_is_no_pipelining)
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 s=200 reason=OK ttfb=1 req=0 resp=5 lost=3 err=lost\n"
 	       "t=2 server http/1.1 nth=2 m=GET h=h p=/2 s=200 reason=OK lat=1 ttfb=1 req=0 resp=0\n"
 	       "t=4 server http/1.1 nth=3 m=GET h=h p=/3 req=0 lost=50 err=lost (part of the stream was not seen)\n"
-	       "t=6 server http/1.1 nth=4 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4\n"
+	       "t=6 server http/1.1 nth=4 m=GET h=h p=/4 s=200 reason=OK lat=1 ttfb=1 req=0 resp=4 (pairing assumed)\n"
 	       "t=8 server http/1.1 nth=5 m=GET h=h p=/5 req=0 err=closed\n",
 	       Q(0, GET("/1")), R(1, OK("5", "ab")), Q(2, GET("/2")), RGAP(3, 3, GAP_LOST), R(3, OK("0", "")),
 	       Q(4, GET("/3")), RGAP(5, 50, GAP_LOST), Q(6, GET("/4")), R(7, OK("4", "dddd")), Q(8, GET("/5")),
@@ -486,6 +553,9 @@ TEST(malformed)
 	       "framing)\n",
 	       Q(0, "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n"),
 	       R(1, "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"));
+	/* A start line that names no version of ours: none is claimed. */
+	EXPECT("t=0 server m=GET h=h err=malformed (bad message head)\n", Q(0, "GET / HTTP/3.0\r\nHost: h\r\n\r\n"),
+	       END(1, END_CLOSED));
 	EXPECT("t=0 server err=malformed (bad message head)\n", Q(0, "\x01\x02 garbage\r\n\r\nmore\r\n\r\n"),
 	       END(1, END_CLOSED));
 	EXPECT("t=0 server http/1.1 nth=1 m=GET h=h p=/1 ttfb=1 req=0 err=malformed (bad message head)\n"
@@ -783,6 +853,9 @@ int main(void)
 	RUN(timeout_then_on);
 	RUN(joined);
 	RUN(joined_at_head);
+	RUN(sliding_window);
+	RUN(pause);
+	RUN(known_to_wait);
 	RUN(settle);
 	RUN(gap_in_body);
 	RUN(gap_of_unknown_size);

@@ -286,6 +286,27 @@ TEST(reused_ports)
 	stop();
 }
 
+/* Copies of a connection's first packets that come after its end: no connection of their own, unless they are answered.
+ */
+TEST(copies_after_the_end)
+{
+	start();
+	handshake(100, 900);
+	seg(C, ACK, 101, 901, "Q1\n");
+	seg(S, ACK, 901, 104, "A1\n");
+	seg(S, RST, 904, 0, "");
+	CHECK_STR(ends, "reset ");
+	seg(C, SYN, 100, 0, "");
+	seg(C, ACK, 101, 901, "Q1\n");
+	CHECK(records == 1 && stats().conns == 1);
+	/* The same numbers once more: a capture written by hand. */
+	handshake(100, 900);
+	seg(C, ACK, 101, 901, "Q1\n");
+	seg(S, ACK, 901, 104, "A1\n");
+	CHECK(records == 2 && last.base.conn == 2 && stats().conns == 2);
+	stop();
+}
+
 TEST(table_is_bounded)
 {
 	start_with(4);
@@ -366,6 +387,7 @@ int main(void)
 	RUN(syn_details);
 	RUN(answer_to_the_syn_missing);
 	RUN(reused_ports);
+	RUN(copies_after_the_end);
 	RUN(table_is_bounded);
 	RUN(half_closed);
 	RUN(any_order);
