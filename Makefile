@@ -111,7 +111,7 @@ check:
 	sh tests/tools/deps.sh check
 	sh tests/tools/cache.sh
 	$(MAKE) WERROR=-Werror tests-build
-	bash tests/tools/run.sh lint unit cli golden live kernels
+	bash tests/tools/run.sh lint unit cli golden live
 
 # The live tests in guests with stock kernels; one test on one kernel: make check-kernels K=6.1 T=name
 check-kernels:
