@@ -102,16 +102,6 @@ __noinline int note_loss(__u64 ptr, __u64 meta, __u64 n)
 	return 0;
 }
 
-/*
- * The direction of meta, to index with at once. It is taken out of meta anew each time: before 6.2 the verifier forgets
- * an index's bound where the compiler keeps the index on the stack.
- */
-static __always_inline __u32 index_dir(__u64 meta)
-{
-	barrier_var(meta);
-	return meta_dir(meta);
-}
-
 /* Fills all of an event but its bytes: none yet of want. */
 static __always_inline void put_start(struct conn *c, struct ev_data *e, __u64 meta, __u64 want, __u64 off)
 {
@@ -123,7 +113,7 @@ static __always_inline void put_start(struct conn *c, struct ev_data *e, __u64 m
 	e->sock_id = meta & META_KIND ? c->link : 0;
 	e->want = want;
 	e->cap = 0;
-	e->lost = c->lost[index_dir(meta)];
+	e->lost = c->lost[dir];
 	e->ino = c->ino;
 	e->dir = dir;
 	e->origin = meta & META_KIND ? ORIGIN_TLS : ORIGIN_SOCKET;
@@ -224,10 +214,14 @@ static __always_inline struct ctl_slot *ctl_of(const struct conn *c)
 	return s && s->id == c->id ? s : NULL;
 }
 
-/* A slot's position for the direction of meta. */
+/*
+ * A slot's position for the direction of meta. The direction is taken out of meta anew each time: before 6.2 the
+ * verifier forgets an index's bound where the compiler keeps the index on the stack.
+ */
 static __always_inline __u64 ctl_pos(const __u64 *pos, __u64 meta)
 {
-	return *(const volatile __u64 *)&pos[index_dir(meta)];
+	barrier_var(meta);
+	return *(const volatile __u64 *)&pos[meta_dir(meta)];
 }
 
 /*
@@ -289,7 +283,7 @@ __noinline int emit_trimmed(__u64 ptr, __u64 meta, __u64 buf, __u64 left, __u64 
 	if (!s)
 		return -1;
 	/* At once: before 6.2 the verifier forgets an index's bound, but not a pointer's. */
-	rec = &s->rec[index_dir(meta)];
+	rec = &s->rec[meta_dir(meta)];
 	barrier_var(rec);
 	trim = ctl_pos(s->trim, meta);
 	if (left < sizeof(h) || bpf_probe_read_user(h, sizeof(h), (void *)buf))
