@@ -215,16 +215,6 @@ static __always_inline struct ctl_slot *ctl_of(const struct conn *c)
 }
 
 /*
- * A slot's position for the direction of meta. The direction is taken out of meta anew each time: before 6.2 the
- * verifier forgets an index's bound where the compiler keeps the index on the stack.
- */
-static __always_inline __u64 ctl_pos(const __u64 *pos, __u64 meta)
-{
-	barrier_var(meta);
-	return *(const volatile __u64 *)&pos[meta_dir(meta)];
-}
-
-/*
  * How many of len bytes of c at position off the worker does not need (it told so). The slot may be given to another
  * connection meanwhile: the worker takes the id away first.
  */
@@ -283,9 +273,9 @@ __noinline int emit_trimmed(__u64 ptr, __u64 meta, __u64 buf, __u64 left, __u64 
 	if (!s)
 		return -1;
 	/* At once: before 6.2 the verifier forgets an index's bound, but not a pointer's. */
-	rec = &s->rec[meta_dir(meta)];
+	rec = &s->rec[meta_dir(meta) & 1];
 	barrier_var(rec);
-	trim = ctl_pos(s->trim, meta);
+	trim = *(volatile __u64 *)&s->trim[meta_dir(meta) & 1];
 	if (left < sizeof(h) || bpf_probe_read_user(h, sizeof(h), (void *)buf))
 		return -1;
 	len = (__u32)h[3] << 8 | h[4];
@@ -837,13 +827,13 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 		emit_names(ptr);
 	meta |= META_EVF(EVF_EDGE);
 	if (slot && slot->shape && c->verdict == VERDICT_COPY && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
-	    ctl_pos(slot->skip, meta) <= off && (meta_src(meta) == SRC_BUF || meta_src(meta) == SRC_IOV) &&
+	    slot->skip[meta_dir(meta)] <= off && (meta_src(meta) == SRC_BUF || meta_src(meta) == SRC_IOV) &&
 	    emit_shaped(ptr, meta, ptr_to, left, off) == 0)
 		return 0;
-	if (slot && ctl_pos(slot->trim, meta) > off && meta_src(meta) == SRC_BUF &&
+	if (slot && slot->trim[meta_dir(meta)] > off && meta_src(meta) == SRC_BUF &&
 	    emit_trimmed(ptr, meta, ptr_to, left, off) == 0)
 		return 0;
-	if (left > CHUNK_MAX || (slot && ctl_pos(slot->skip, meta) > off)) {
+	if (left > CHUNK_MAX || (slot && slot->skip[meta_dir(meta)] > off)) {
 		if (meta_src(meta) == SRC_BUF)
 			return emit_buf(ptr, meta, ptr_to, left, off);
 		return emit_iovs(ptr, meta, ptr_to, left | cnt << 32, off);
