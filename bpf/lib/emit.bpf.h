@@ -264,29 +264,22 @@ __noinline int emit_trimmed(__u64 ptr, __u64 meta, __u64 buf, __u64 left, __u64 
 {
 	struct conn *c = conn_find(ptr, meta);
 	struct ctl_slot *s = c ? ctl_of(c) : NULL;
-	__u32 *rec, len;
-	__u64 trim;
+	__u32 dir = meta_dir(meta) & 1, len;
 	__u8 h[5] = {};
 	bool data_record;
 	int rc;
 
-	if (!s)
-		return -1;
-	/* At once: before 6.2 the verifier forgets an index's bound, but not a pointer's. */
-	rec = &s->rec[meta_dir(meta) & 1];
-	barrier_var(rec);
-	trim = *(volatile __u64 *)&s->trim[meta_dir(meta) & 1];
-	if (left < sizeof(h) || bpf_probe_read_user(h, sizeof(h), (void *)buf))
+	if (!s || left < sizeof(h) || bpf_probe_read_user(h, sizeof(h), (void *)buf))
 		return -1;
 	len = (__u32)h[3] << 8 | h[4];
 	data_record = h[0] == 0x17 && h[1] == 3 && h[2] == 3;
 	if (left == sizeof(h)) {
-		*rec = data_record ? (__u32)(off + sizeof(h) + len) : 0;
+		s->rec[dir] = data_record ? (__u32)(off + sizeof(h) + len) : 0;
 		return -1;
 	}
-	if (left < TRIM_MIN || off + left > trim || *(volatile __u64 *)&s->id != c->id)
+	if (left < TRIM_MIN || off + left > *(volatile __u64 *)&s->trim[dir] || *(volatile __u64 *)&s->id != c->id)
 		return -1;
-	if (!(data_record && len + sizeof(h) == left) && (!*rec || *rec != (__u32)(off + left)))
+	if (!(data_record && len + sizeof(h) == left) && (!s->rec[dir] || s->rec[dir] != (__u32)(off + left)))
 		return -1;
 	rc = put_head(c, meta, buf, left - TRIM_TAIL, off);
 	if (rc == PUT_FULL) {
