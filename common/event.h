@@ -443,8 +443,8 @@ enum conn_verdict {
 };
 
 /*
- * One slot of the mmapable control array, index id % CTL_SLOTS. Written by the worker (id, skip, verdict, shape, trim)
- * and the kernel (last_ns, rec). A slot whose id is another connection's is ignored: costs copies, never truth.
+ * One slot of the mmapable control array, index id % CTL_SLOTS. Written by the worker (id, skip, verdict)
+ * and the kernel (last_ns). A slot whose id is another connection's is ignored: costs copies, never truth.
  */
 #define CTL_SLOTS 16384
 struct ctl_slot {
@@ -453,9 +453,6 @@ struct ctl_slot {
 	__u64 last_ns; /* kernel: when bytes were last skipped on behalf of this slot */
 	__u32 verdict; /* enum conn_verdict; 0: no opinion */
 	__u32 shape;   /* SHAPE() of the last responses' heads, whose bodies are not needed; 0: do not look */
-	/* TLS, per direction: of records that end below this position only both ends are needed. */
-	__u64 trim[2];
-	__u32 rec[2]; /* kernel: where (modulo 2^32) the record ends whose header came by a call of its own; 0: none */
 };
 
 /*

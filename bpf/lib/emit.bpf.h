@@ -236,63 +236,6 @@ static __always_inline __u64 unneeded(const struct conn *c, __u32 dir, __u64 off
 	return skip;
 }
 
-/* Sends the first bytes of a trimmed record: want of the stream, of which TRIM_HEAD are copied. */
-#define TRIM_MIN  1024 /* shorter records are copied whole: those that end a stream or change keys are among them */
-#define TRIM_HEAD 21   /* header, and what may be an explicit nonce */
-#define TRIM_TAIL 17   /* TLS 1.3's inner type, and a tag */
-static __always_inline int put_head(struct conn *c, __u64 meta, __u64 buf, __u64 want, __u64 off)
-{
-	struct ev_data *e = bpf_ringbuf_reserve(&data, sizeof(*e) + 64, 0);
-
-	if (!e)
-		return PUT_FULL;
-	put_start(c, e, meta, want, off);
-	if (bpf_probe_read_user(e->buf, TRIM_HEAD, (void *)buf)) {
-		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
-		return -1;
-	}
-	e->cap = TRIM_HEAD;
-	e->flags |= EVF_SKIPPED;
-	return put_end(c, e, meta & ~META_CHECK);
-}
-
-/*
- * A call passed left bytes at buf. Where they are one TLS record of a body that is not needed, or the rest of one whose
- * header the call before passed alone, only both ends are sent. -1: they are not, nothing was sent.
- */
-__noinline int emit_trimmed(__u64 ptr, __u64 meta, __u64 buf, __u64 left, __u64 off)
-{
-	struct conn *c = conn_find(ptr, meta);
-	struct ctl_slot *s = c ? ctl_of(c) : NULL;
-	__u32 dir = meta_dir(meta) & 1, len;
-	__u8 h[5] = {};
-	bool data_record;
-	int rc;
-
-	if (!s || left < sizeof(h) || bpf_probe_read_user(h, sizeof(h), (void *)buf))
-		return -1;
-	len = (__u32)h[3] << 8 | h[4];
-	data_record = h[0] == 0x17 && h[1] == 3 && h[2] == 3;
-	if (left == sizeof(h)) {
-		s->rec[dir] = data_record ? (__u32)(off + sizeof(h) + len) : 0;
-		return -1;
-	}
-	if (left < TRIM_MIN || off + left > *(volatile __u64 *)&s->trim[dir] || *(volatile __u64 *)&s->id != c->id)
-		return -1;
-	if (!(data_record && len + sizeof(h) == left) && (!s->rec[dir] || s->rec[dir] != (__u32)(off + left)))
-		return -1;
-	rc = put_head(c, meta, buf, left - TRIM_TAIL, off);
-	if (rc == PUT_FULL) {
-		note_loss(ptr, meta, left);
-		return 0;
-	}
-	if (rc)
-		return rc;
-	STAT_ADD(skipped_bytes, left - TRIM_TAIL - TRIM_HEAD);
-	emit_chunk(ptr, meta & ~META_EVF(EVF_EDGE), buf + left - TRIM_TAIL, TRIM_TAIL, off + left - TRIM_TAIL);
-	return 0;
-}
-
 /* Sends len bytes at buf (0: none to be had) but for those at the front that the worker does not need. */
 __noinline int emit_buf(__u64 ptr, __u64 meta, __u64 buf, __u64 len, __u64 off)
 {
@@ -822,9 +765,6 @@ static __always_inline int stream_data(struct conn *c, __u64 ptr, __u64 meta, __
 	if (slot && slot->shape && c->verdict == VERDICT_COPY && left > shape_head(slot->shape) + SHAPE_BODY_MIN &&
 	    slot->skip[meta_dir(meta)] <= off && (meta_src(meta) == SRC_BUF || meta_src(meta) == SRC_IOV) &&
 	    emit_shaped(ptr, meta, ptr_to, left, off) == 0)
-		return 0;
-	if (slot && slot->trim[meta_dir(meta)] > off && meta_src(meta) == SRC_BUF &&
-	    emit_trimmed(ptr, meta, ptr_to, left, off) == 0)
 		return 0;
 	if (left > CHUNK_MAX || (slot && slot->skip[meta_dir(meta)] > off)) {
 		if (meta_src(meta) == SRC_BUF)

@@ -138,8 +138,6 @@ static struct ctl_slot *slot_of(struct live *l, uint64_t id)
 		/* The kernel reads concurrently: no id while the fields change. */
 		__atomic_store_n(&s->id, 0, __ATOMIC_RELEASE);
 		s->skip[DIR_IN] = s->skip[DIR_OUT] = 0;
-		s->trim[DIR_IN] = s->trim[DIR_OUT] = 0;
-		s->rec[DIR_IN] = s->rec[DIR_OUT] = 0;
 		s->verdict = s->shape = 0;
 		s->last_ns = 0;
 		__atomic_store_n(&s->id, id, __ATOMIC_RELEASE);
@@ -152,13 +150,6 @@ void live_skip(void *ctx, uint64_t conn_id, int dir, uint64_t upto)
 	struct live *l = ctx;
 
 	__atomic_store_n(&slot_of(l, conn_id)->skip[dir & 1], upto, __ATOMIC_RELEASE);
-}
-
-void live_trim(void *ctx, uint64_t conn_id, int dir, uint64_t upto)
-{
-	struct live *l = ctx;
-
-	__atomic_store_n(&slot_of(l, conn_id)->trim[dir & 1], upto, __ATOMIC_RELEASE);
 }
 
 void live_shape(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape)

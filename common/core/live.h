@@ -39,7 +39,6 @@ void live_touch(struct live *l);
 
 /* Callbacks for struct flow_cfg, ctx a struct live *. */
 void live_skip(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
-void live_trim(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
 void live_shape(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape);
 void live_verdict(void *ctx, uint64_t conn_id, bool wanted);
 bool live_admit(void *ctx, const struct flow_data *first);

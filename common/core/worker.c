@@ -434,7 +434,6 @@ static int setup(struct worker *w, struct err *e)
 	fc.decoders = analysis_decoders(r->tool, &r->rc);
 	fc.emit = on_record;
 	fc.skip = live_skip;
-	fc.trim = live_trim;
 	fc.shape = live_shape;
 	fc.verdict = live_verdict;
 	fc.admit = live_admit;
@@ -442,7 +441,6 @@ static int setup(struct worker *w, struct err *e)
 		fc.tap = on_tap;
 		fc.known = r->net ? on_known : NULL;
 		fc.skip = NULL;
-		fc.trim = NULL;
 		fc.shape = NULL; /* the file is to have the whole streams */
 		if (writer_open(&w->writer, r->tool, &w->pipe, r->capture, r->opener, r->net, e) < 0)
 			return -1;

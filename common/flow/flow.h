@@ -100,9 +100,6 @@ struct flow_cfg {
 	void (*emit)(void *ctx, struct record *r);
 	/* Nothing below position upto of this direction is needed (may be NULL). */
 	void (*skip)(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
-	/* Of TLS records that end below position upto of this direction only what the decryptor asks for is needed
-	 * (tlsd_at); what is left out is told as FLOW_SKIPPED. May be NULL. */
-	void (*trim)(void *ctx, uint64_t conn_id, int dir, uint64_t upto);
 	/* Messages of this direction begin in this shape, and of their bodies nothing is needed; head 0: copy all. May
 	 * be NULL. */
 	void (*shape)(void *ctx, uint64_t conn_id, int dir, struct dec_shape shape);

@@ -28,7 +28,6 @@ struct sealed {
 	struct tlsd_conn *tc;
 	const char *tls, *role; /* library; "client", "server" */
 	uint64_t plain[2];      /* plaintext position reached */
-	uint64_t trimmed_to[2]; /* plaintext position up to which the source was told to trim records */
 	uint8_t why[2];         /* enum gap_why of the last hole in the ciphertext */
 	uint32_t pid;
 	struct held *held, **held_end;
@@ -333,29 +332,11 @@ static void after(struct flow *f, struct conn *c)
 		tlsd_try_secrets(s->tc);
 }
 
-/*
- * Tells the source which records the decoder needs nothing of. A record has more ciphertext than plaintext: what ends
- * below the same distance from here is of the body for sure.
- */
-static void tell_trim(struct sealed *s, int dir)
-{
-	const struct flow *f = s->f;
-	const struct conn *inner = f->cfg.trim && !s->held ? flow_find(s->f, s->c->id | FLOW_CARRIED) : NULL;
-	uint64_t cipher, plain, need = inner ? inner->s[dir].skip_to : 0;
-
-	if (need <= s->trimmed_to[dir] || !tlsd_at(s->tc, dir, &cipher, &plain) || need <= plain)
-		return;
-	s->trimmed_to[dir] = need;
-	need -= plain;
-	f->cfg.trim(f->cfg.ctx, s->c->id, dir, need > UINT64_MAX - cipher ? UINT64_MAX : cipher + need);
-}
-
 void sealed_feed(struct flow *f, struct conn *c, int dir, const struct chunk *k)
 {
 	const struct tlsd_meta m = {k->ts_ns, k->who};
 
 	tlsd_feed(c->sealed->tc, dir, c->s[dir].next, k->b, &m);
-	tell_trim(c->sealed, dir);
 	after(f, c);
 }
 

@@ -117,9 +117,9 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 		conn_ignore(f, c);
 		return;
 	}
-	if (c->outer ? !f->cfg.trim : !f->cfg.skip)
+	if (!f->cfg.skip || c->outer) /* positions are the plaintext's */
 		return;
-	if (f->cfg.shape && c->dec->shape && !c->outer) {
+	if (f->cfg.shape && c->dec->shape) {
 		struct dec_shape now = c->dec->shape(c->st, dir);
 		if (now.head != s->shape.head || now.length_at != s->shape.length_at) {
 			s->shape = now;
@@ -131,8 +131,7 @@ static void after_decoder(struct flow *f, struct conn *c, int dir)
 	if (n <= FLOW_SKIP_MIN || upto <= s->skip_to)
 		return;
 	s->skip_to = upto;
-	if (!c->outer) /* else the positions are the plaintext's: sealed.c tells it in the ciphertext's */
-		f->cfg.skip(f->cfg.ctx, c->id, dir, upto);
+	f->cfg.skip(f->cfg.ctx, c->id, dir, upto);
 }
 
 static const char *const why_name[] = {

@@ -90,12 +90,8 @@ int main(int argc, char **argv)
 	size_t copied = argc > 3 ? (size_t)strtoul(argv[3], NULL, 10) : BODY;
 	struct ev_data *in[CONNS], *out[CONNS];
 	struct run_cfg rc = {.json = argc > 1 && !strcmp(argv[1], "json")};
-	struct flow_cfg fc = {.decoders = decoders,
-	                      .emit = on_record,
-	                      .skip = live_skip,
-	                      .trim = live_trim,
-	                      .shape = live_shape,
-	                      .verdict = live_verdict};
+	struct flow_cfg fc = {
+	    .decoders = decoders, .emit = on_record, .skip = live_skip, .shape = live_shape, .verdict = live_verdict};
 	struct err e = {0};
 
 	fc.ctx = &live;

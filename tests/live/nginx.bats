@@ -91,38 +91,6 @@ compare()
 	cmp "$T/a" "$T/www/big"
 }
 
-# fetch_large CURL-ARGS... - three answers on one connection, the middle one of 8 MB; how many stream bytes the tool was sent
-# in $SEEN, how many it did not need in $SKIPPED.
-fetch_large()
-{
-	start_snoop --json -v --via keys -p "$NGINX"
-	curl -sk --limit-rate 20M "$@" -o /dev/null "https://127.0.0.1:$TLS_PORT/1k?a" -o /dev/null "https://127.0.0.1:$TLS_PORT/8m" \
-		-o /dev/null "https://127.0.0.1:$TLS_PORT/100k" -o /dev/null "https://127.0.0.1:$TLS_PORT/1k?b" 3>&-
-	stop_snoop
-	is 0 "$(lost_events)"
-	is "$(printf '%s\n' '/1k?a 200 1000 1' '/8m 200 8000000 2' '/100k 200 100000 3' '/1k?b 200 1000 4')" \
-		"$(records '"\(.path) \(.status) \(.resp_bytes) \(.nth)"')"
-	is 4 "$(count_records '.note == null and .error == null')"
-	read -r SEEN LOST SKIPPED < <(sed -nE 's/.*stream bytes: ([0-9]+) seen, ([0-9]+) lost, ([0-9]+) not needed.*/\1 \2 \3/p' "$T/err")
-	echo "$*: seen $SEEN lost $LOST not needed $SKIPPED"
-	is 0 "$LOST"
-	[ $((SEEN + SKIPPED)) -gt 8100000 ]
-}
-
-@test "TLS: of a large body that nobody needs only the records' ends are copied, but with CBC" {
-	local args
-	start_nginx "ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers ALL:@SECLEVEL=0;"
-	head -c 8000000 /dev/zero >"$T/www/8m"
-	for args in "--tls-max 1.2 --ciphers ECDHE-ECDSA-AES128-GCM-SHA256" "--tls-max 1.2 --ciphers ECDHE-ECDSA-CHACHA20-POLY1305" \
-		"--tls13-ciphers TLS_AES_256_GCM_SHA384" "--tls13-ciphers TLS_CHACHA20_POLY1305_SHA256"; do
-		# shellcheck disable=SC2086
-		fetch_large $args
-		[ "$SKIPPED" -gt 4000000 ]
-	done
-	fetch_large --tls-max 1.2 --ciphers ECDHE-ECDSA-AES128-SHA256
-	is 0 "$SKIPPED"
-}
-
 @test "a connection older than the tool is joined: exchanges say so and have no nth" {
 	start_nginx ""
 	spawn client python3 -c "

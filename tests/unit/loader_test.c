@@ -36,7 +36,7 @@ TEST(shared_layouts_have_no_holes_that_differ)
 	CHECK(sizeof(struct ev_hdr) == 48);
 	CHECK(sizeof(struct ev_addr) == 40);
 	CHECK(__builtin_offsetof(struct ev_data, buf) == sizeof(struct ev_data));
-	CHECK(sizeof(struct ctl_slot) == 64);
+	CHECK(sizeof(struct ctl_slot) == 40);
 	CHECK(sizeof(struct bpf_stats) % 8 == 0);
 }
 
