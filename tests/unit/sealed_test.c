@@ -195,7 +195,7 @@ TEST(secrets_come_when_the_table_is_full)
 	enum { CONNS = 8 };
 	struct flow_cfg cfg = {
 	    .decoders = raw_decoders, .decrypt = true, .tls_only = true, .emit = on_many, .max_conns = CONNS};
-	struct talk t[CONNS] = {0};
+	struct talk t[CONNS];
 	SSL_CTX *ctx[2];
 	unsigned records = 0;
 	struct flow_stats st;
@@ -235,73 +235,8 @@ TEST(secrets_come_when_the_table_is_full)
 	free_contexts(ctx);
 }
 
-struct trims {
-	unsigned calls;
-	uint64_t upto;
-	int dir;
-};
-
-static void on_trim(void *ctx, uint64_t id, int dir, uint64_t upto)
-{
-	struct trims *t = ctx;
-
-	CHECK(id == 5);
-	t->calls++;
-	t->dir = dir;
-	t->upto = upto;
-}
-
-static void ignore(void *ctx, struct record *r)
-{
-	(void)ctx;
-	(void)r;
-}
-
-static void say_text(struct talk *t, int from, const char *text)
-{
-	if (SSL_write(t->ssl[from], text, (int)strlen(text)) <= 0)
-		die_ssl("SSL_write");
-	carry(t, from);
-	take(t, !from);
-}
-
-/* Of a body that the decoder does not need, what is told to be trimmed ends within it; of one that it needs, nothing.
- */
-TEST(records_of_a_body_not_needed_are_told)
-{
-	enum { BODY = 100000, PIECE = 10000 };
-	for (int needed = 0; needed < 2; needed++) {
-		struct trims got = {0};
-		struct flow_cfg cfg = {
-		    .decoders = decoders, .decrypt = true, .emit = ignore, .trim = on_trim, .ctx = &got};
-		struct talk t = {0};
-		SSL_CTX *ctx[2];
-
-		cfg.dec.body_max = needed ? 1 << 20 : 0;
-		struct flow *f = flow_new(&cfg);
-		talk_contexts(ctx, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
-		talk_begin(&t, ctx);
-		shake(&t);
-		say_text(&t, CLIENT, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-		say_text(&t, SERVER, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
-		size_t head_end = t.wire[SERVER].n;
-		for (int i = 0; i < BODY / PIECE; i++)
-			say(&t, SERVER, PIECE);
-		for (size_t i = 0; i < t.nsec; i++)
-			tlsd_secret(flow_tlsd(f), &t.sec[i]);
-		feed_as(f, &t, 5, 0);
-		CHECK(got.calls == (needed ? 0 : 1));
-		CHECK(needed || (got.dir == 0 && got.upto > head_end + BODY - PIECE && got.upto <= head_end + BODY));
-		flow_finish(f, 2000000000);
-		flow_free(f);
-		talk_end(&t);
-		free_contexts(ctx);
-	}
-}
-
 int main(void)
 {
-	RUN(records_of_a_body_not_needed_are_told);
 	RUN(secrets_come_when_the_table_is_full);
 	RUN(secrets_first_and_late);
 	RUN(without_secrets_nothing_is_shown);
