@@ -195,7 +195,7 @@ TEST(secrets_come_when_the_table_is_full)
 	enum { CONNS = 8 };
 	struct flow_cfg cfg = {
 	    .decoders = raw_decoders, .decrypt = true, .tls_only = true, .emit = on_many, .max_conns = CONNS};
-	struct talk t[CONNS];
+	struct talk t[CONNS] = {0};
 	SSL_CTX *ctx[2];
 	unsigned records = 0;
 	struct flow_stats st;
