@@ -12,8 +12,8 @@
                                   closes; prints "answered".
   serve PORT CERT KEY LOG         answers HTTP/1.1 on kept connections; LOG (at SIGTERM): what passed on each.
   check OUT LOG SIDE [late|lossy]     every connection of LOG must be in OUT (JSON lines of sslsniff) byte for byte; SIDE is the
-                                  traced process's role. late: of a connection's start, at
-                                  most the first message of each direction may be missing. lossy: of what passed before storm's
+                                  traced process's role. late: of an old connection's start,
+                                  at most the first message of each direction may be missing. lossy: of what passed before storm's
                                   line anything may be missing; else what is shown of it must reach from somewhere to the
                                   line. Prints "N connections, N bytes" or what differs.
 
@@ -220,7 +220,7 @@ def check(out, log, side, mode=None):
             want = base64.b64decode(c[theirs])
             got = b"".join(shown.get((port, mine), []))
             total += len(want)
-            if mode == "late" and got and got != want and want.endswith(got) and len(want) - len(got) < 200:
+            if mode == "late" and c["age"] == "old" and got and got != want and want.endswith(got) and len(want) - len(got) < 200:
                 cut += 1
             elif not from_mark(got, want, c["mark"][theirs], mode == "lossy"):
                 bad.append(f"{c['age']} connection, port {port}, {mine}: {len(got)} of {len(want)} bytes: "
