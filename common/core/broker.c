@@ -233,7 +233,6 @@ int scan_process(struct broker *b, uint32_t pid, bool fresh)
 static int found(void *ctx, const struct proc_info *pi)
 {
 	struct broker *b = ctx;
-
 	int rc = b->by_pid ? loader_target_add(b->loader, pi->pid) : 0;
 
 	if (rc > 0)
@@ -259,9 +258,6 @@ static int fill_cfg(struct broker *b, struct loader_cfg *lc, struct err *e)
 	const char *cgroup = ts->cgroup;
 	struct err no_cgroup = {0};
 
-	/* What cannot be run is said before anything is attached. */
-	if (rc->cmd && cmd_check(rc->cmd[0], e))
-		return -1;
 	/* A container is its cgroup where the unified hierarchy knows it; else the processes that are in it now. */
 	if (ts->container && !cgroup &&
 	    !target_container_cgroup(ts->container, b->cgroup, sizeof(b->cgroup), &no_cgroup))
@@ -395,6 +391,9 @@ static int start(struct broker *b, struct err *e)
 	struct loader_cfg lc = {0};
 	struct rlimit before, lim;
 
+	/* What cannot be run is said before anything is attached. */
+	if (rc->cmd && cmd_check(rc->cmd[0], e))
+		return -1;
 	if (fill_cfg(b, &lc, e) < 0)
 		return -1;
 	b->run->keylog = rc->keylog ? outfile_private(rc->keylog, true, e) : -1;
@@ -569,12 +568,11 @@ static uint64_t rss_kib(void)
 /* Once, when it begins: what is not hooked would be missed in silence. */
 static void tell_unhooked(struct broker *b)
 {
-	bool more = attacher_unhooked(b->attacher) != b->run->sh->unhooked;
+	uint32_t n = attacher_unhooked(b->attacher);
 
-	if (more && !b->run->sh->unhooked)
+	if (n && !b->run->sh->unhooked)
 		log_always("too many files with TLS code are mapped: further ones are not hooked, see --coverage");
-	if (more)
-		b->run->sh->unhooked = attacher_unhooked(b->attacher);
+	b->run->sh->unhooked = n;
 }
 
 static void finish(struct broker *b)
