@@ -108,15 +108,15 @@ client()
 
 @test "bun" {
 	port_and_cert
-	fetch_npm bun @oven/bun-linux-x64 bin/bun
-	serve "$T/bun" "$RT/server.mjs" "$PORT" "$T/cert.pem" "$T/key.pem"
+	fetch_runtime bun "Bun through npm"
+	serve "$RUNTIMES/bun" "$RT/server.mjs" "$PORT" "$T/cert.pem" "$T/key.pem"
 	both_ways bun "$PORT" "$SERVER"
 }
 
 @test "deno" {
 	port_and_cert
-	fetch_npm deno @deno/linux-x64-glibc deno
-	serve "$T/deno" run -A "$RT/server.mjs" "$PORT" "$T/cert.pem" "$T/key.pem"
+	fetch_runtime deno "Deno through npm"
+	serve "$RUNTIMES/deno" run -A "$RT/server.mjs" "$PORT" "$T/cert.pem" "$T/key.pem"
 	both_ways deno "$PORT" "$SERVER"
 }
 

@@ -4,6 +4,7 @@
 
 GO=$(PATH=$PATH:/usr/local/go/bin command -v go || true)
 TLSPEER=$ROOT/tests/live/tlspeer.py
+RUNTIMES=$ROOT/build/cache/runtimes
 
 start_server() # the peer as server on $PORT, pid $SERVER, its books in $T/books
 {
@@ -34,6 +35,24 @@ hang_up() { exec 9>&-; }
 
 agree() { python3 "$TLSPEER" check "$T/out" "$T/books" "$@"; }
 
+# all_shown PORT PID - of a server, connections from before, during and after the attach, under both versions of TLS: each
+# once, the older ones from their first record after it, byte for byte.
+all_shown()
+{
+	local v
+	for v in 1.3 1.2; do
+		TLS=$v storm "$1" 4 5
+		start_snoop --json --strict --via keys -p "$2"
+		go_on
+		wait_until 80 agree server
+		stop_snoop
+		hang_up
+		is 0 "$SNOOP_STATUS"
+		agree server || { echo "TLS $v" && return 1; }
+		[ "$(jq '[.[] | select(.age == "during")] | length' "$T/books")" -gt 1 ]
+	done
+}
+
 # start_echo - nginx that says back the path, over TLS on $ECHO.
 start_echo()
 {
@@ -42,21 +61,14 @@ start_echo()
 		location / { return 200 \"you asked for \$request_uri\\n\"; } }"
 }
 
-# fetch_npm NAME PACKAGE FILE - a program out of an npm package, as $T/NAME; kept between runs. Without network and a copy the
+# fetch_runtime FILE WHAT - FILE of what tests/tools/fetch-runtimes.sh fetches is in $RUNTIMES. Without network and a copy the
 # test is skipped, and the runtime in $BATS_FILE_TMPDIR/unfetched.
-fetch_npm()
+fetch_runtime()
 {
-	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/snoopkit-tests
-	mkdir -p "$cache"
-	if [ ! -x "$cache/$1" ]; then
-		if ! (cd "$T" && timeout 120 npm pack --silent "$2" >"$1.name" && tar xzf "$(cat "$1.name")" "package/$3"); then
-			echo "$1 s" >>"$BATS_FILE_TMPDIR/unfetched"
-			skip "$1 cannot be fetched through npm"
-		fi
-		mv "$T/package/$3" "$cache/$1"
-		chmod 755 "$cache/$1"
-	fi
-	ln -s "$cache/$1" "$T/$1"
+	sh "$ROOT/tests/tools/fetch-runtimes.sh" "$RUNTIMES" >"$T/fetch.log" 2>&1 || true
+	[ -e "$RUNTIMES/$1" ] && return
+	echo "$1 s" >>"$BATS_FILE_TMPDIR/unfetched"
+	skip "cannot fetch $2"
 }
 
 serve() # CMD... - a server that says "ready"; pid in $SERVER

@@ -7,24 +7,6 @@ TOOL=sslsniff
 load lib
 load tlslib
 
-RUNTIMES=$ROOT/build/cache/runtimes
-
-# all_shown PORT PID - older and newer connections of a server, under both versions of TLS: each byte once.
-all_shown()
-{
-	local v
-	for v in 1.3 1.2; do
-		TLS=$v storm "$1" 4 5
-		start_snoop --json --strict --via keys -p "$2"
-		go_on
-		wait_until 80 agree server
-		stop_snoop
-		hang_up
-		is 0 "$SNOOP_STATUS"
-		agree server || { echo "TLS $v" && return 1; }
-	done
-}
-
 # server_program - the C server, linked to the system's OpenSSL, as $T/tlsserver.
 server_program() { cc -O1 -o "$T/tlsserver" "$ROOT/tests/live/runtimes/server.c" -lssl -lcrypto -lpthread 2>"$T/cc.err"; }
 ssl_of() { ldd "$1" | awk '/libssl/ { print $3 }'; }
@@ -117,8 +99,7 @@ run()"
 
 @test "musl: a program and OpenSSL that were built for it" {
 	command -v musl-gcc >"$T/musl" || skip "musl-tools is not installed"
-	sh "$ROOT/tests/tools/fetch-runtimes.sh" "$RUNTIMES" >"$T/fetch.log" 2>&1 || true
-	[ -e "$RUNTIMES/musl" ] || skip "cannot fetch OpenSSL for musl"
+	fetch_runtime musl "OpenSSL for musl"
 	make_cert
 	read -r PORT < <(free_ports 1)
 	musl-gcc -O1 -o "$T/tlsserver" "$ROOT/tests/live/runtimes/server.c" -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \

@@ -1,12 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Fetches programs with a TLS of their own for the tests, through npm, pip and Go's modules as configured: Bun (BoringSSL),
-# Deno (rustls), gRPC's Python module (BoringSSL), OpenSSL for musl (out of a wheel), and the tests' Go peer as older
-# toolchains build it. Installs nothing, runs none of their install scripts.
+# Fetches programs with a TLS of their own for the tests, through npm and pip as configured: Bun (BoringSSL), Deno
+# (rustls), gRPC's Python module (BoringSSL), OpenSSL for musl (out of a wheel). Installs nothing, runs none of their
+# install scripts.
 #
 # usage: fetch-runtimes.sh [DIR]      (default build/cache/runtimes)
-# Result: DIR/bun, DIR/deno, DIR/cygrpc.so, DIR/musl/lib{ssl,crypto}*, DIR/go1.* (stripped).
-# Exit 0 when all are there, else 1 with the reason on stderr.
+# Result: DIR/bun, DIR/deno, DIR/cygrpc.so, DIR/musl/lib{ssl,crypto}*. Exit 0 when all are there, else 1 with the reason on stderr.
 set -u
 dir=${1:-build/cache/runtimes}
 mkdir -p "$dir"
@@ -44,15 +43,4 @@ if [ ! -e "$dir/musl" ]; then
 	rm -rf "$tmp"
 	[ -e "$dir/musl" ] || { echo "cannot fetch OpenSSL for musl by pip" >&2; status=1; }
 fi
-peer=$(cd "$(dirname "$0")/../live/runtimes/go" && pwd)
-PATH=$PATH:/usr/local/go/bin
-for v in 1.17.13 1.19.13 1.21.13 1.23.4; do
-	[ -e "$dir/go$v" ] && continue
-	# Before 1.18 nothing is stamped, and the flag unknown.
-	flags=-buildvcs=false
-	[ $v = 1.17.13 ] && flags=-trimpath
-	(cd "$peer" && GOTOOLCHAIN=go$v GOFLAGS=$flags timeout 300 go build -ldflags '-s -w' -o "$dir/go$v.new" main.go >&2) &&
-		mv "$dir/go$v.new" "$dir/go$v"
-	[ -e "$dir/go$v" ] || { echo "cannot build with Go $v" >&2; status=1; }
-done
 exit $status
