@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # pcapng.bats - the files of the common pcapng test generator, both byte orders: every packet of every file, its time,
-# lengths and bytes, as tshark has them; and every tool reads them.
+# lengths and bytes, as tshark has them; and the tools take them.
 
 setup_file()
 {

@@ -153,7 +153,7 @@ suite()
 	fi
 }
 
-[ $# -gt 0 ] || set -- lint unit cli golden live kernels
+[ $# -gt 0 ] || set -- lint unit cli golden live
 for s in "$@"; do
 	suite "$s"
 done
